@@ -1,0 +1,22 @@
+//! Turns `proto/` into code, with no `protoc` on the machine.
+
+use prost::Message;
+use std::path::PathBuf;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let descriptors = protox::compile(FILES, ["proto"])?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().bytes(".rmsc.peer.v1.RelayFrame").compile_fds(descriptors)?;
+    Ok(())
+}
+
+const FILES: [&str; 6] = [
+    "rmsc/control/v1/authorization.proto",
+    "rmsc/control/v1/cluster.proto",
+    "rmsc/peer/v1/raft.proto",
+    "rmsc/peer/v1/node.proto",
+    "rmsc/peer/v1/relay.proto",
+    "rmsc/state/v1/state.proto",
+];

@@ -1,0 +1,9 @@
+#![doc = include_str!("docs/architecture.md")]
+
+pub mod state;
+
+pub mod event;
+pub mod principal;
+pub mod proto;
+pub mod secret;
+pub mod tasks;

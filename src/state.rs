@@ -1,0 +1,30 @@
+//! The replicated values and their rules: plain data, the same on every node.
+//!
+//! No clock, no randomness, no hash map, no I/O: what time it is and who asked comes inside
+//! the [`Command`].
+
+mod apply;
+mod authorization;
+mod clients;
+mod command;
+
+pub use crate::principal::Kind;
+pub use apply::Outcome;
+pub use authorization::{Entry, ParseWordError, Role, Table};
+pub use clients::{Answered, Clients};
+pub use command::{Change, ClientId, Command, Digest, NewEntry};
+
+use std::sync::Arc;
+
+/// Everything that the nodes agree on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Who may use the connector. Behind an `Arc`, so that publishing it costs nothing.
+    pub table: Arc<Table>,
+    /// The last serial and outcome of each client, so that a repeated command does not act twice.
+    pub clients: Clients,
+}
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);

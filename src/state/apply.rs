@@ -1,0 +1,188 @@
+//! Applies a command to the state: pure, and the same on every node.
+
+use super::{Answered, Change, Command, Entry, NewEntry, Role, State, Table};
+use crate::principal::Sid;
+use std::sync::Arc;
+
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The entry is in the table now.
+    Allowed,
+    /// The entry was in the table with that role already; only its name, kind and note were renewed.
+    Renewed,
+    /// The principal is in the table with another role; nothing changed.
+    HasOtherRole {
+        /// The role it has.
+        role: Role,
+    },
+    /// The table is full; nothing changed.
+    TableFull,
+    /// The entry was taken out.
+    Removed {
+        /// Its name.
+        name: String,
+        /// Its role.
+        role: Role,
+    },
+    /// No such entry; nothing changed.
+    NotInTable,
+    /// The client used the serial for another change before; nothing changed.
+    OtherCommand,
+    /// The client may have been forgotten, and the command may have acted before; nothing changed now.
+    Forgotten,
+}
+
+impl State {
+    /// Applies one command that stands at `log_index`.
+    pub fn apply(&mut self, command: &Command, log_index: u64) -> Outcome {
+        match self.clients.get(command.client) {
+            Some(answered) if command.serial < answered.serial => return Outcome::OtherCommand,
+            Some(answered) if command.serial == answered.serial => {
+                let same = command.digest == answered.digest;
+                return if same { answered.outcome.clone() } else { Outcome::OtherCommand };
+            }
+            None if command.since < self.clients.forgotten => return Outcome::Forgotten,
+            Some(_) | None => {}
+        }
+        let outcome = match &command.change {
+            Change::Allow(entry) => self.allow(entry, command, log_index),
+            Change::Remove { sid } => self.remove(sid, log_index),
+        };
+        let (serial, digest) = (command.serial, command.digest);
+        let answered = Answered { serial, digest, outcome: outcome.clone(), log_index };
+        self.clients.remember(command.client, answered);
+        outcome
+    }
+
+    fn allow(&mut self, new: &NewEntry, command: &Command, log_index: u64) -> Outcome {
+        let outcome = match self.table.entries.get(&new.sid) {
+            Some(entry) if entry.role != new.role => return Outcome::HasOtherRole { role: entry.role },
+            Some(_) => Outcome::Renewed,
+            None if self.table.entries.len() >= ENTRIES_MAX => return Outcome::TableFull,
+            None => Outcome::Allowed,
+        };
+        let entry = Entry {
+            sid: new.sid.clone(),
+            name: new.name.clone(),
+            kind: new.kind,
+            role: new.role,
+            note: new.note.clone(),
+            added_by: command.by.clone(),
+            added_at: command.at,
+        };
+        let table = self.table_at(log_index);
+        table.entries.insert(new.sid.clone(), Arc::new(entry));
+        outcome
+    }
+
+    fn remove(&mut self, sid: &Sid, log_index: u64) -> Outcome {
+        if !self.table.entries.contains_key(sid) {
+            return Outcome::NotInTable;
+        }
+        match self.table_at(log_index).entries.remove(sid) {
+            Some(entry) => Outcome::Removed { name: entry.name.clone(), role: entry.role },
+            None => Outcome::NotInTable,
+        }
+    }
+
+    fn table_at(&mut self, log_index: u64) -> &mut Table {
+        let table = Arc::make_mut(&mut self.table);
+        table.revision = log_index;
+        table
+    }
+}
+
+/// Bounds the memory of a node; far above any directory's count of servers.
+const ENTRIES_MAX: usize = 2_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::super::clients::CLIENTS_MAX;
+    use super::super::{ClientId, Digest, Kind, Timestamp};
+    use super::*;
+
+    fn sid(rid: u32) -> Sid {
+        Sid::new(5, &[21, 1, 2, 3, rid]).unwrap()
+    }
+
+    fn command(serial: u64, change: Change) -> Command {
+        Command {
+            client: ClientId([7; 16]),
+            serial,
+            digest: Digest([1; 16]),
+            since: 0,
+            at: Timestamp(5),
+            by: "admin".into(),
+            change,
+        }
+    }
+
+    fn allow(rid: u32, role: Role) -> Change {
+        let name = format!("LAB\\{rid}");
+        Change::Allow(NewEntry { sid: sid(rid), name, kind: Kind::Computer, role, note: String::new() })
+    }
+
+    #[test]
+    fn a_repeated_command_acts_once_and_gets_the_same_answer() {
+        let mut state = State::default();
+        let remove = command(2, Change::Remove { sid: sid(1) });
+        state.apply(&command(1, allow(1, Role::Exchange)), 1);
+        let first = state.apply(&remove, 2);
+        state.apply(&Command { client: ClientId([8; 16]), ..command(1, allow(1, Role::Exchange)) }, 3);
+        assert_eq!(state.apply(&remove, 4), first);
+        assert!(state.table.entries.contains_key(&sid(1)));
+    }
+
+    #[test]
+    fn a_second_role_for_one_principal_is_refused() {
+        let mut state = State::default();
+        assert_eq!(state.apply(&command(1, allow(1, Role::SharePoint)), 1), Outcome::Allowed);
+        let before = state.table.clone();
+        assert_eq!(
+            state.apply(&command(2, allow(1, Role::Exchange)), 2),
+            Outcome::HasOtherRole { role: Role::SharePoint }
+        );
+        assert_eq!(state.table, before);
+    }
+
+    #[test]
+    fn the_revision_is_the_log_index_of_the_last_change() {
+        let mut state = State::default();
+        state.apply(&command(1, allow(1, Role::FileServer)), 9);
+        state.apply(&command(2, Change::Remove { sid: sid(2) }), 10);
+        assert_eq!(state.table.revision, 9);
+    }
+
+    #[test]
+    fn clients_are_forgotten_oldest_first() {
+        let mut state = State::default();
+        for index in 0..=CLIENTS_MAX as u64 {
+            let client = ClientId(u128::from(index).to_be_bytes());
+            state.apply(&Command { client, ..command(1, Change::Remove { sid: sid(1) }) }, index + 1);
+        }
+        assert_eq!((state.clients.len(), state.clients.forgotten), (CLIENTS_MAX, 1));
+        assert!(state.clients.get(ClientId(0u128.to_be_bytes())).is_none());
+    }
+
+    #[test]
+    fn another_change_under_the_same_id_is_not_acknowledged() {
+        let mut state = State::default();
+        state.apply(&command(1, allow(1, Role::Exchange)), 1);
+        let other = Command { digest: Digest([2; 16]), ..command(1, allow(2, Role::Exchange)) };
+        assert_eq!(state.apply(&other, 2), Outcome::OtherCommand);
+        assert_eq!(state.apply(&command(0, allow(2, Role::Exchange)), 3), Outcome::OtherCommand);
+        assert_eq!(state.table.entries.len(), 1);
+    }
+
+    #[test]
+    fn a_command_of_a_client_that_may_be_forgotten_does_not_act() {
+        let mut state = State::default();
+        state.clients.forgotten = 10;
+        let old = Command { since: 9, ..command(1, allow(1, Role::Exchange)) };
+        assert_eq!(state.apply(&old, 20), Outcome::Forgotten);
+        assert!(state.table.entries.is_empty() && state.clients.is_empty());
+        let new = Command { since: 10, ..old };
+        assert_eq!(state.apply(&new, 21), Outcome::Allowed);
+    }
+}
