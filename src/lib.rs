@@ -2,6 +2,8 @@
 
 pub mod state;
 
+pub mod storage;
+
 pub mod event;
 pub mod principal;
 pub mod proto;

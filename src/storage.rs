@@ -1,0 +1,103 @@
+//! What a node keeps on disk: bytes in, bytes out, durable before it is acknowledged.
+
+pub mod log;
+pub mod tree;
+pub mod version;
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Makes the names in a folder durable: a file that was created or renamed can otherwise vanish.
+///
+/// # Errors
+/// What the system says; the folder may then not be relied on.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Creates a folder, durable together with its name.
+///
+/// # Errors
+/// What the system says.
+pub fn create_folder(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    sync_folder(folder)?;
+    match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
+        _ => sync_folder(Path::new(".")),
+    }
+}
+
+/// Ends the process: what was written may or may not be on disk, and the kernel may have dropped
+/// the pages, so that a second fsync would report success for data that is gone.
+pub(crate) fn stop(what: &str, error: &dyn Display) -> ! {
+    tracing::error!(%error, "{what} failed; the process ends, because what is on disk is not known any more");
+    std::process::abort()
+}
+
+/// Ends the process when the task that holds it panics: the runtime would swallow the panic, and the
+/// rest would go on beside a state that is broken.
+pub(crate) struct StopOnPanic(pub(crate) &'static str);
+
+impl Drop for StopOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            stop(self.0, &"it panicked");
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! A folder for one test.
+
+    use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Removed when it is dropped.
+    pub(crate) struct Folder(PathBuf);
+
+    impl Folder {
+        pub(crate) fn new() -> Self {
+            static NEXT: AtomicU64 = AtomicU64::new(0);
+            let name = format!("rmsc-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let path = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            Folder(path)
+        }
+
+        pub(crate) fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_under_the_guard_ends_the_process() {
+        const INNER: &str = "RMSC_TEST_PANIC_UNDER_THE_GUARD";
+        if std::env::var_os(INNER).is_some() {
+            std::thread::spawn(|| {
+                let _guard = StopOnPanic("the test");
+                panic!("as the test wants it");
+            })
+            .join()
+            .ok();
+            return;
+        }
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", "storage::tests::a_panic_under_the_guard_ends_the_process"]).env(INNER, "1");
+        assert!(!again.output().unwrap().status.success());
+    }
+}

@@ -1,0 +1,196 @@
+//! Whose a data folder is and in which format it was written, so that no other node and no older
+//! build touches it.
+
+use super::log::Log;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Why a data folder may not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum VersionError {
+    /// A file could not be read or written.
+    #[error("cannot read or write {path}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A newer build wrote it.
+    #[error("the data in {path} was written in format {found}; this build reads up to {newest}")]
+    TooNew {
+        /// The folder.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format of this build.
+        newest: u32,
+    },
+    /// It is another node's.
+    #[error("the data in {path} belongs to {found:?}, and this is {owner:?}")]
+    OtherOwner {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Who wants to use it.
+        owner: String,
+    },
+    /// There is a log, but nothing says whose: a part of a data folder was restored or deleted.
+    #[error(
+        "{log} holds a log, but {path} is gone, which says whose it is; restore the whole data folder, or remove this node from the group and join anew"
+    )]
+    Unclaimed {
+        /// The log.
+        log: PathBuf,
+        /// The file that is gone.
+        path: PathBuf,
+    },
+    /// The file that says so cannot be understood.
+    #[error("{path} is damaged: {text:?}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What stands in it.
+        text: String,
+    },
+}
+
+/// A data folder that its owner may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Random, made with the folder: a folder that was lost does not come back with the same.
+    pub incarnation: u128,
+    /// Whether a log was made in it, which must be there from then on.
+    pub log_made: bool,
+    folder: PathBuf,
+    owner: String,
+}
+
+impl Claim {
+    /// Notes that the log was made.
+    ///
+    /// # Errors
+    /// [`VersionError::Io`].
+    pub fn note_log(&mut self) -> Result<(), VersionError> {
+        if self.log_made {
+            return Ok(());
+        }
+        self.log_made = true;
+        let path = self.folder.join(FILE);
+        self.save(&path).map_err(|source| VersionError::Io { path, source })
+    }
+
+    fn save(&self, path: &Path) -> io::Result<()> {
+        super::create_folder(&self.folder)?;
+        let unfinished = path.with_extension("tmp");
+        let mut file = File::create(&unfinished)?;
+        writeln!(file, "format {NEWEST}\nowner {}\nincarnation {:032x}", self.owner, self.incarnation)?;
+        if self.log_made {
+            writeln!(file, "{LOG_MADE}")?;
+        }
+        file.sync_all()?;
+        std::fs::rename(&unfinished, path)?;
+        super::sync_folder(&self.folder)
+    }
+}
+
+/// Creates the folder for `owner` if it is new, or checks that this build and this owner may use it.
+///
+/// # Errors
+/// [`VersionError`] says what is in the way; nothing was changed then.
+pub fn claim(folder: &Path, log: &Path, owner: &str) -> Result<Claim, VersionError> {
+    let path = folder.join(FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => check(folder, &path, &text, owner),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // The file is durable before the log is made, so a log without it came from elsewhere.
+            let there = Log::exists(log).map_err(|source| VersionError::Io { path: log.into(), source })?;
+            if there {
+                return Err(VersionError::Unclaimed { log: log.into(), path });
+            }
+            let (folder, owner) = (folder.to_owned(), owner.to_owned());
+            let claim = Claim { incarnation: rand::random(), log_made: false, folder, owner };
+            claim.save(&path).map_err(|source| VersionError::Io { path, source })?;
+            Ok(claim)
+        }
+        Err(source) => Err(VersionError::Io { path, source }),
+    }
+}
+
+fn check(folder: &Path, path: &Path, text: &str, owner: &str) -> Result<Claim, VersionError> {
+    let damaged = || VersionError::Damaged { path: path.into(), text: text.chars().take(200).collect() };
+    let mut lines = text.lines();
+    let found = lines.next().and_then(|line| line.strip_prefix("format ")).ok_or_else(damaged)?;
+    let found: u32 = found.parse().map_err(|_| damaged())?;
+    if found > NEWEST {
+        return Err(VersionError::TooNew { path: folder.into(), found, newest: NEWEST });
+    }
+    let found = lines.next().and_then(|line| line.strip_prefix("owner ")).ok_or_else(damaged)?;
+    if found != owner {
+        return Err(VersionError::OtherOwner {
+            path: folder.into(),
+            found: found.into(),
+            owner: owner.into(),
+        });
+    }
+    let incarnation = lines.next().and_then(|line| line.strip_prefix("incarnation ")).ok_or_else(damaged)?;
+    let incarnation = u128::from_str_radix(incarnation, 16).map_err(|_| damaged())?;
+    let log_made = match lines.next() {
+        None => false,
+        Some(LOG_MADE) => true,
+        Some(_) => return Err(damaged()),
+    };
+    Ok(Claim { incarnation, log_made, folder: folder.into(), owner: owner.into() })
+}
+
+const FILE: &str = "format";
+const LOG_MADE: &str = "log made";
+/// Raised when an older build could not read what this one writes.
+const NEWEST: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Folder;
+    use super::*;
+
+    #[test]
+    fn a_folder_is_claimed_once_and_for_one_owner() {
+        let folder = Folder::new();
+        let data = folder.path().join("data");
+        let mut first = claim(&data, &data.join("log"), "lab node 1").unwrap();
+        assert_eq!(claim(&data, &data.join("log"), "lab node 1").unwrap(), first);
+        assert!(!first.log_made);
+        first.note_log().unwrap();
+        assert_eq!(claim(&data, &data.join("log"), "lab node 1").unwrap(), first);
+        let error = claim(&data, &data.join("log"), "lab node 2").unwrap_err();
+        assert!(matches!(error, VersionError::OtherOwner { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_was_lost_comes_back_as_another() {
+        let (one, other) = (Folder::new(), Folder::new());
+        let incarnation =
+            |folder: &Folder| claim(folder.path(), &folder.path().join("log"), "x").unwrap().incarnation;
+        assert_ne!(incarnation(&one), incarnation(&other));
+    }
+
+    #[test]
+    fn a_log_without_an_owner_is_refused() {
+        let folder = Folder::new();
+        let log = folder.path().join("log");
+        std::fs::create_dir(&log).unwrap();
+        std::fs::write(log.join("1.wal"), "").unwrap();
+        let error = claim(folder.path(), &log, "x").unwrap_err();
+        assert!(matches!(error, VersionError::Unclaimed { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_newer_format_is_refused() {
+        let folder = Folder::new();
+        std::fs::write(folder.path().join(FILE), "format 2\nowner x\nmore\n").unwrap();
+        let error = claim(folder.path(), &folder.path().join("log"), "x").unwrap_err();
+        assert!(matches!(error, VersionError::TooNew { found: 2, .. }), "{error}");
+    }
+}
