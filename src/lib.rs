@@ -3,6 +3,7 @@
 pub mod state;
 
 pub mod storage;
+pub mod tls;
 
 pub mod event;
 pub mod principal;

@@ -1,0 +1,372 @@
+//! TLS: server and client settings, and who is at the other end. The only user of `rustls`.
+
+mod authority;
+mod member;
+
+pub use authority::{Authority, IssueError, Issued};
+pub use member::{Member, MemberKind};
+
+use crate::secret::Secret;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// A TLS connection that came in.
+pub type ServerStream = tokio_rustls::server::TlsStream<TcpStream>;
+/// A TLS connection that went out.
+pub type ClientStream = tokio_rustls::client::TlsStream<TcpStream>;
+
+/// Where a certificate chain and its key are, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// The chain, leaf first.
+    pub certificate: PathBuf,
+    /// The leaf's private key.
+    pub key: PathBuf,
+}
+
+/// Why settings could not be made out of files.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file is missing, not readable or not PEM.
+    #[error("cannot read {what} from {path}")]
+    Read {
+        /// What it should hold.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// Others may read a private key.
+    #[error("the private key {path} has the mode {mode:03o}, which is too open; chmod 600 {path}")]
+    Readable {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The file holds no certificate.
+    #[error("{path} holds no certificate; it must be a PEM file with the chain, leaf first")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Certificate and key do not fit, or one of them is of an unusable kind.
+    #[error("the certificate {path} and its key cannot be used")]
+    Unusable {
+        /// The certificate's file.
+        path: PathBuf,
+        /// The cause.
+        source: rustls::Error,
+    },
+    /// The certificate authority's certificate is not usable as a root.
+    #[error("the certificate authority in {path} cannot be used")]
+    BadAuthority {
+        /// The file.
+        path: PathBuf,
+        /// The cause, in words.
+        reason: String,
+    },
+    /// The certificate does not say which member of which cluster it is for.
+    #[error("the certificate {path} names no member of a cluster; a node's carries rmsc://CLUSTER/node/ID")]
+    NotAMember {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Server settings of the front listener: TLS 1.2 and 1.3, HTTP/1.1 alone, no client certificate.
+///
+/// Negotiate and NTLM authenticate a connection and cannot work over HTTP/2, so it is not offered.
+#[derive(Clone)]
+pub struct FrontServer {
+    acceptor: TlsAcceptor,
+    leaf: CertificateDer<'static>,
+}
+
+impl FrontServer {
+    /// Loads the listener's certificate.
+    ///
+    /// # Errors
+    /// [`LoadError`] names the file.
+    pub fn load(files: &Files) -> Result<Self, LoadError> {
+        let chain = certificates(&files.certificate)?;
+        let leaf = leaf_of(&chain, &files.certificate)?;
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key(&files.key)?))
+            .map_err(|source| LoadError::Unusable { path: files.certificate.clone(), source })?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(FrontServer { acceptor: TlsAcceptor::from(Arc::new(config)), leaf })
+    }
+
+    /// Shakes hands.
+    ///
+    /// # Errors
+    /// The peer's fault, or it took too long.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<ServerStream> {
+        timed(self.acceptor.accept(stream)).await
+    }
+
+    /// The certificate that clients see, DER: what channel bindings are made of (RFC 5929 4.1).
+    #[must_use]
+    pub fn leaf(&self) -> &[u8] {
+        &self.leaf
+    }
+}
+
+/// A member's own certificate and the authority it trusts: both ends of the peer and admin ports.
+#[derive(Clone)]
+pub struct Membership {
+    chain: Vec<CertificateDer<'static>>,
+    key: Arc<Secret<Vec<u8>>>,
+    roots: Arc<RootCertStore>,
+    member: Member,
+    path: PathBuf,
+}
+
+impl Membership {
+    /// Loads a member's certificate, its key, and the cluster's certificate authority.
+    ///
+    /// # Errors
+    /// [`LoadError`] names the file.
+    pub fn load(files: &Files, authority: &Path) -> Result<Self, LoadError> {
+        let path = files.certificate.clone();
+        let chain = certificates(&path)?;
+        let leaf = leaf_of(&chain, &path)?;
+        let member = Member::of_certificate(&leaf).ok_or(LoadError::NotAMember { path: path.clone() })?;
+        let key = private_key(&files.key)?;
+        let roots = Arc::new(roots(authority)?);
+        Ok(Membership { chain, key: Arc::new(Secret::new(key.secret_der().to_vec())), roots, member, path })
+    }
+
+    /// Who this member is.
+    #[must_use]
+    pub fn member(&self) -> &Member {
+        &self.member
+    }
+
+    /// The server side: TLS 1.3, HTTP/2, and a certificate of the same authority asked of the client.
+    ///
+    /// # Errors
+    /// [`LoadError::Unusable`].
+    pub fn server(&self) -> Result<MemberServer, LoadError> {
+        let unusable = |source| LoadError::Unusable { path: self.path.clone(), source };
+        let verifier = WebPkiClientVerifier::builder_with_provider(self.roots.clone(), provider())
+            .build()
+            .map_err(|error| unusable(rustls::Error::General(error.to_string())))?;
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(MEMBER_VERSIONS)
+            .and_then(|builder| {
+                builder.with_client_cert_verifier(verifier).with_single_cert(self.chain.clone(), self.key()?)
+            })
+            .map_err(unusable)?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        // A resumed session would not look at the client's certificate again.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(MemberServer {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            cluster: self.member.cluster.clone(),
+        })
+    }
+
+    /// The client side: TLS 1.3, HTTP/2, and only nodes of the same cluster are taken for servers.
+    ///
+    /// # Errors
+    /// [`LoadError::Unusable`].
+    pub fn client(&self) -> Result<MemberClient, LoadError> {
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(MEMBER_VERSIONS)
+            .and_then(|builder| {
+                builder
+                    .with_root_certificates(self.roots.clone())
+                    .with_client_auth_cert(self.chain.clone(), self.key()?)
+            })
+            .map_err(|source| LoadError::Unusable { path: self.path.clone(), source })?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(MemberClient {
+            connector: TlsConnector::from(Arc::new(config)),
+            cluster: self.member.cluster.clone(),
+            server_name: server_name(&self.member.cluster),
+        })
+    }
+
+    fn key(&self) -> Result<PrivateKeyDer<'static>, rustls::Error> {
+        PrivateKeyDer::try_from(self.key.expose().clone())
+            .map_err(|reason| rustls::Error::General(reason.to_owned()))
+    }
+}
+
+/// Takes connections of members.
+#[derive(Clone)]
+pub struct MemberServer {
+    acceptor: TlsAcceptor,
+    cluster: String,
+}
+
+impl MemberServer {
+    /// Shakes hands and says who is there: a member of this cluster, or an error.
+    ///
+    /// # Errors
+    /// No certificate, one of another authority or cluster, or it took too long.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<(ServerStream, Member)> {
+        let stream = timed(self.acceptor.accept(stream)).await?;
+        let member = member_of(stream.get_ref().1.peer_certificates(), &self.cluster)?;
+        Ok((stream, member))
+    }
+}
+
+/// Opens connections to nodes.
+#[derive(Clone)]
+pub struct MemberClient {
+    connector: TlsConnector,
+    cluster: String,
+    server_name: ServerName<'static>,
+}
+
+impl MemberClient {
+    /// Connects and says which node is there.
+    ///
+    /// # Errors
+    /// Nobody listens, the certificate is not one of a node of this cluster, or it took too long.
+    pub async fn connect(&self, address: &str) -> io::Result<(ClientStream, Member)> {
+        timed(async {
+            let tcp = TcpStream::connect(address).await?;
+            tcp.set_nodelay(true)?;
+            let stream = self.connector.connect(self.server_name.clone(), tcp).await?;
+            let member = member_of(stream.get_ref().1.peer_certificates(), &self.cluster)?;
+            Ok((stream, member))
+        })
+        .await
+    }
+}
+
+/// Client settings towards the service, trusting the certificates in a file, or nobody.
+///
+/// # Errors
+/// [`LoadError`] names the file.
+pub fn service_client(authority: Option<&Path>) -> Result<ClientConfig, LoadError> {
+    let roots = authority.map(roots).transpose()?.unwrap_or_else(RootCertStore::empty);
+    ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])
+        .map(|builder| builder.with_root_certificates(roots).with_no_client_auth())
+        .map_err(|source| LoadError::Unusable { path: authority.unwrap_or(Path::new("-")).into(), source })
+}
+
+/// Connects to a front as a calling server does.
+#[derive(Clone)]
+pub struct ServiceClient {
+    connector: TlsConnector,
+}
+
+impl ServiceClient {
+    /// Trusts the certificates in a file.
+    ///
+    /// # Errors
+    /// [`LoadError`] names the file.
+    pub fn new(authority: &Path) -> Result<Self, LoadError> {
+        Ok(ServiceClient { connector: TlsConnector::from(Arc::new(service_client(Some(authority))?)) })
+    }
+
+    /// Connects, and gives the server's certificate (DER), which a channel binding is made of.
+    ///
+    /// # Errors
+    /// Nobody listens, the certificate is not trusted or not for `name`, or it took too long.
+    pub async fn connect(&self, address: &str, name: &str) -> io::Result<(ClientStream, Vec<u8>)> {
+        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+        timed(async {
+            let tcp = TcpStream::connect(address).await?;
+            tcp.set_nodelay(true)?;
+            let stream = self.connector.connect(name, tcp).await?;
+            let leaf =
+                stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|leaf| leaf.to_vec());
+            Ok((stream, leaf.unwrap_or_default()))
+        })
+        .await
+    }
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    let read = |source| LoadError::Read { what: "a certificate", path: path.into(), source };
+    CertificateDer::pem_file_iter(path).map_err(read)?.collect::<Result<_, _>>().map_err(read)
+}
+
+fn leaf_of(chain: &[CertificateDer<'static>], path: &Path) -> Result<CertificateDer<'static>, LoadError> {
+    chain.first().cloned().ok_or(LoadError::Empty { path: path.into() })
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, LoadError> {
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    // A group may read it: that is how Debian's ssl-cert and systemd's credentials hand keys over.
+    if mode & 0o027 != 0 {
+        return Err(LoadError::Readable { path: path.into(), mode });
+    }
+    PrivateKeyDer::from_pem_file(path).map_err(|source| LoadError::Read {
+        what: "a private key",
+        path: path.into(),
+        source,
+    })
+}
+
+fn key(path: &Path) -> Result<PrivateKeyDer<'static>, rustls::Error> {
+    private_key(path).map_err(|error| rustls::Error::General(error.to_string()))
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, LoadError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots
+            .add(certificate)
+            .map_err(|error| LoadError::BadAuthority { path: path.into(), reason: error.to_string() })?;
+    }
+    if roots.is_empty() {
+        return Err(LoadError::Empty { path: path.into() });
+    }
+    Ok(roots)
+}
+
+fn member_of(chain: Option<&[CertificateDer<'_>]>, cluster: &str) -> io::Result<Member> {
+    let member = chain
+        .and_then(<[_]>::first)
+        .and_then(|leaf| Member::of_certificate(leaf))
+        .ok_or_else(|| refused("its certificate names no member of a cluster".to_owned()))?;
+    if member.cluster != cluster {
+        return Err(refused(format!("it is a member of cluster {:?}, not of {cluster:?}", member.cluster)));
+    }
+    Ok(member)
+}
+
+fn refused(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, reason)
+}
+
+/// The name that every node's certificate carries and no administrator's does.
+fn server_name(cluster: &str) -> ServerName<'static> {
+    ServerName::try_from(authority::node_dns_name(cluster))
+        .expect("a cluster id is made of letters and digits, checked by Member")
+}
+
+async fn timed<T>(handshake: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))?
+}
+
+/// Nodes speak the newest version alone.
+const MEMBER_VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+/// A client that says nothing must not keep a connection slot.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,113 @@
+//! A certificate authority: issues the certificates of nodes, administrators and front listeners.
+
+use super::member::{Member, MemberKind};
+use crate::secret::Secret;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+use time::{Duration, OffsetDateTime};
+
+/// A certificate authority with its key.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate_pem: String,
+}
+
+/// A certificate and its key.
+pub struct Issued {
+    /// The certificate, PEM.
+    pub certificate_pem: String,
+    /// The private key, PEM.
+    pub key_pem: Secret<String>,
+}
+
+/// A certificate could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot issue a certificate for {subject}")]
+pub struct IssueError {
+    subject: String,
+    source: rcgen::Error,
+}
+
+impl Authority {
+    /// Makes a new authority with a new key, valid for ten years from `now`.
+    ///
+    /// # Errors
+    /// [`IssueError`] if the name cannot stand in a certificate.
+    pub fn new(name: &str, now: OffsetDateTime) -> Result<Self, IssueError> {
+        let error = |source| IssueError { subject: name.into(), source };
+        let mut params = params(name, now, AUTHORITY_LIFE);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().map_err(error)?;
+        let certificate_pem = params.self_signed(&key).map_err(error)?.pem();
+        Ok(Authority { issuer: Issuer::new(params, key), certificate_pem })
+    }
+
+    /// The authority's own certificate, PEM.
+    #[must_use]
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// Issues a certificate for a member of a cluster. A node's also carries the name that makes it a server.
+    ///
+    /// # Errors
+    /// [`IssueError`] if the member's name cannot stand in a certificate.
+    pub fn issue_member(&self, member: &Member, now: OffsetDateTime) -> Result<Issued, IssueError> {
+        let uri = member.uri();
+        let error = |source| IssueError { subject: uri.clone(), source };
+        let mut params = params(&uri, now, MEMBER_LIFE);
+        params.subject_alt_names.push(SanType::URI(uri.as_str().try_into().map_err(error)?));
+        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+        if matches!(member.kind, MemberKind::Node(_)) {
+            let name = node_dns_name(&member.cluster).try_into().map_err(error)?;
+            params.subject_alt_names.push(SanType::DnsName(name));
+            params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
+        self.issue(params).map_err(error)
+    }
+
+    /// Issues a server certificate for these DNS names and addresses.
+    ///
+    /// # Errors
+    /// [`IssueError`] if a name cannot stand in a certificate.
+    pub fn issue_server(&self, names: &[String], now: OffsetDateTime) -> Result<Issued, IssueError> {
+        let subject = names.first().map_or("", String::as_str);
+        let error = |source| IssueError { subject: subject.into(), source };
+        let mut params = params(subject, now, MEMBER_LIFE);
+        params.subject_alt_names = CertificateParams::new(names.to_vec()).map_err(error)?.subject_alt_names;
+        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        self.issue(params).map_err(error)
+    }
+
+    fn issue(&self, mut params: CertificateParams) -> Result<Issued, rcgen::Error> {
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(Issued { certificate_pem: certificate.pem(), key_pem: Secret::new(key.serialize_pem()) })
+    }
+}
+
+/// The DNS name that every node of a cluster presents to the others; no resolver ever sees it.
+pub(super) fn node_dns_name(cluster: &str) -> String {
+    format!("{cluster}.node.rmsc.internal")
+}
+
+fn params(common_name: &str, now: OffsetDateTime, life: Duration) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.remove(DnType::CommonName);
+    params.distinguished_name.push(DnType::CommonName, common_name.chars().take(64).collect::<String>());
+    params.not_before = now - BACKDATED;
+    params.not_after = now + life;
+    params
+}
+
+/// Ten years: nothing renews an authority yet.
+const AUTHORITY_LIFE: Duration = Duration::days(3_650);
+/// As design says of nodes: 90 days.
+const MEMBER_LIFE: Duration = Duration::days(90);
+/// Hosts whose clocks are a little behind must accept a fresh certificate.
+const BACKDATED: Duration = Duration::minutes(5);
