@@ -1,0 +1,225 @@
+//! The values that go in and out of a [`Cluster`](super::Cluster).
+
+use crate::state::Outcome;
+use crate::storage::{log, version};
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a node has to know before it can take part.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where everything is kept; this node's alone.
+    pub data_dir: PathBuf,
+    /// The cluster; messages of any other are refused.
+    pub cluster_id: String,
+    /// This node. An id is never used again, not even for the same host with a new disk.
+    pub node_id: u64,
+    /// Its name, for people.
+    pub name: String,
+    /// Where other nodes reach it.
+    pub peer_address: String,
+    /// Where administrators reach it.
+    pub admin_address: String,
+    /// The program's version.
+    pub version: String,
+    /// How often a leader says that it lives.
+    pub heartbeat: Duration,
+    /// The shortest silence after which a node stands for election; several heartbeats.
+    pub election_min: Duration,
+    /// The longest.
+    pub election_max: Duration,
+    /// After how many entries a snapshot is made and older ones are dropped.
+    pub snapshot_after: u64,
+}
+
+/// What the rest of the node says about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether it relays.
+    pub ready: bool,
+    /// Why not.
+    pub reason: String,
+    /// How many requests it has relayed.
+    pub relayed: u64,
+    /// How long it has been running.
+    pub uptime: Duration,
+}
+
+/// A node of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its id.
+    pub node_id: u64,
+    /// Its name.
+    pub name: String,
+    /// Where other nodes reach it.
+    pub peer_address: String,
+    /// Where administrators reach it.
+    pub admin_address: String,
+    /// Whether it has a vote.
+    pub voter: bool,
+}
+
+/// How a node stands in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The leader, if one is known. It may have lost its quorum: see `quorum`.
+    pub leader: Option<u64>,
+    /// The term.
+    pub term: u64,
+    /// The last entry of this node's log.
+    pub last_log_index: u64,
+    /// The last entry that it has applied.
+    pub applied: u64,
+    /// Whether changes can be made, as far as this node knows: the leader heard from a quorum a
+    /// moment ago, and a follower from its leader.
+    pub quorum: bool,
+}
+
+/// How a node fares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeStatus {
+    /// The program's version.
+    pub version: String,
+    /// Whether it relays.
+    pub ready: bool,
+    /// Why not.
+    pub reason: String,
+    /// The revision of the table that acts on it.
+    pub revision: u64,
+    /// How many requests it has relayed.
+    pub relayed: u64,
+    /// How long it has been running, in whole seconds.
+    pub uptime: Duration,
+    /// The last entry that it has applied.
+    pub applied: u64,
+}
+
+/// A change was committed and applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Where it stands in the log.
+    pub log_index: u64,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// The node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data folder is another node's, or a newer build's.
+    #[error("the data folder cannot be used")]
+    Folder(#[from] version::VersionError),
+    /// The log cannot be read.
+    #[error("the log cannot be used")]
+    Log(#[from] log::OpenError),
+    /// The log was there and is not any more.
+    #[error(
+        "the log in {path} is gone, and with it what this node granted and acknowledged; the group must remove this node and a new node must join"
+    )]
+    LogLost {
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// Neither the store nor a snapshot can be read.
+    #[error("the state cannot be read back")]
+    State {
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The times do not fit together.
+    #[error("the settings of raft do not fit together: {reason}")]
+    Settings {
+        /// Which.
+        reason: String,
+    },
+    /// Log and state do not fit together.
+    #[error("raft cannot start: {reason}")]
+    Raft {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// No group was formed.
+#[derive(Debug, thiserror::Error)]
+pub enum FormError {
+    /// The node is stopping.
+    #[error("the node stops before it is in a group")]
+    Draining,
+    /// Too many nodes were listed.
+    #[error("{nodes} nodes cannot all be voters; list at most {voters_max} for the first start")]
+    TooMany {
+        /// How many.
+        nodes: usize,
+        /// How many may be.
+        voters_max: usize,
+    },
+    /// This node lost what it had granted and acknowledged. It must not take part any more.
+    #[error(
+        "this node's disk is not the one the group knows; the group must remove node {node_id} and a new node must join"
+    )]
+    Amnesia {
+        /// This node.
+        node_id: u64,
+    },
+    /// Raft has stopped or refuses.
+    #[error("raft cannot make the group: {reason}")]
+    Raft {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A change was not acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// No node leads: too few voters can reach each other. Nothing was changed.
+    #[error("no node leads the cluster: {reason}")]
+    NoLeader {
+        /// What the last attempt met.
+        reason: String,
+    },
+    /// The leader cannot be reached, or hears from too few voters. Nothing was changed.
+    #[error("node {leader} leads, but accepts no change: {reason}")]
+    NoQuorum {
+        /// The leader.
+        leader: u64,
+        /// What the last attempt met.
+        reason: String,
+    },
+    /// The change may have been made, or may still be.
+    #[error("after {waited:?} it is not known whether the change was made: {reason}")]
+    Unknown {
+        /// How long it was tried.
+        waited: Duration,
+        /// What the last attempt met.
+        reason: String,
+    },
+    /// The change is too large to be replicated.
+    #[error("the change has {bytes} bytes; at most {bytes_max} are accepted")]
+    TooLarge {
+        /// How large.
+        bytes: usize,
+        /// How large it may be.
+        bytes_max: usize,
+    },
+}
+
+/// It is not known whether this node has everything.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No leader with a quorum answered.
+    #[error("no leader says how far the log goes: {reason}")]
+    NoLeader {
+        /// What the last attempt met.
+        reason: String,
+    },
+    /// This node is behind.
+    #[error("this node has not applied the log up to {log_index} yet")]
+    Behind {
+        /// How far it has to.
+        log_index: u64,
+    },
+}

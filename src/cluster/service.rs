@@ -1,0 +1,284 @@
+//! Raft's messages from the other nodes: who they come from is checked before Raft sees them.
+
+use super::codec;
+use super::peers::MESSAGE_BYTES_MAX;
+use super::snapshot::{Incoming, SnapshotError, SnapshotFile};
+use super::state_machine::Snapshots;
+use super::types::{Raft, Snapshot, TypeConfig};
+use crate::proto::peer::v1 as wire;
+use crate::proto::peer::v1::raft_server::{Raft as RaftRpc, RaftServer};
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt};
+use openraft::async_runtime::WatchReceiver;
+use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest};
+use std::future;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
+use tonic::{Request, Response, Status, Streaming};
+use wire::snapshot_part::Part;
+
+/// Who is at the other end of a connection, as its certificate says. The listener of the peer port
+/// puts it into the extensions of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerNode(pub u64);
+
+/// When this node last heard from whom as a leader.
+#[derive(Clone, Default)]
+pub(super) struct Heard(Arc<Mutex<Option<(u64, Instant)>>>);
+
+impl Heard {
+    fn note(&self, node_id: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((node_id, Instant::now()));
+    }
+
+    pub(super) fn last(&self) -> Option<(u64, Instant)> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct RaftService {
+    pub(super) raft: Raft,
+    pub(super) gate: Gate,
+    pub(super) heard: Heard,
+    pub(super) snapshots: Snapshots,
+    /// One snapshot comes in at a time.
+    pub(super) incoming: Arc<tokio::sync::Mutex<u64>>,
+}
+
+/// Lets in what is meant for this node, from whom the certificate says.
+#[derive(Clone)]
+pub(super) struct Gate {
+    pub(super) cluster_id: Arc<str>,
+    pub(super) node_id: u64,
+    pub(super) incarnation: u128,
+    /// Whose metrics have the members.
+    pub(super) raft: Raft,
+}
+
+impl Gate {
+    /// The node at the other end.
+    pub(super) fn peer<T>(request: &Request<T>) -> Result<PeerNode, Status> {
+        let peer = request.extensions().get::<PeerNode>().copied();
+        peer.ok_or_else(|| Status::unauthenticated("the connection says no node"))
+    }
+
+    fn check(
+        &self,
+        peer: PeerNode,
+        route: Option<wire::Route>,
+        vote: Option<wire::Vote>,
+    ) -> Result<(), Status> {
+        let route = route.ok_or_else(|| Status::invalid_argument("the request has no route"))?;
+        if route.cluster_id != *self.cluster_id || route.to != self.node_id {
+            return Err(Status::permission_denied(format!(
+                "meant for node {} of {:?}; this is node {} of {:?}",
+                route.to, route.cluster_id, self.node_id, self.cluster_id
+            )));
+        }
+        // A candidate asks for itself, a leader speaks for itself.
+        let speaker = vote.map_or(route.from, |vote| vote.node_id);
+        if route.from != peer.0 || speaker != peer.0 {
+            return Err(Status::permission_denied(format!(
+                "node {} speaks as node {} for node {speaker}",
+                peer.0, route.from
+            )));
+        }
+        self.check_disks(&route)
+    }
+
+    /// A node that lost its disk forgot what it granted and acknowledged: it may do neither again
+    /// under its old id. And two groups never mix.
+    fn check_disks(&self, route: &wire::Route) -> Result<(), Status> {
+        if codec::random_from(&route.to_incarnation)? != self.incarnation {
+            return Err(Status::permission_denied(format!(
+                "meant for node {} with another disk; the group must remove it, and a new node must join",
+                self.node_id
+            )));
+        }
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let members = metrics.membership_config.membership();
+        let (incarnation, group) =
+            (codec::random_from(&route.from_incarnation)?, codec::random_from(&route.group)?);
+        if members.get_node(&route.from).is_some_and(|known| known.incarnation != incarnation) {
+            return Err(Status::permission_denied(format!(
+                "node {} speaks with a disk that the group does not know",
+                route.from
+            )));
+        }
+        if members.nodes().any(|(_, known)| known.group != group) {
+            return Err(Status::permission_denied("the message is of another group"));
+        }
+        Ok(())
+    }
+}
+
+impl RaftService {
+    pub(super) fn into_server(self) -> RaftServer<Self> {
+        RaftServer::new(self)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// The appends up to the first that must not come in, which is left in `refusal`.
+    fn appends(
+        &self,
+        peer: PeerNode,
+        requests: Streaming<wire::AppendRequest>,
+        refusal: Arc<Mutex<Option<Status>>>,
+    ) -> impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static {
+        let (gate, heard) = (self.gate.clone(), self.heard.clone());
+        stream::unfold(requests, move |mut requests| {
+            let (gate, heard, refusal) = (gate.clone(), heard.clone(), refusal.clone());
+            async move {
+                let request = match requests.message().await {
+                    Ok(None) => return None,
+                    Ok(Some(request)) => admit(&gate, peer, request),
+                    Err(status) => Err(status),
+                };
+                match request {
+                    Ok(request) => {
+                        heard.note(peer.0);
+                        Some((request, requests))
+                    }
+                    Err(status) => {
+                        *refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+                        None
+                    }
+                }
+            }
+        })
+    }
+
+    async fn receive(
+        &self,
+        head: &wire::SnapshotHead,
+        parts: &mut Streaming<wire::SnapshotPart>,
+        number: u64,
+    ) -> Result<Snapshot, Status> {
+        if head.bytes > SNAPSHOT_BYTES_MAX {
+            let reason = format!("{} bytes; at most {SNAPSHOT_BYTES_MAX} are taken", head.bytes);
+            return Err(Status::resource_exhausted(reason));
+        }
+        let incoming = Incoming::new(&self.snapshots.folder, number);
+        let mut file = tokio::fs::File::create(&incoming.0).await?;
+        let mut bytes = 0;
+        while let Some(part) = parts.message().await? {
+            let Some(Part::Data(data)) = part.part else {
+                return Err(Status::invalid_argument("a second head"));
+            };
+            bytes += data.len() as u64;
+            if bytes > head.bytes {
+                break;
+            }
+            file.write_all(&data).await?;
+        }
+        if bytes != head.bytes {
+            let reason = format!("{bytes} bytes came in place of {}", head.bytes);
+            return Err(Status::invalid_argument(reason));
+        }
+        file.sync_all().await?;
+        let cluster_id = self.snapshots.cluster_id.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let snapshot = SnapshotFile::received(incoming)?;
+            let contents = snapshot.read(&cluster_id)?;
+            Ok::<_, SnapshotError>(Snapshot { meta: contents.meta, snapshot })
+        });
+        let read = reading.await.map_err(|error| Status::internal(error.to_string()))?;
+        read.map_err(|error| Status::data_loss(error.to_string()))
+    }
+}
+
+fn admit(
+    gate: &Gate,
+    peer: PeerNode,
+    request: wire::AppendRequest,
+) -> Result<AppendEntriesRequest<TypeConfig>, Status> {
+    gate.check(peer, request.route.clone(), request.vote)?;
+    Ok(codec::append_from(request)?)
+}
+
+#[tonic::async_trait]
+impl RaftRpc for RaftService {
+    type AppendStream = BoxStream<'static, Result<wire::AppendResponse, Status>>;
+
+    async fn vote(
+        &self,
+        request: Request<wire::VoteRequest>,
+    ) -> Result<Response<wire::VoteResponse>, Status> {
+        let (peer, mut request) = (Gate::peer(&request)?, request.into_inner());
+        self.gate.check(peer, request.route.take(), request.vote)?;
+        let response = self.raft.vote(codec::vote_request_from(&request)?).await;
+        Ok(Response::new(codec::vote_response_to(&response.map_err(|error| stopped(&error))?)))
+    }
+
+    async fn pre_vote(
+        &self,
+        request: Request<wire::VoteRequest>,
+    ) -> Result<Response<wire::VoteResponse>, Status> {
+        let (peer, mut request) = (Gate::peer(&request)?, request.into_inner());
+        self.gate.check(peer, request.route.take(), request.vote)?;
+        let response = self.raft.pre_vote(codec::vote_request_from(&request)?).await;
+        Ok(Response::new(codec::vote_response_to(&response.map_err(|error| stopped(&error))?)))
+    }
+
+    async fn append(
+        &self,
+        request: Request<Streaming<wire::AppendRequest>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
+        let (peer, requests) = (Gate::peer(&request)?, request.into_inner());
+        let refusal = Arc::new(Mutex::new(None));
+        let appends = self.appends(peer, requests, refusal.clone());
+        let answers = self.raft.stream_append(appends).map(|answer| match answer {
+            Ok(result) => Ok(codec::append_result_to(&result)),
+            Err(fatal) => Err(stopped(&fatal)),
+        });
+        let end = stream::once(async move { refusal.lock().unwrap_or_else(PoisonError::into_inner).take() })
+            .filter_map(|refusal| future::ready(refusal.map(Err)));
+        Ok(Response::new(answers.chain(end).boxed()))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<wire::SnapshotPart>>,
+    ) -> Result<Response<wire::SnapshotResponse>, Status> {
+        let (peer, mut parts) = (Gate::peer(&request)?, request.into_inner());
+        let Some(Part::Head(mut head)) = parts.message().await?.and_then(|part| part.part) else {
+            return Err(Status::invalid_argument("the head is missing"));
+        };
+        self.gate.check(peer, head.route.take(), head.vote)?;
+        let vote = codec::vote_from(head.vote)?;
+        let mut number = self
+            .incoming
+            .try_lock()
+            .map_err(|_| Status::resource_exhausted("another snapshot is coming in"))?;
+        *number += 1;
+        let received = self.receive(&head, &mut parts, *number).await?;
+        let response = self.raft.install_full_snapshot(vote, received).await;
+        let response = response.map_err(|error| stopped(&error))?;
+        Ok(Response::new(wire::SnapshotResponse { vote: Some(codec::vote_to(&response.vote)) }))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<wire::TransferLeaderRequest>,
+    ) -> Result<Response<wire::TransferLeaderResponse>, Status> {
+        let (peer, mut request) = (Gate::peer(&request)?, request.into_inner());
+        self.gate.check(peer, request.route.take(), request.vote)?;
+        let vote = codec::vote_from(request.vote)?;
+        let last = request.last.map(codec::log_id_from);
+        let asked = TransferLeaderRequest::new(vote, request.next, last);
+        let answer = self.raft.handle_transfer_leader(asked).await.map_err(|error| stopped(&error))?;
+        let refusal = answer.err().map(|error| error.to_string()).unwrap_or_default();
+        Ok(Response::new(wire::TransferLeaderResponse { refusal }))
+    }
+}
+
+fn stopped(error: &dyn std::error::Error) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+/// Several times what the largest table takes, and no danger to a disk.
+const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;

@@ -1,0 +1,311 @@
+//! Three nodes in one process over plain TCP.
+
+mod lab;
+
+use super::*;
+use crate::principal::Sid;
+use crate::proto::peer::v1::raft_client::RaftClient;
+use crate::state::{Kind, NewEntry, Outcome, Role};
+use lab::{Lab, Node, PATIENCE};
+
+fn sid(rid: u32) -> Sid {
+    Sid::new(5, &[21, 1, 2, 3, rid]).unwrap()
+}
+
+fn allow(rid: u32) -> Change {
+    Change::Allow(NewEntry {
+        sid: sid(rid),
+        name: format!("LAB\\exch{rid}$"),
+        kind: Kind::Computer,
+        role: Role::Exchange,
+        note: String::new(),
+    })
+}
+
+async fn write(node: &Node, rid: u32) -> Written {
+    node.cluster.write("admin", allow(rid), None, Timestamp(1)).await.unwrap()
+}
+
+async fn sees(node: &Node, rid: u32) {
+    let mut state = node.cluster.state();
+    let waiting = state.wait_for(|state| state.table.entries.contains_key(&sid(rid)));
+    let seen = tokio::time::timeout(PATIENCE, waiting).await;
+    assert!(seen.is_ok(), "node {} does not see {rid}", node.id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_at_any_node_is_published_at_every_node() {
+    let lab = Lab::formed(3).await;
+    for (rid, writer) in (1..).zip(&lab.nodes) {
+        let written = write(writer, rid).await;
+        assert_eq!(written.outcome, Outcome::Allowed);
+        for node in &lab.nodes {
+            sees(node, rid).await;
+        }
+    }
+    let members = lab.nodes[0].cluster.members().borrow().clone();
+    assert_eq!(members.len(), 3);
+    assert!(members.iter().all(|member| member.voter));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_change_acts_once() {
+    let lab = Lab::formed(3).await;
+    let client = Some(ClientId([9; 16]));
+    let node = &lab.nodes[1].cluster;
+    let first = node.write("admin", allow(1), client, Timestamp(1)).await.unwrap();
+    let again = node.write("admin", allow(1), client, Timestamp(1)).await.unwrap();
+    assert_eq!((first.outcome, again.outcome), (Outcome::Allowed, Outcome::Allowed));
+    assert_eq!(write(&lab.nodes[1], 1).await.outcome, Outcome::Renewed);
+    let other = node.write("admin", allow(2), client, Timestamp(1)).await.unwrap();
+    assert_eq!(other.outcome, Outcome::OtherCommand);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_after_the_barrier_sees_what_was_acknowledged() {
+    let lab = Lab::formed(3).await;
+    for rid in 1..20 {
+        write(&lab.nodes[rid as usize % 3], rid).await;
+        let reader = &lab.nodes[(rid as usize + 1) % 3].cluster;
+        reader.read_barrier().await.unwrap();
+        assert!(reader.state().borrow().table.entries.contains_key(&sid(rid)), "{rid}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_node_leads_when_the_leader_is_gone() {
+    let mut lab = Lab::formed(3).await;
+    write(&lab.nodes[0], 1).await;
+    let old = lab.leader().await;
+    lab.kill(old).await;
+    let left: Vec<u64> = lab.nodes.iter().map(|node| node.id).filter(|id| *id != old).collect();
+    for (rid, id) in (2..).zip(&left) {
+        write(lab.node(*id), rid).await;
+    }
+    lab.start(old).await;
+    for rid in 1..=3 {
+        sees(lab.node(old), rid).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_stops_in_order_hands_over_first() {
+    // No silence lasts long enough for an election within the time that a write takes at most.
+    let mut lab = Lab::with_elections(3, forward::WRITE_TIMEOUT * 10).await;
+    write(&lab.nodes[0], 1).await;
+    let old = lab.leader().await;
+    lab.stop(old).await;
+    let other = lab.nodes.iter().find(|node| node.id != old).unwrap();
+    write(other, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_table_is_there_after_all_nodes_restarted() {
+    let mut lab = Lab::formed(3).await;
+    for rid in 1..=5 {
+        write(&lab.nodes[0], rid).await;
+    }
+    for id in [1, 2, 3] {
+        lab.kill(id).await;
+    }
+    for id in [1, 2, 3] {
+        lab.start(id).await;
+    }
+    for node in &lab.nodes {
+        for rid in 1..=5 {
+            sees(node, rid).await;
+        }
+        node.cluster.form(&[]).await.unwrap();
+    }
+    write(&lab.nodes[2], 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_far_behind_gets_a_snapshot() {
+    let mut lab = Lab::formed(3).await;
+    let leader = lab.leader().await;
+    let behind = (1..=3).find(|id| *id != leader).unwrap();
+    lab.kill(behind).await;
+    for rid in 1..=150 {
+        write(lab.node(leader), rid).await;
+    }
+    lab.purged(leader, 60).await;
+    lab.start(behind).await;
+    sees(lab.node(behind), 150).await;
+    let state = lab.node(behind).cluster.state().borrow().clone();
+    assert_eq!(state.table.entries.len(), 150);
+    assert!(lab.has_snapshot(behind));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_quorum_a_write_is_refused_and_says_so() {
+    let mut lab = Lab::formed(3).await;
+    write(&lab.nodes[0], 1).await;
+    let last = (1..=3).find(|id| *id != 1).unwrap();
+    for id in [1, 2, 3] {
+        if id != last {
+            lab.kill(id).await;
+        }
+    }
+    let node = lab.node(last);
+    let error = node.cluster.write("admin", allow(2), None, Timestamp(1)).await.unwrap_err();
+    let said = matches!(error, WriteError::NoLeader { .. } | WriteError::NoQuorum { .. });
+    assert!(said, "{error}");
+    assert!(!node.cluster.standing().quorum);
+    assert!(node.cluster.read_barrier().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_know_how_the_others_fare() {
+    let lab = Lab::formed(3).await;
+    let written = write(&lab.nodes[0], 1).await;
+    let members = lab.nodes[0].cluster.members().borrow().clone();
+    for member in members.iter() {
+        assert!(lab.nodes[0].cluster.await_applied(member, written.log_index, PATIENCE).await);
+        let status = lab.nodes[0].cluster.node_status(member, PATIENCE).await.unwrap();
+        assert_eq!((status.ready, status.revision), (true, written.log_index));
+    }
+    let early = lab.nodes[0].cluster.await_applied(&members[1], u64::MAX, Duration::from_millis(20)).await;
+    assert!(!early);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wiped_node_does_not_make_a_second_group() {
+    let mut lab = Lab::formed(3).await;
+    write(&lab.nodes[0], 1).await;
+    lab.kill(1).await;
+    lab.wipe(1);
+    lab.start_alone(1).await;
+    let peers = lab.addresses();
+    let forming = lab.node(1).cluster.clone();
+    let refused = forming.form(&peers).await;
+    assert!(matches!(refused, Err(FormError::Amnesia { node_id: 1 })), "{refused:?}");
+    assert!(forming.failed().await.contains("must remove node 1"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_speaks_for_another_is_refused() {
+    let lab = Lab::formed(3).await;
+    let target = &lab.nodes[0];
+    let channel = lab.channel(2, target.id).await;
+    let vote = wire::Vote { term: 99, node_id: 3, committed: false };
+    let right = lab.route(2, 1);
+    let route =
+        |from, to, cluster: &str| Some(wire::Route { cluster_id: cluster.into(), from, to, ..right.clone() });
+    for (route, node_id) in
+        [(route(3, 1, "lab"), 3), (route(2, 1, "lab"), 3), (route(2, 3, "lab"), 2), (route(2, 1, "other"), 2)]
+    {
+        let vote = Some(wire::Vote { node_id, ..vote });
+        let request = wire::VoteRequest { route: route.clone(), vote, ..Default::default() };
+        let refusal = RaftClient::new(channel.clone()).vote(request).await.unwrap_err();
+        assert_eq!(refusal.code(), tonic::Code::PermissionDenied, "{route:?}");
+        let request = wire::AppendRequest { route: route.clone(), vote, ..Default::default() };
+        let requests = futures::stream::iter([request]);
+        let mut answers = RaftClient::new(channel.clone()).append(requests).await.unwrap().into_inner();
+        let refusal = answers.message().await.unwrap_err();
+        assert_eq!(refusal.code(), tonic::Code::PermissionDenied, "{route:?}");
+    }
+    assert!(target.cluster.standing().term < 99);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_node_at_the_address_is_not_spoken_to() {
+    let lab = Lab::formed(3).await;
+    let third = lab.node(3).address.clone();
+    let mut client = lab.nodes[0].cluster.peers().node(2, &third);
+    let refusal = client.status(wire::StatusRequest {}).await.unwrap_err();
+    assert_eq!(refusal.code(), tonic::Code::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wiped_node_grants_no_vote_and_takes_no_entry() {
+    let mut lab = Lab::formed(3).await;
+    write(&lab.nodes[0], 1).await;
+    lab.kill(1).await;
+    lab.wipe(1);
+    lab.start_alone(1).await;
+    for rid in 2..20 {
+        write(lab.node(2), rid).await;
+    }
+    let standing = lab.node(1).cluster.standing();
+    assert_eq!((standing.term, standing.last_log_index), (0, 0));
+    let refusal = lab.vote(2, lab.route(2, 1)).await.unwrap_err();
+    assert!(refusal.message().contains("another disk"), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_disk_and_another_group_are_refused() {
+    let lab = Lab::formed(3).await;
+    let right = lab.route(2, 1);
+    let other = codec::random_to(7);
+    for (route, said) in [
+        (wire::Route { from_incarnation: other.clone(), ..right.clone() }, "does not know"),
+        (wire::Route { to_incarnation: other.clone(), ..right.clone() }, "another disk"),
+        (wire::Route { group: other, ..right.clone() }, "another group"),
+    ] {
+        let refusal = lab.vote(2, route).await.unwrap_err();
+        assert!(refusal.message().contains(said), "{refusal}");
+    }
+    lab.vote(2, right).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_with_other_lists_make_no_group() {
+    let lab = Lab::unformed(3).await;
+    let addresses = lab.addresses();
+    let (one, two) = (lab.node(1).cluster.clone(), lab.node(2).cluster.clone());
+    for _ in 0..2 {
+        form::meet(&two, &addresses).await.unwrap_err();
+        let refused = form::meet(&one, &addresses[..2]).await.unwrap_err();
+        assert!(refused.to_string().contains("have to be the same"), "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_its_log_does_not_start() {
+    let mut lab = Lab::formed(3).await;
+    write(&lab.nodes[0], 1).await;
+    sees(lab.node(1), 1).await;
+    lab.kill(1).await;
+    let folder = lab.data_dir(1);
+    std::fs::remove_dir_all(folder.join("log")).unwrap();
+    let refused = lab.try_open(1, "127.0.0.1:1").await.map(|_| ());
+    assert!(matches!(refused, Err(OpenError::LogLost { .. })), "{refused:?}");
+    // Even where nothing says that there was a log: the store has applied what the log had.
+    let format = std::fs::read_to_string(folder.join("format")).unwrap();
+    std::fs::write(folder.join("format"), format.replace("log made\n", "")).unwrap();
+    let refused = lab.try_open(1, "127.0.0.1:1").await.map(|_| ());
+    assert!(matches!(refused, Err(OpenError::LogLost { .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_node_that_is_to_lead_stands_for_election() {
+    let lab = Lab::with_elections(3, Duration::from_secs(20)).await;
+    let leader = lab.leader().await;
+    let [told, next] = [1, 2].map(|step| (leader - 1 + step) % 3 + 1);
+    sees_term(&lab, told).await;
+    let term = lab.node(leader).cluster.standing().term;
+    let ask = |next| wire::TransferLeaderRequest {
+        route: Some(lab.route(leader, told)),
+        vote: Some(wire::Vote { term, node_id: leader, committed: true }),
+        last: None,
+        next,
+    };
+    let mut client = RaftClient::new(lab.channel(leader, told).await);
+    client.transfer_leader(ask(next)).await.unwrap();
+    // What is appended after that was asked finds the node in the same term.
+    write(lab.node(leader), 2).await;
+    sees(lab.node(told), 2).await;
+    assert_eq!(lab.node(told).cluster.standing().term, term);
+    client.transfer_leader(ask(told)).await.unwrap();
+    let mut metrics = lab.node(told).cluster.raft().metrics();
+    while metrics.borrow_watched().state != ServerState::Leader {
+        tokio::time::timeout(PATIENCE, metrics.changed()).await.unwrap().unwrap();
+    }
+}
+
+/// Waits until a node has an entry of the leader's term, so that it has the leader's vote.
+async fn sees_term(lab: &Lab, id: u64) {
+    write(&lab.nodes[0], 1).await;
+    sees(lab.node(id), 1).await;
+}
