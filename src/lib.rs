@@ -3,6 +3,8 @@
 pub mod cluster;
 pub mod state;
 
+pub mod directory;
+pub mod identity;
 pub mod storage;
 pub mod tls;
 

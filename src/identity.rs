@@ -1,0 +1,375 @@
+//! Token bytes to a proven account, leg by leg: NTLMv2 ([MS-NLMP]), raw and inside SPNEGO ([RFC 4178], [MS-SPNG]).
+//!
+//! Pure: no network, no files, no clock and no randomness. No input panics; no error is for the client.
+
+mod attempt;
+mod binding;
+mod der;
+mod ntlm;
+pub mod ntlm_client;
+mod spnego;
+
+pub use attempt::{Attempt, Bound, Proven};
+pub use binding::{ChannelBinding, NotACertificate};
+pub use ntlm::keys::{NtlmProof, SessionBaseKey, nt_hash, verify};
+
+use attempt::Wrapped;
+use ntlm::Kind;
+use std::mem;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// The word in front of the token in the `Authorization` header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `Negotiate` ([RFC 4559]): SPNEGO, or NTLM as it is, which clients without a ticket send.
+    Negotiate,
+    /// `NTLM` ([MS-NTHT]): NTLM as it is.
+    Ntlm,
+}
+
+/// What to do about channel bindings: the word of IIS, `extendedProtection`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelBindingPolicy {
+    /// Nothing: for clients behind somebody else's TLS.
+    Off,
+    /// Check what a client sends; let those in that send none.
+    Allow,
+    /// Let nobody in without one, nor without a MIC, nor on a clear connection.
+    Require,
+}
+
+/// What the acceptor says of itself, and what it insists on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    domain: String,
+    computer: String,
+    dns_domain: String,
+    channel_binding: ChannelBindingPolicy,
+}
+
+/// Why a name cannot be told to clients.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{name:?} cannot be the {what}; write 1 to 255 characters, no control characters")]
+pub struct SettingsError {
+    what: &'static str,
+    name: String,
+}
+
+impl Settings {
+    /// The domain's and the computer's NetBIOS names, the domain's DNS name, and the policy.
+    ///
+    /// # Errors
+    /// When a name is empty, too long for DNS, or has a control character.
+    pub fn new(
+        domain: &str,
+        computer: &str,
+        dns_domain: &str,
+        channel_binding: ChannelBindingPolicy,
+    ) -> Result<Self, SettingsError> {
+        for (what, name) in
+            [("NetBIOS domain", domain), ("NetBIOS computer name", computer), ("DNS domain", dns_domain)]
+        {
+            let chars = name.chars().count();
+            if chars == 0 || chars > NAME_CHARS_MAX || name.chars().any(char::is_control) {
+                return Err(SettingsError { what, name: name.chars().take(NAME_CHARS_MAX).collect() });
+            }
+        }
+        Ok(Settings {
+            domain: domain.into(),
+            computer: computer.into(),
+            dns_domain: dns_domain.into(),
+            channel_binding,
+        })
+    }
+
+    /// The domain's NetBIOS name.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// The domain's DNS name.
+    #[must_use]
+    pub fn dns_domain(&self) -> &str {
+        &self.dns_domain
+    }
+
+    /// What is done about channel bindings.
+    #[must_use]
+    pub fn channel_binding(&self) -> ChannelBindingPolicy {
+        self.channel_binding
+    }
+
+    fn computer(&self) -> &str {
+        &self.computer
+    }
+
+    fn dns_computer(&self) -> String {
+        format!("{}.{}", self.computer.to_lowercase(), self.dns_domain)
+    }
+}
+
+/// What a leg needs from outside. It is used by the legs that send a challenge.
+#[derive(Clone, Copy, Debug)]
+pub struct Leg {
+    /// Eight bytes that nobody can foresee, fresh for each leg.
+    pub challenge: [u8; 8],
+    /// The time.
+    pub now: SystemTime,
+}
+
+/// What comes of a leg.
+#[derive(Debug)]
+pub enum Step {
+    /// Send this token with a 401; the next leg comes on the same connection.
+    Continue {
+        /// The token, for the header.
+        token: Vec<u8>,
+    },
+    /// Ask who knows the password, then [`Attempt::finish`].
+    Verify(Box<Attempt>),
+}
+
+/// The handshake of one connection: the state of an unfinished one, and nothing else.
+///
+/// Every leg takes the state away and puts a new one only if it succeeds: after an error the
+/// handshake is as new, and a challenge is answered once.
+#[derive(Debug)]
+pub struct Handshake {
+    settings: Arc<Settings>,
+    binding: Option<ChannelBinding>,
+    state: State,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    New,
+    /// NTLM was chosen out of a list in which it is not the first; its NEGOTIATE comes next.
+    Chosen(Wrapped),
+    /// A challenge is out. `None`: as it is, under that scheme.
+    Challenged { wrapped: Option<Wrapped>, scheme: Scheme, sent: ntlm::Sent },
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            State::New => "New",
+            State::Chosen(_) => "Chosen",
+            State::Challenged { .. } => "Challenged",
+        })
+    }
+}
+
+impl Handshake {
+    /// For a new connection; `binding` is that of our certificate on it, `None` on a clear one.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>, binding: Option<ChannelBinding>) -> Self {
+        Handshake { settings, binding, state: State::New }
+    }
+
+    /// Takes a client's token, decoded from base64.
+    ///
+    /// # Errors
+    /// Says why the client is refused, for the log. The client learns only that it is.
+    pub fn step(&mut self, scheme: Scheme, token: &[u8], leg: Leg) -> Result<Step, Refused> {
+        let state = mem::take(&mut self.state);
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(Refused::TooLong { bytes: token.len() });
+        }
+        if token.starts_with(ntlm::messages::SIGNATURE) {
+            return self.raw(state, scheme, token, &leg);
+        }
+        match scheme {
+            Scheme::Ntlm => Err(Refused::Malformed { what: "not an NTLM message" }),
+            Scheme::Negotiate => self.negotiate(state, token, &leg),
+        }
+    }
+
+    /// NTLM as it is.
+    fn raw(&mut self, state: State, scheme: Scheme, message: &[u8], leg: &Leg) -> Result<Step, Refused> {
+        match (ntlm::kind(message), state) {
+            // A client may begin again at any time, as with a wrong password.
+            (Some(Kind::Negotiate), _) => {
+                let sent = ntlm::challenge(message, &self.settings, leg)?;
+                let token = sent.message().to_vec();
+                self.state = State::Challenged { wrapped: None, scheme, sent };
+                Ok(Step::Continue { token })
+            }
+            (Some(Kind::Authenticate), State::Challenged { wrapped: None, scheme: before, sent })
+                if before == scheme =>
+            {
+                let received = sent.receive(message, &self.settings, self.binding.as_ref())?;
+                Ok(Step::Verify(Box::new(Attempt::new(received, None))))
+            }
+            (Some(Kind::Authenticate), _) => Err(Refused::UnexpectedLeg { what: "AUTHENTICATE" }),
+            (None, _) => Err(Refused::Malformed { what: "an NTLM message of an unknown type" }),
+        }
+    }
+
+    /// SPNEGO.
+    fn negotiate(&mut self, state: State, token: &[u8], leg: &Leg) -> Result<Step, Refused> {
+        match spnego::parse(token).ok_or(Refused::Malformed { what: "not a SPNEGO token" })? {
+            spnego::Token::Init(init) => self.choose(&init, leg),
+            spnego::Token::Response(response) => {
+                if response.state == Some(spnego::REJECT) {
+                    return Err(Refused::GivenUp);
+                }
+                if response.mech.is_some_and(|mech| mech != spnego::NTLM) {
+                    return Err(Refused::NoMechanismInCommon);
+                }
+                let message = response.token.ok_or(Refused::Malformed { what: "SPNEGO without a token" })?;
+                match (ntlm::kind(message), state) {
+                    (Some(Kind::Negotiate), State::Chosen(wrapped)) => {
+                        self.challenge_wrapped(wrapped, message, leg, None)
+                    }
+                    (
+                        Some(Kind::Authenticate),
+                        State::Challenged { wrapped: Some(wrapped), scheme: Scheme::Negotiate, sent },
+                    ) => {
+                        let received = sent.receive(message, &self.settings, self.binding.as_ref())?;
+                        let wrapped = wrapped.with_mech_list_mic(response.mech_list_mic);
+                        Ok(Step::Verify(Box::new(Attempt::new(received, Some(wrapped)))))
+                    }
+                    (Some(_), _) => Err(Refused::UnexpectedLeg { what: "NegTokenResp" }),
+                    (None, _) => Err(Refused::Malformed { what: "SPNEGO with a token that is not NTLM" }),
+                }
+            }
+        }
+    }
+
+    /// The first token of a negotiation.
+    fn choose(&mut self, init: &spnego::Init<'_>, leg: &Leg) -> Result<Step, Refused> {
+        if !init.mechs.contains(&spnego::NTLM) {
+            return Err(Refused::NoMechanismInCommon);
+        }
+        let favourite = init.mechs.first() == Some(&spnego::NTLM);
+        let wrapped = Wrapped::new(init.mech_list, favourite);
+        match init.token {
+            // The token is one of the client's favourite, [RFC 4178] 4.2.1.
+            Some(message) if favourite => match ntlm::kind(message) {
+                Some(Kind::Negotiate) => {
+                    self.challenge_wrapped(wrapped, message, leg, Some(spnego::State::Incomplete))
+                }
+                Some(Kind::Authenticate) => Err(Refused::UnexpectedLeg { what: "AUTHENTICATE" }),
+                None => Err(Refused::Malformed { what: "SPNEGO with a token that is not NTLM" }),
+            },
+            _ => {
+                let state = if favourite { spnego::State::Incomplete } else { spnego::State::RequestMic };
+                self.state = State::Chosen(wrapped);
+                Ok(Step::Continue { token: spnego::write_response(state, Some(spnego::NTLM), None, None) })
+            }
+        }
+    }
+
+    /// A challenge inside SPNEGO; the first answer of a negotiation also names the mechanism.
+    fn challenge_wrapped(
+        &mut self,
+        wrapped: Wrapped,
+        negotiate: &[u8],
+        leg: &Leg,
+        first: Option<spnego::State>,
+    ) -> Result<Step, Refused> {
+        let sent = ntlm::challenge(negotiate, &self.settings, leg)?;
+        let mech = first.map(|_| spnego::NTLM);
+        let state = first.unwrap_or(spnego::State::Incomplete);
+        let token = spnego::write_response(state, mech, Some(sent.message()), None);
+        self.state = State::Challenged { wrapped: Some(wrapped), scheme: Scheme::Negotiate, sent };
+        Ok(Step::Continue { token })
+    }
+}
+
+/// Why a client is refused: for the log, never for the client.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Refused {
+    /// More than any client sends.
+    #[error("a token of {bytes} bytes is too long; at most {TOKEN_BYTES_MAX} are read")]
+    TooLong {
+        /// How many came.
+        bytes: usize,
+    },
+    /// The bytes are not what they should be.
+    #[error("malformed token: {what}")]
+    Malformed {
+        /// Where.
+        what: &'static str,
+    },
+    /// A message that nothing on this connection led to: a client behind a pooling proxy looks so.
+    #[error("unexpected {what}: no challenge is open on this connection")]
+    UnexpectedLeg {
+        /// The message.
+        what: &'static str,
+    },
+    /// The client offers Kerberos alone, or something else that we do not speak.
+    #[error("no mechanism in common: the client does not offer NTLM")]
+    NoMechanismInCommon,
+    /// The client sent `reject`.
+    #[error("the client gave the negotiation up")]
+    GivenUp,
+    /// No name, no proof, or the flag.
+    #[error("anonymous logon")]
+    Anonymous,
+    /// The account Guest.
+    #[error("logon as guest")]
+    Guest,
+    /// A response that a captured one of can be cracked in a day.
+    #[error("an NTLMv1 response; the client's LmCompatibilityLevel must be 3 or more")]
+    NtlmV1,
+    /// The same, and older.
+    #[error("an LM response; the client's LmCompatibilityLevel must be 3 or more")]
+    LmOnly,
+    /// A name with characters that no name has.
+    #[error("the {what} is not a name: its characters are damaged, forbidden or too many")]
+    BadName {
+        /// Which name.
+        what: &'static str,
+    },
+    /// The response answers another server: a relay, or a damaged client.
+    #[error("the response is to another server: target information {id} is not what was sent")]
+    TargetInfoNotOurs {
+        /// The id of the pair, [MS-NLMP] 2.2.2.1.
+        id: u16,
+    },
+    /// The client is on another TLS connection than this one: a relay, or a TLS terminator in between.
+    #[error("the channel binding is that of another connection")]
+    ChannelBindingDiffers,
+    /// The policy asks for one.
+    #[error("no channel binding, and one is required")]
+    ChannelBindingMissing,
+    /// The client says that there is one, or the policy asks for it.
+    #[error("no MIC over the three messages")]
+    MicMissing,
+    /// Somebody changed a message, or the password is wrong.
+    #[error("the MIC over the three messages does not hold")]
+    MicWrong,
+    /// Without it, somebody in between may have shortened the list of mechanisms.
+    #[error("no mechListMIC over the list of mechanisms")]
+    MechListMicMissing,
+    /// Somebody changed the list.
+    #[error("the mechListMIC over the list of mechanisms does not hold")]
+    MechListMicWrong,
+}
+
+/// The largest NTLM token is below 2 KiB; Kerberos tickets, which we do not read, reach 10.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// What a DNS name can have.
+const NAME_CHARS_MAX: usize = 255;
+
+#[cfg(test)]
+mod tests;
+
+/// Proofs by hand, for the tests of a verifier.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::NtlmProof;
+    use super::ntlm::keys;
+    use crate::secret::Secret;
+
+    /// Makes the proof one that holds for this hash.
+    pub(crate) fn prove(nt_hash: &Secret<[u8; 16]>, proof: &mut NtlmProof) {
+        let key = keys::response_key(nt_hash, &proof.user, &proof.domain);
+        let (claimed, blob) = proof.nt_response.split_first_chunk_mut::<16>().expect("a response");
+        *claimed = keys::nt_proof(&key, &proof.server_challenge, blob);
+    }
+}
