@@ -5,6 +5,7 @@ pub mod state;
 
 pub mod directory;
 pub mod identity;
+pub mod rms;
 pub mod storage;
 pub mod tls;
 
