@@ -6,6 +6,7 @@ pub mod state;
 pub mod directory;
 pub mod identity;
 pub mod rms;
+pub mod simulator;
 pub mod storage;
 pub mod tls;
 

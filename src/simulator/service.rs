@@ -1,0 +1,108 @@
+//! One call of the simulated service: bytes in, an answer or a fault out. Pure but for new ids.
+
+use super::{Config, answers};
+use crate::rms::agreement::{ContentType, check_agreement};
+use crate::rms::document::{Document, LIMITS};
+use crate::rms::fault::{self, exception};
+use crate::rms::location::version_data;
+use crate::rms::request::Request;
+use crate::rms::{Endpoint, Malformed, envelope_around};
+use hyper::StatusCode;
+
+/// A call as it came.
+pub(super) struct Call<'a> {
+    pub(super) endpoint: Endpoint,
+    pub(super) content_type: &'a ContentType,
+    pub(super) soap_action: Option<&'a str>,
+    /// The authorized entry that the connector acts for.
+    pub(super) entry: Option<&'a str>,
+    pub(super) body: &'a [u8],
+}
+
+/// What is sent back.
+pub(super) struct Served {
+    pub(super) operation: &'static str,
+    pub(super) status: StatusCode,
+    pub(super) message: Vec<u8>,
+}
+
+/// An exception of the service and its text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) exception: &'static str,
+    pub(super) text: String,
+}
+
+impl Fault {
+    pub(super) fn new(exception: &'static str, text: impl Into<String>) -> Self {
+        Fault { exception, text: text.into() }
+    }
+}
+
+impl From<Malformed> for Fault {
+    fn from(malformed: Malformed) -> Self {
+        Fault::new(exception::INVALID_OPERATION, malformed.to_string())
+    }
+}
+
+pub(super) fn serve(call: &Call<'_>, config: &Config) -> Served {
+    let mut operation = "malformed";
+    match reply(call, config, &mut operation) {
+        Ok(message) => Served { operation, status: StatusCode::OK, message },
+        Err(Fault { exception, text }) => Served {
+            operation,
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            message: fault::message(call.content_type.soap, exception, &text),
+        },
+    }
+}
+
+fn reply(call: &Call<'_>, config: &Config, operation: &mut &'static str) -> Result<Vec<u8>, Fault> {
+    let document = Document::parse(call.body, &LIMITS)?;
+    let request = Request::read(&document)?;
+    check_agreement(call.endpoint, call.soap_action, call.content_type, &request.inspected)?;
+    let inspected = request.inspected;
+    *operation = inspected.operation.word();
+    let mut header = String::new();
+    let mut batching = Batching::One;
+    if inspected.operation.has_version_data() {
+        batching = check_version(&request)?;
+        header = version_data(inspected.namespace);
+    }
+    let asked = answers::Asked { request, batching, entry: call.entry.unwrap_or("nobody"), config };
+    let result = answers::result(&asked)?;
+    let (name, namespace) = (inspected.operation.name(), inspected.namespace);
+    let body = format!(
+        "<{name}Response xmlns=\"{namespace}\"><{name}Result>{result}</{name}Result></{name}Response>"
+    );
+    Ok(envelope_around(inspected.soap, &header, &body))
+}
+
+/// How many licenses one call may ask for ([MS-RMPR] note 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Batching {
+    /// Version 1.0.0.0.
+    One,
+    /// Version 1.1.0.0 and later.
+    Many,
+}
+
+/// [MS-RMPR] 3.1.4.6, note 1. A message without the header is taken as one of version 1.0.0.0.
+fn check_version(request: &Request<'_, '_>) -> Result<Batching, Fault> {
+    let Some(data) = request.header("VersionData") else { return Ok(Batching::One) };
+    let version = |name: &str| {
+        let text = data.child(name).map(|version| version.text().trim().to_owned()).unwrap_or_default();
+        let numbers: Option<Vec<u16>> = text.split('.').map(|number| number.parse().ok()).collect();
+        numbers.filter(|numbers| numbers.len() == 4).ok_or_else(|| {
+            Fault::new(exception::MALFORMED_DATA_VERSION, format!("{name} is {text:?}, which is no version"))
+        })
+    };
+    let (minimum, maximum) = (version("MinimumVersion")?, version("MaximumVersion")?);
+    if minimum > maximum {
+        return Err(Fault::new(exception::MALFORMED_DATA_VERSION, "MinimumVersion is above MaximumVersion"));
+    }
+    if maximum.as_slice() > [1, 2, 0, 0].as_slice() {
+        return Err(Fault::new(exception::UNSUPPORTED_DATA_VERSION, "MaximumVersion is above 1.2.0.0"));
+    }
+    Ok(if maximum.as_slice() >= [1, 1, 0, 0].as_slice() { Batching::Many } else { Batching::One })
+}
