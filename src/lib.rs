@@ -1,5 +1,7 @@
 #![doc = include_str!("docs/architecture.md")]
 
+pub mod relay;
+
 pub mod cluster;
 pub mod state;
 
@@ -9,6 +11,7 @@ pub mod rms;
 pub mod simulator;
 pub mod storage;
 pub mod tls;
+pub mod upstream;
 
 pub mod event;
 pub mod principal;

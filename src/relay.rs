@@ -1,0 +1,374 @@
+//! What a node does for a request that a front has authenticated: authorize the caller from the
+//! newest table, answer what needs no cloud, send the rest upstream with the permit.
+
+mod authorize;
+mod body;
+mod deadline;
+mod local;
+mod metrics;
+mod serve;
+mod wire;
+
+pub use authorize::{Permit, Refusal, authorize};
+pub use body::{Prefixed, Watched};
+pub use deadline::Deadline;
+pub use local::{page, tenant_url_page};
+pub use metrics::Metrics;
+pub use serve::Server;
+pub use wire::{FrameError, Frames, HANDLE_PATH, READY_PATH, Read, encode_head, read_readiness};
+
+use crate::event::{Event, Seen, Who, with_causes};
+use crate::principal::{Caller, Sid};
+use crate::rms::agreement::{check_agreement, content_type};
+use crate::rms::envelope::{Inspected, Inspection};
+use crate::rms::{Endpoint, Malformed, envelope};
+use crate::state::State;
+use crate::upstream::{self, Body, BodyError, OnBehalfOf, Outgoing, SendError, Upstream};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Limited};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// A request as a front hands it over, without its bytes.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// 32 hexadecimal digits, made by the front.
+    pub request_id: String,
+    /// Who calls.
+    pub caller: Caller,
+    /// What is called.
+    pub endpoint: Endpoint,
+    /// The client's content type.
+    pub content_type: String,
+    /// The client's SOAPAction, as it came.
+    pub soap_action: String,
+    /// The client's User-Agent.
+    pub user_agent: String,
+    /// The client's Accept-Encoding.
+    pub accept_encoding: String,
+    /// `scheme://authority` that the client used.
+    pub base: String,
+    /// The name of the front's node.
+    pub front_node: String,
+    /// 1, or 2 for the retry.
+    pub attempt: u32,
+    /// The length of the body, if the client said it.
+    pub body_bytes: Option<u64>,
+}
+
+/// An answer to hand back.
+pub struct Answered {
+    /// Its status.
+    pub status: http::StatusCode,
+    /// Its content type.
+    pub content_type: String,
+    /// Its content encoding; empty for none.
+    pub content_encoding: String,
+    /// Its bytes.
+    pub body: Body,
+}
+
+/// Why there is no answer. A front words it for the client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The table has no entry for the caller.
+    #[error("not authorized: {0}")]
+    NotAuthorized(String),
+    /// The entry's role does not allow the operation.
+    #[error("not authorized: {0}")]
+    RoleRefused(String),
+    /// The request is not a message of the protocol.
+    #[error("{0}")]
+    Malformed(String),
+    /// The content type is not one of SOAP.
+    #[error("{0}")]
+    UnsupportedMedia(String),
+    /// The body is over the limit.
+    #[error("the request is longer than {bytes_max} bytes")]
+    TooLarge {
+        /// How long it may be.
+        bytes_max: usize,
+    },
+    /// The service did not answer.
+    #[error("{reason}")]
+    Upstream {
+        /// Why, with the causes.
+        reason: String,
+    },
+    /// The time was over before the request was sent to the service.
+    #[error("the time to answer was over before the request was sent on")]
+    Overdue,
+    /// The client's connection broke before the request was whole.
+    #[error("the request broke off")]
+    BrokenOff,
+    /// This node takes no requests now.
+    #[error("the node takes no requests: {0}")]
+    NotReady(String),
+}
+
+/// Whether a node takes requests, and why not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It does.
+    Ready,
+    /// It does not, for this reason.
+    NotReady(String),
+}
+
+/// Until when a node may take requests. Whoever asks looks at the clock again: a node that slept must not
+/// go on with a table that has become too old meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Serving {
+    /// Until its table is too old.
+    Until(Deadline),
+    /// Not now, for this reason.
+    Not(String),
+}
+
+impl Serving {
+    /// What that means now.
+    #[must_use]
+    pub fn now(&self) -> Readiness {
+        match self {
+            Serving::Until(deadline) if deadline.is_over() => Readiness::NotReady(STALE.into()),
+            Serving::Until(_) => Readiness::Ready,
+            Serving::Not(reason) => Readiness::NotReady(reason.clone()),
+        }
+    }
+}
+
+/// The relay of one node. Clones are the same relay.
+#[derive(Clone)]
+pub struct Relay {
+    state: watch::Receiver<Arc<State>>,
+    serving: watch::Receiver<Serving>,
+    upstream: Upstream,
+    metrics: Metrics,
+    troubles: Arc<Seen<Trouble>>,
+    ambiguous: Arc<Seen<(Sid, u64)>>,
+}
+
+/// What event 3000 is said about once in a while, however many requests meet it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Trouble {
+    NoConnection,
+    Lost,
+    NoAnswer,
+    Unsendable,
+}
+
+impl Relay {
+    /// Puts a relay together.
+    #[must_use]
+    pub fn new(
+        state: watch::Receiver<Arc<State>>,
+        serving: watch::Receiver<Serving>,
+        upstream: Upstream,
+        metrics: Metrics,
+    ) -> Self {
+        Relay {
+            state,
+            serving,
+            upstream,
+            metrics,
+            troubles: Arc::new(Seen::new(TROUBLE_EVENT_EVERY)),
+            ambiguous: Arc::new(Seen::new(Duration::MAX)),
+        }
+    }
+
+    /// Whether this node takes requests.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.serving.borrow().now()
+    }
+
+    /// Tells when that may have changed.
+    #[must_use]
+    pub fn watch_serving(&self) -> watch::Receiver<Serving> {
+        self.serving.clone()
+    }
+
+    /// Where the service is, for `GetRmsoUri.aspx`.
+    #[must_use]
+    pub fn tenant_url(&self) -> String {
+        self.upstream.tenant_url()
+    }
+
+    /// Handles one request. `started` is called just before it is sent to the service: from
+    /// then on it may have acted there.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn handle(
+        &self,
+        head: &Head,
+        body: Body,
+        deadline: Deadline,
+        started: impl FnOnce() + Send,
+    ) -> Result<Answered, Failure> {
+        let result = self.relay(head, body, deadline, started).await;
+        self.metrics.handled(head.endpoint.pipeline(), &result);
+        result
+    }
+
+    async fn relay(
+        &self,
+        head: &Head,
+        body: Body,
+        deadline: Deadline,
+        started: impl FnOnce() + Send,
+    ) -> Result<Answered, Failure> {
+        let permit = self.authorize(head)?;
+        let mut body: Body = Limited::new(body, REQUEST_BYTES_MAX).boxed_unsync();
+        let (inspected, prefix) = inspect(head, &mut body).await?;
+        let permit = permit.for_operation(inspected.operation).map_err(|refusal| refused(&refusal))?;
+        if local::answers(inspected.operation) {
+            return local::locations(head, &inspected, prefix, body).await;
+        }
+        let bytes_max = inspected.operation.body_bytes_max();
+        if head.body_bytes.is_some_and(|bytes| bytes > bytes_max as u64) {
+            return Err(Failure::TooLarge { bytes_max });
+        }
+        let body: Body = Limited::new(body, bytes_max.saturating_sub(prefix.len())).boxed_unsync();
+        // The body took its time: a revocation in between must still be seen, and so must a table that
+        // has become too old to tell.
+        let permit = if permit.revision() == self.state.borrow().table.revision {
+            self.check_ready()?;
+            permit
+        } else {
+            self.authorize(head)?.for_operation(inspected.operation).map_err(|refusal| refused(&refusal))?
+        };
+        if deadline.is_over() {
+            return Err(Failure::Overdue);
+        }
+        let body = Prefixed::new(prefix, body, head.body_bytes).boxed_unsync();
+        started();
+        self.send(&permit, head, body, deadline).await
+    }
+
+    /// A node whose table may be too old cannot tell who may.
+    fn check_ready(&self) -> Result<(), Failure> {
+        match self.readiness() {
+            Readiness::Ready => Ok(()),
+            Readiness::NotReady(reason) => Err(Failure::NotReady(reason)),
+        }
+    }
+
+    fn authorize(&self, head: &Head) -> Result<Permit, Failure> {
+        self.check_ready()?;
+        let state = self.state.borrow().clone();
+        let permit = authorize(&state.table, &head.caller.account).map_err(|refusal| refused(&refusal))?;
+        if !permit.also_matched().is_empty()
+            && self.ambiguous.is_new((head.caller.account.sid.clone(), permit.revision()), Instant::now())
+        {
+            let also: Vec<_> = permit.also_matched().iter().map(|entry| entry.name.as_str()).collect();
+            let caller = &head.caller;
+            let who =
+                Who { sid: &caller.account.sid, account: &caller.account.name, computer: &caller.computer };
+            Event::Ambiguous { who, entry: &permit.entry().name, also: &also.join("; ") }.log();
+        }
+        Ok(permit)
+    }
+
+    async fn send(
+        &self,
+        permit: &Permit,
+        head: &Head,
+        body: Body,
+        deadline: Deadline,
+    ) -> Result<Answered, Failure> {
+        let (body, fault) = Watched::new(body);
+        let outgoing = Outgoing {
+            request_id: head.request_id.clone(),
+            path: head.endpoint.path(),
+            content_type: head.content_type.clone(),
+            soap_action: head.soap_action.clone(),
+            user_agent: head.user_agent.clone(),
+            accept_encoding: head.accept_encoding.clone(),
+            on_behalf_of: OnBehalfOf {
+                caller: head.caller.account.sid.to_string(),
+                entry: permit.entry().sid.to_string(),
+                role: permit.entry().role.word(),
+                front_node: head.front_node.clone(),
+            },
+            body: body.boxed_unsync(),
+            timeout: deadline.left(),
+        };
+        let sent = self.upstream.send(outgoing).await;
+        answered(sent.map_err(|error| fault.failure().unwrap_or_else(|| self.upstream_failure(&error)))?)
+    }
+
+    fn upstream_failure(&self, error: &SendError) -> Failure {
+        let reason = with_causes(error);
+        let trouble = match error {
+            SendError::Connect { .. } => Trouble::NoConnection,
+            SendError::Lost { .. } => Trouble::Lost,
+            SendError::TimedOut { .. } => Trouble::NoAnswer,
+            SendError::Unsendable { .. } => Trouble::Unsendable,
+        };
+        if self.troubles.is_new(trouble, Instant::now()) {
+            Event::Unexpected { doing: "relaying a request to the service", reason: &reason }.log();
+        } else {
+            tracing::debug!(reason, "the service failed again");
+        }
+        Failure::Upstream { reason }
+    }
+}
+
+/// Reads as much of the body as tells the operation, and checks that everything agrees on it.
+async fn inspect(head: &Head, body: &mut Body) -> Result<(Inspected, Bytes), Failure> {
+    let malformed = |error: Malformed| Failure::Malformed(error.to_string());
+    let content_type =
+        content_type(Some(&head.content_type).filter(|text| !text.is_empty()).map(String::as_str))
+            .map_err(|error| Failure::UnsupportedMedia(error.to_string()))?;
+    let mut prefix = BytesMut::new();
+    let mut wanted = PREFIX_BYTES_MIN;
+    let inspected = loop {
+        let end = body::read_prefix(body, &mut prefix, wanted).await.map_err(|error| broken_body(&error))?;
+        match envelope::inspect(&prefix, end == body::End::Reached).map_err(malformed)? {
+            Inspection::Read(inspected) => break inspected,
+            // Each inspection begins at the beginning, so the next one gets twice the bytes.
+            Inspection::NeedMore => wanted = prefix.len() * 2,
+        }
+    };
+    let soap_action = Some(head.soap_action.as_str()).filter(|action| !action.is_empty());
+    check_agreement(head.endpoint, soap_action, &content_type, &inspected).map_err(malformed)?;
+    Ok((inspected, prefix.freeze()))
+}
+
+fn answered(answer: upstream::Answer) -> Result<Answered, Failure> {
+    let body = Limited::new(answer.body, ANSWER_BYTES_MAX).boxed_unsync();
+    Ok(Answered {
+        status: answer.status,
+        content_type: answer.content_type,
+        content_encoding: answer.content_encoding,
+        body,
+    })
+}
+
+fn refused(refusal: &Refusal) -> Failure {
+    match refusal {
+        Refusal::TableEmpty | Refusal::NotInTable { .. } => Failure::NotAuthorized(refusal.to_string()),
+        Refusal::RoleTooLow { .. } => Failure::RoleRefused(refusal.to_string()),
+    }
+}
+
+fn broken_body(error: &BodyError) -> Failure {
+    if error.is::<http_body_util::LengthLimitError>() {
+        Failure::TooLarge { bytes_max: REQUEST_BYTES_MAX }
+    } else {
+        Failure::BrokenOff
+    }
+}
+
+/// What a node says that has heard no leader for longer than a revocation may take.
+const STALE: &str = "no leader was heard for so long that the table is too old";
+/// While the service is away, every request meets the same trouble.
+const TROUBLE_EVENT_EVERY: Duration = Duration::from_secs(10);
+/// An ordinary request tells its operation in its first few hundred bytes.
+const PREFIX_BYTES_MIN: usize = 4 << 10;
+/// The largest request ([MS-RMPR] notes 41 to 43 bound its parts: an 8 MiB license and certificates).
+pub const REQUEST_BYTES_MAX: usize = 16 << 20;
+/// The largest answer: a hundred pre-licenses of 6 KB are far below it.
+pub const ANSWER_BYTES_MAX: usize = 64 << 20;

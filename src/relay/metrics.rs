@@ -1,0 +1,65 @@
+//! What is counted about relayed requests.
+
+use super::{Answered, Failure};
+use crate::rms::Pipeline;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+/// The handles. Clones count the same.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    requests: Family<Labels, Counter>,
+    answered: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    pipeline: &'static str,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Outcome {
+    Answered,
+    Refused,
+    Malformed,
+    Failed,
+}
+
+impl Metrics {
+    /// Registers them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Metrics::default();
+        registry.register(
+            "rmsc_relay_requests",
+            "Requests this node has relayed or refused, for any node's front",
+            metrics.requests.clone(),
+        );
+        metrics
+    }
+
+    /// Requests that got an answer from this node since it started.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.answered.get()
+    }
+
+    pub(super) fn handled(&self, pipeline: Pipeline, result: &Result<Answered, Failure>) {
+        let outcome = match result {
+            Ok(_) => Outcome::Answered,
+            Err(Failure::NotAuthorized(_) | Failure::RoleRefused(_)) => Outcome::Refused,
+            Err(Failure::Malformed(_) | Failure::UnsupportedMedia(_) | Failure::TooLarge { .. }) => {
+                Outcome::Malformed
+            }
+            Err(Failure::Upstream { .. } | Failure::Overdue | Failure::BrokenOff | Failure::NotReady(_)) => {
+                Outcome::Failed
+            }
+        };
+        if outcome == Outcome::Answered {
+            self.answered.inc();
+        }
+        self.requests.get_or_create(&Labels { pipeline: pipeline.word(), outcome }).inc();
+    }
+}

@@ -1,0 +1,326 @@
+//! The hop's bytes: a head before the request's body, and frames instead of an answer.
+
+use super::{Answered, Failure, Head, Readiness};
+use crate::principal::{Account, AccountName, Caller, Channel, Mechanism, Sid};
+use crate::proto::peer::v1::{self as proto, failure, relay_frame};
+use crate::rms;
+use crate::upstream::{Body, BodyError};
+use bytes::{Buf, Bytes, BytesMut};
+use http_body_util::BodyExt;
+use prost::Message;
+
+/// Where a hop request goes.
+pub const HANDLE_PATH: &str = "/rmsc.peer.v1.Relay/Handle";
+/// Where a front asks whether a node takes requests.
+pub const READY_PATH: &str = "/rmsc.peer.v1.Relay/Ready";
+
+/// The other end of the hop does not speak as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// The connection or the stream ended.
+    #[error("the hop broke off")]
+    Broken {
+        /// The cause, if there is one.
+        source: Option<BodyError>,
+    },
+    /// The bytes mean nothing.
+    #[error("the hop carried {0}")]
+    Unreadable(&'static str),
+}
+
+/// Writes the head that precedes a request's body, with the time that is left.
+#[must_use]
+pub fn encode_head(head: &Head, budget_ms: u32) -> Bytes {
+    let caller = &head.caller;
+    let message = proto::RelayHead {
+        request_id: head.request_id.clone(),
+        caller: Some(proto::Caller {
+            sid: caller.account.sid.to_string(),
+            domain: caller.account.name.domain().into(),
+            name: caller.account.name.name().into(),
+            groups: caller.account.groups.iter().map(ToString::to_string).collect(),
+            mechanism: match caller.mechanism {
+                Mechanism::Ntlm => proto::Mechanism::Ntlm.into(),
+            },
+            channel: match caller.channel {
+                Channel::Https => proto::Channel::Https.into(),
+                Channel::Http => proto::Channel::Http.into(),
+            },
+            computer: caller.computer.clone(),
+        }),
+        path: head.endpoint.path().into(),
+        budget_ms,
+        content_type: head.content_type.clone(),
+        soap_action: head.soap_action.clone(),
+        user_agent: head.user_agent.clone(),
+        accept_encoding: head.accept_encoding.clone(),
+        base: head.base.clone(),
+        front_node: head.front_node.clone(),
+        attempt: head.attempt,
+        body_bytes: head.body_bytes,
+    };
+    message.encode_length_delimited_to_vec().into()
+}
+
+/// Reads a head off the beginning of a body: the head, its budget in milliseconds, and what follows it.
+pub(super) async fn read_head(body: &mut Body) -> Result<(Head, u32, Bytes), FrameError> {
+    let mut buffer = BytesMut::new();
+    let bytes = next_message(body, &mut buffer, HEAD_BYTES_MAX).await?;
+    let message = proto::RelayHead::decode(bytes).map_err(|_| FrameError::Unreadable("no head"))?;
+    let budget_ms = message.budget_ms;
+    let head = head(message).ok_or(FrameError::Unreadable("a head without a valid caller or path"))?;
+    Ok((head, budget_ms, buffer.freeze()))
+}
+
+fn head(message: proto::RelayHead) -> Option<Head> {
+    let mechanism = match message.caller.as_ref()?.mechanism() {
+        proto::Mechanism::Ntlm => Mechanism::Ntlm,
+        proto::Mechanism::Unspecified => return None,
+    };
+    let channel = match message.caller.as_ref()?.channel() {
+        proto::Channel::Https => Channel::Https,
+        proto::Channel::Http => Channel::Http,
+        proto::Channel::Unspecified => return None,
+    };
+    let caller = message.caller?;
+    let account = Account {
+        sid: caller.sid.parse().ok()?,
+        name: AccountName::new(&caller.domain, &caller.name)?,
+        groups: caller.groups.iter().map(|sid| sid.parse::<Sid>()).collect::<Result<_, _>>().ok()?,
+    };
+    Some(Head {
+        request_id: message.request_id,
+        caller: Caller { account, mechanism, channel, computer: caller.computer },
+        endpoint: rms::route(&message.path)?,
+        content_type: message.content_type,
+        soap_action: message.soap_action,
+        user_agent: message.user_agent,
+        accept_encoding: message.accept_encoding,
+        base: message.base,
+        front_node: message.front_node,
+        attempt: message.attempt,
+        body_bytes: message.body_bytes,
+    })
+}
+
+pub(super) fn frame(frame: relay_frame::Frame) -> Bytes {
+    proto::RelayFrame { frame: Some(frame) }.encode_length_delimited_to_vec().into()
+}
+
+pub(super) fn answer_frame(answered: &Answered) -> Bytes {
+    frame(relay_frame::Frame::Answer(proto::Answer {
+        status: answered.status.as_u16().into(),
+        content_type: answered.content_type.clone(),
+        content_encoding: answered.content_encoding.clone(),
+    }))
+}
+
+pub(super) fn failure_frame(failure: &Failure) -> Bytes {
+    use failure::Kind;
+    let (kind, reason) = match failure {
+        Failure::NotAuthorized(reason) => (Kind::NotAuthorized, reason.clone()),
+        Failure::RoleRefused(reason) => (Kind::RoleRefused, reason.clone()),
+        Failure::Malformed(reason) => (Kind::Malformed, reason.clone()),
+        Failure::UnsupportedMedia(reason) => (Kind::UnsupportedMedia, reason.clone()),
+        Failure::TooLarge { bytes_max } => (Kind::TooLarge, bytes_max.to_string()),
+        Failure::Upstream { reason } => (Kind::Upstream, reason.clone()),
+        Failure::Overdue => (Kind::Overdue, String::new()),
+        Failure::BrokenOff => (Kind::BrokenOff, String::new()),
+        Failure::NotReady(reason) => (Kind::NotReady, reason.clone()),
+    };
+    frame(relay_frame::Frame::Failure(proto::Failure { kind: kind.into(), reason }))
+}
+
+fn failure(message: proto::Failure) -> Result<Failure, FrameError> {
+    use failure::Kind;
+    let kind = message.kind();
+    let reason = message.reason;
+    Ok(match kind {
+        Kind::NotAuthorized => Failure::NotAuthorized(reason),
+        Kind::RoleRefused => Failure::RoleRefused(reason),
+        Kind::Malformed => Failure::Malformed(reason),
+        Kind::UnsupportedMedia => Failure::UnsupportedMedia(reason),
+        Kind::TooLarge => Failure::TooLarge { bytes_max: reason.parse().unwrap_or(super::REQUEST_BYTES_MAX) },
+        Kind::Upstream => Failure::Upstream { reason },
+        Kind::Overdue => Failure::Overdue,
+        Kind::BrokenOff => Failure::BrokenOff,
+        Kind::NotReady => Failure::NotReady(reason),
+        Kind::Unspecified => return Err(FrameError::Unreadable("a failure of no kind")),
+    })
+}
+
+pub(super) fn encode_readiness(readiness: &Readiness) -> Bytes {
+    let (ready, reason) = match readiness {
+        Readiness::Ready => (true, String::new()),
+        Readiness::NotReady(reason) => (false, reason.clone()),
+    };
+    proto::Readiness { ready, reason }.encode_to_vec().into()
+}
+
+/// Reads a node's answer to whether it takes requests.
+///
+/// # Errors
+/// [`FrameError::Unreadable`].
+pub fn read_readiness(bytes: Bytes) -> Result<Readiness, FrameError> {
+    let message = proto::Readiness::decode(bytes).map_err(|_| FrameError::Unreadable("no readiness"))?;
+    Ok(if message.ready { Readiness::Ready } else { Readiness::NotReady(message.reason) })
+}
+
+/// Reads the frames of a hop's answer.
+pub struct Frames {
+    body: Body,
+    buffer: BytesMut,
+}
+
+/// What a front reads.
+pub enum Read {
+    /// The request is about to be sent to the service.
+    Started,
+    /// The answer begins.
+    Answer {
+        /// Its status.
+        status: http::StatusCode,
+        /// Its content type.
+        content_type: String,
+        /// Its content encoding.
+        content_encoding: String,
+    },
+    /// A piece of the answer.
+    Data(Bytes),
+    /// The answer is whole.
+    End,
+    /// There is none.
+    Failure(Failure),
+}
+
+impl Frames {
+    /// Reads from this body.
+    #[must_use]
+    pub fn new(body: Body) -> Self {
+        Frames { body, buffer: BytesMut::new() }
+    }
+
+    /// The next frame.
+    ///
+    /// # Errors
+    /// [`FrameError`]; an answer is whole only with its [`Read::End`].
+    pub async fn next(&mut self) -> Result<Read, FrameError> {
+        let bytes = next_message(&mut self.body, &mut self.buffer, FRAME_BYTES_MAX).await?;
+        let message = proto::RelayFrame::decode(bytes).map_err(|_| FrameError::Unreadable("no frame"))?;
+        Ok(match message.frame.ok_or(FrameError::Unreadable("an empty frame"))? {
+            relay_frame::Frame::Started(_) => Read::Started,
+            relay_frame::Frame::Answer(answer) => Read::Answer {
+                status: u16::try_from(answer.status)
+                    .ok()
+                    .and_then(|status| http::StatusCode::from_u16(status).ok())
+                    .ok_or(FrameError::Unreadable("an impossible status"))?,
+                content_type: answer.content_type,
+                content_encoding: answer.content_encoding,
+            },
+            relay_frame::Frame::Data(data) => Read::Data(data),
+            relay_frame::Frame::End(_) => Read::End,
+            relay_frame::Frame::Failure(message) => Read::Failure(failure(message)?),
+        })
+    }
+}
+
+/// Takes the next length-delimited message off a body.
+async fn next_message(body: &mut Body, buffer: &mut BytesMut, bytes_max: usize) -> Result<Bytes, FrameError> {
+    loop {
+        if let Some(message) = take_message(buffer, bytes_max)? {
+            return Ok(message);
+        }
+        let frame = body.frame().await.ok_or(FrameError::Broken { source: None })?;
+        let frame = frame.map_err(|source| FrameError::Broken { source: Some(source) })?;
+        if let Ok(data) = frame.into_data() {
+            buffer.extend_from_slice(&data);
+        }
+    }
+}
+
+fn take_message(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<Bytes>, FrameError> {
+    let mut peek: &[u8] = buffer;
+    let Ok(length) = prost::decode_length_delimiter(&mut peek) else {
+        let too_long = buffer.len() >= DELIMITER_BYTES_MAX;
+        return if too_long { Err(FrameError::Unreadable("no length")) } else { Ok(None) };
+    };
+    if length > bytes_max {
+        return Err(FrameError::Unreadable("a message over its limit"));
+    }
+    if peek.len() < length {
+        return Ok(None);
+    }
+    let delimiter = buffer.len() - peek.len();
+    buffer.advance(delimiter);
+    Ok(Some(buffer.split_to(length).freeze()))
+}
+
+/// Room for a caller of a thousand groups, whose SIDs have at most 184 characters.
+const HEAD_BYTES_MAX: usize = 256 << 10;
+/// A frame carries at most one piece of a body as HTTP/2 or the upstream delivered it.
+const FRAME_BYTES_MAX: usize = 1 << 20;
+/// The longest encoding of a 64-bit length.
+const DELIMITER_BYTES_MAX: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_head(caller: Caller) {
+        let head = Head {
+            request_id: "0".repeat(32),
+            caller,
+            endpoint: rms::route("/_wmcs/licensing/license.asmx").unwrap(),
+            content_type: "text/xml".into(),
+            soap_action: "\"x\"".into(),
+            user_agent: "ua".into(),
+            accept_encoding: "gzip".into(),
+            base: "https://rms".into(),
+            front_node: "node-1".into(),
+            attempt: 1,
+            body_bytes: Some(7),
+        };
+        let decoded = proto::RelayHead::decode_length_delimited(encode_head(&head, 25_000)).unwrap();
+        assert_eq!(decoded.budget_ms, 25_000);
+        let read = super::head(decoded).unwrap();
+        assert_eq!(read.caller, head.caller);
+        assert_eq!(read.endpoint, head.endpoint);
+        assert_eq!(read.body_bytes, head.body_bytes);
+    }
+
+    #[test]
+    fn a_caller_crosses_the_hop_unchanged() {
+        let sid = |rid| Sid::new(5, &[21, 1, 2, 3, rid]).unwrap();
+        let account = Account {
+            sid: sid(1),
+            name: AccountName::new("LAB", "exch01$").unwrap(),
+            groups: (2..1_002).map(sid).collect(),
+        };
+        check_head(Caller {
+            account,
+            mechanism: Mechanism::Ntlm,
+            channel: Channel::Http,
+            computer: "10.0.0.1".into(),
+        });
+    }
+
+    #[test]
+    fn a_head_without_a_caller_is_refused() {
+        assert!(
+            head(proto::RelayHead { path: "/_wmcs/licensing/license.asmx".into(), ..Default::default() })
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn messages_are_taken_only_whole_and_within_their_limit() {
+        let mut buffer = BytesMut::from(&frame(relay_frame::Frame::Data(Bytes::from_static(b"hello")))[..]);
+        let whole = buffer.clone();
+        let mut half = BytesMut::from(&whole[..whole.len() - 1]);
+        assert!(take_message(&mut half, 100).unwrap().is_none());
+        let mut long = whole;
+        assert!(take_message(&mut long, 3).is_err());
+        assert!(take_message(&mut buffer, 100).unwrap().is_some());
+        assert!(buffer.is_empty());
+    }
+}
