@@ -1,5 +1,6 @@
 #![doc = include_str!("docs/architecture.md")]
 
+pub mod front;
 pub mod relay;
 
 pub mod cluster;

@@ -1,0 +1,266 @@
+//! Where requests come in: authenticate the caller, pick the node whose turn it is, hand over, answer.
+
+mod answer;
+mod attempts;
+mod authenticate;
+mod balance;
+mod budget;
+mod listener;
+mod metrics;
+mod payload;
+mod peers;
+mod report;
+mod route;
+
+pub use authenticate::{Authenticator, Connection};
+pub use listener::{Config, Listener};
+pub use metrics::Metrics;
+pub use peers::{Peer, Peers};
+
+use crate::principal::Caller;
+use crate::relay::{self, Deadline, Failure, Head, REQUEST_BYTES_MAX};
+use crate::rms::agreement::content_type;
+use crate::rms::{Endpoint, EndpointKind, SoapVersion};
+use crate::state::State;
+use crate::upstream::Body;
+use answer::Outcome;
+use authenticate::Authenticated;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use peers::Payload;
+use route::Route;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// The front of one node.
+pub struct Front {
+    node: String,
+    version: &'static str,
+    service_name: String,
+    authenticator: Authenticator,
+    attempts: attempts::Attempts,
+    reports: report::Reports,
+    tenant_url: String,
+    metrics: Metrics,
+}
+
+/// What a front is made of.
+pub struct Parts {
+    /// The node's name.
+    pub node: String,
+    /// The program's version.
+    pub version: &'static str,
+    /// The name that clients call the connector by, for requests without a host.
+    pub service_name: String,
+    /// Who can prove to be whom.
+    pub authenticator: Authenticator,
+    /// The nodes that take requests.
+    pub peers: Peers,
+    /// The newest state, for events about accounts.
+    pub state: watch::Receiver<Arc<State>>,
+    /// The service's own URL.
+    pub tenant_url: String,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// What a request is known by while it is handled.
+struct Handled {
+    outcome: Outcome,
+    soap: SoapVersion,
+    token: Option<String>,
+    served_by: Option<String>,
+    close: bool,
+}
+
+impl Front {
+    /// Puts a front together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Front {
+            attempts: attempts::Attempts::new(parts.peers, parts.metrics.clone()),
+            reports: report::Reports::new(parts.state),
+            node: parts.node,
+            version: parts.version,
+            service_name: parts.service_name,
+            authenticator: parts.authenticator,
+            tenant_url: parts.tenant_url,
+            metrics: parts.metrics,
+        }
+    }
+
+    /// The life of one request.
+    pub async fn handle(&self, connection: &Connection, request: Request<Body>) -> Response<Body> {
+        let begun = Instant::now();
+        let request_id = format!("{:032x}", rand::random::<u128>());
+        let handled = self.outcome(connection, request, &request_id).await;
+        self.metrics.ended(label(&handled.outcome), begun.elapsed());
+        finish(handled, &request_id)
+    }
+
+    async fn outcome(&self, connection: &Connection, request: Request<Body>, request_id: &str) -> Handled {
+        let (parts, body) = request.into_parts();
+        let route = route::route(&parts.method, parts.uri.path());
+        let endpoint = match route {
+            Route::NotFound => {
+                tracing::debug!(path = parts.uri.path(), "nothing at this path");
+                return plain(Outcome::NotFound);
+            }
+            Route::MethodNotAllowed(allowed) => return plain(Outcome::MethodNotAllowed(allowed)),
+            Route::Soap(endpoint) | Route::Page(endpoint) => endpoint,
+        };
+        let (caller, token) = match self.authenticator.authenticate(connection, &parts.headers).await {
+            Authenticated::Caller { caller, token } => (caller, token),
+            Authenticated::Challenge(challenges) => {
+                return self.challenge(challenges, &parts.headers, body).await;
+            }
+            Authenticated::TooOften(challenges) => {
+                return Handled { close: true, ..plain(Outcome::Unauthenticated(challenges)) };
+            }
+        };
+        self.reports.connected(&caller);
+        if matches!(route, Route::Page(_)) {
+            return Handled { token, ..plain(self.page(endpoint)) };
+        }
+        let head = self.head(endpoint, &parts.headers, &caller, request_id);
+        let handled = self.soap(&parts.headers, head, body).await;
+        self.reports.ended(&caller, &handled.outcome);
+        Handled { token, ..handled }
+    }
+
+    async fn soap(&self, headers: &HeaderMap, mut head: Head, body: Body) -> Handled {
+        let refused_headers = check_headers(headers);
+        let soap = content_type(Some(&head.content_type))
+            .map_or(SoapVersion::V1_1, |content_type| content_type.soap);
+        let deadline = Deadline::after(ANSWER_WITHIN);
+        let failed = |failure| Handled { soap, ..plain(Outcome::Failed(failure)) };
+        if let Err(failure) = refused_headers {
+            return Handled { close: true, ..failed(failure) };
+        }
+        if head.body_bytes.is_some_and(|bytes| bytes > REQUEST_BYTES_MAX as u64) {
+            return Handled { close: true, ..failed(Failure::TooLarge { bytes_max: REQUEST_BYTES_MAX }) };
+        }
+        let payload = match payload::read(body, BODY_TIMEOUT).await {
+            Ok(payload) => payload,
+            Err(failure) => return Handled { close: true, ..failed(failure) },
+        };
+        if let Payload::Kept(bytes) = &payload {
+            head.body_bytes = Some(bytes.len() as u64);
+        }
+        let (outcome, served_by) = self.attempts.run(head, payload, deadline).await;
+        Handled { soap, served_by, ..plain(outcome) }
+    }
+
+    /// Before a challenge the body is read and thrown away, or the connection could not go on, and NTLM
+    /// needs it to. A client that waits for 100 Continue must not get it, and closes by itself.
+    async fn challenge(&self, challenges: Vec<String>, headers: &HeaderMap, body: Body) -> Handled {
+        let waits = headers.contains_key(header::EXPECT);
+        let close = !waits && !payload::discard(body, BODY_TIMEOUT).await;
+        Handled { close, ..plain(Outcome::Unauthenticated(challenges)) }
+    }
+
+    fn page(&self, endpoint: Endpoint) -> Outcome {
+        Outcome::Answered(match endpoint.kind() {
+            EndpointKind::TenantUrl => relay::tenant_url_page(&self.tenant_url),
+            EndpointKind::Service | EndpointKind::Directory => {
+                relay::page(endpoint, &self.node, self.version)
+            }
+        })
+    }
+
+    fn head(&self, endpoint: Endpoint, headers: &HeaderMap, caller: &Arc<Caller>, request_id: &str) -> Head {
+        let text = |name: &str| {
+            headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+        };
+        let scheme = match caller.channel {
+            crate::principal::Channel::Https => "https",
+            crate::principal::Channel::Http => "http",
+        };
+        let host = host(headers).unwrap_or(&self.service_name);
+        Head {
+            request_id: request_id.to_owned(),
+            caller: Caller::clone(caller),
+            endpoint,
+            content_type: text("content-type"),
+            soap_action: text("soapaction"),
+            user_agent: text("user-agent"),
+            accept_encoding: text("accept-encoding"),
+            base: format!("{scheme}://{host}"),
+            front_node: self.node.clone(),
+            attempt: 1,
+            body_bytes: text("content-length").parse().ok(),
+        }
+    }
+}
+
+/// What is said twice could be read in two ways, and a body that is packed cannot be inspected.
+fn check_headers(headers: &HeaderMap) -> Result<(), Failure> {
+    for name in ["content-type", "soapaction", "host"] {
+        if headers.get_all(name).iter().count() > 1 {
+            return Err(Failure::Malformed(format!("there is more than one {name} header")));
+        }
+    }
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Failure::UnsupportedMedia("a request must not have a content encoding".into()));
+    }
+    Ok(())
+}
+
+/// The authority that the client used, if it said one and only one.
+fn host(headers: &HeaderMap) -> Option<&str> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next()?.to_str().ok()?;
+    let authority: Authority = host.parse().ok()?;
+    (hosts.next().is_none() && authority.as_str() == host && !host.contains('@')).then_some(host)
+}
+
+fn plain(outcome: Outcome) -> Handled {
+    Handled { outcome, soap: SoapVersion::V1_1, token: None, served_by: None, close: false }
+}
+
+fn finish(handled: Handled, request_id: &str) -> Response<Body> {
+    let mut response = answer::response(handled.outcome, handled.soap);
+    let headers = response.headers_mut();
+    let mut put = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    put("x-rmsc-request-id", request_id);
+    if let Some(node) = handled.served_by {
+        put("x-rmsc-served-by", &node);
+    }
+    if let Some(token) = handled.token {
+        put("www-authenticate", &token);
+    }
+    if handled.close {
+        put("connection", "close");
+    }
+    response
+}
+
+fn label(outcome: &Outcome) -> metrics::Outcome {
+    match outcome {
+        Outcome::Answered(_) => metrics::Outcome::Answered,
+        Outcome::Unauthenticated(_) => metrics::Outcome::Challenged,
+        Outcome::Failed(Failure::NotAuthorized(_) | Failure::RoleRefused(_)) => metrics::Outcome::Refused,
+        Outcome::NotFound
+        | Outcome::MethodNotAllowed(_)
+        | Outcome::Failed(
+            Failure::Malformed(_)
+            | Failure::UnsupportedMedia(_)
+            | Failure::TooLarge { .. }
+            | Failure::BrokenOff,
+        ) => metrics::Outcome::Malformed,
+        Outcome::NoNode
+        | Outcome::Failed(Failure::Upstream { .. } | Failure::Overdue | Failure::NotReady(_)) => {
+            metrics::Outcome::Failed
+        }
+    }
+}
+
+/// Exchange waits 30 s for an answer, and should see ours instead of its own time-out.
+const ANSWER_WITHIN: Duration = Duration::from_secs(25);
+/// A LAN brings 16 MiB in far less.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,0 +1,158 @@
+//! Every outcome to status, words and event: the only place that words an answer to a client.
+//!
+//! Exchange takes 3xx, 401, 403, 404, 502, 503, 504 and unknown faults as permanent, and mail bounces;
+//! 500 without SOAP, 429 and other 4xx as passing. So trouble behind us is `500 text/plain`.
+
+use crate::relay::{Answered, Failure};
+use crate::rms::{SoapVersion, fault};
+use crate::upstream::Body;
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+
+/// What came of a request.
+pub enum Outcome {
+    /// An answer, of the service or of the connector itself.
+    Answered(Answered),
+    /// The caller must say who it is: the challenges to offer, in order.
+    Unauthenticated(Vec<String>),
+    /// The path is none of ours.
+    NotFound,
+    /// The path is, but not with this method.
+    MethodNotAllowed(&'static str),
+    /// The relaying node gave a reason.
+    Failed(Failure),
+    /// No node could take it, or it was lost on the way.
+    NoNode,
+}
+
+/// Words an outcome.
+#[must_use]
+pub fn response(outcome: Outcome, soap: SoapVersion) -> Response<Body> {
+    match outcome {
+        Outcome::Answered(answered) => self::answered(answered),
+        Outcome::Unauthenticated(challenges) => unauthenticated(&challenges),
+        Outcome::NotFound => text(StatusCode::NOT_FOUND, "The connector has nothing at this path."),
+        Outcome::MethodNotAllowed(allowed) => {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, &format!("This path takes {allowed}."));
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+            response
+        }
+        Outcome::Failed(failure) => failed(&failure, soap),
+        Outcome::NoNode => text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "No node of the connector can take the request now. Try again.",
+        ),
+    }
+}
+
+fn failed(failure: &Failure, soap: SoapVersion) -> Response<Body> {
+    match failure {
+        Failure::NotAuthorized(_) => soap_fault(soap, "the account is not authorized to use the connector"),
+        Failure::RoleRefused(_) => soap_fault(soap, "the account's role does not allow this operation"),
+        Failure::Malformed(reason) => text(StatusCode::BAD_REQUEST, &sentence("Bad request", reason)),
+        Failure::BrokenOff => text(StatusCode::BAD_REQUEST, "Bad request: the body ended too early."),
+        Failure::UnsupportedMedia(reason) => {
+            text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &sentence("Unsupported media type", reason))
+        }
+        Failure::TooLarge { .. } => {
+            text(StatusCode::PAYLOAD_TOO_LARGE, &sentence("Too large", &failure.to_string()))
+        }
+        Failure::Upstream { .. } => text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The rights management service cannot be reached now. Try again.",
+        ),
+        Failure::Overdue | Failure::NotReady(_) => text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The connector could not send the request on in time. Try again.",
+        ),
+    }
+}
+
+fn sentence(what: &str, reason: &str) -> String {
+    format!("{what}: {reason}.")
+}
+
+fn soap_fault(soap: SoapVersion, reason: &str) -> Response<Body> {
+    let fault = fault::unauthorized(soap, reason);
+    with_type(StatusCode::INTERNAL_SERVER_ERROR, soap.content_type(), fault.into())
+}
+
+fn answered(answered: Answered) -> Response<Body> {
+    let mut response = Response::new(answered.body);
+    *response.status_mut() = status_for_clients(answered.status);
+    let mut put = |name, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value)
+            && !value.is_empty()
+        {
+            response.headers_mut().insert(name, value);
+        }
+    };
+    put(header::CONTENT_TYPE, &answered.content_type);
+    put(header::CONTENT_ENCODING, &answered.content_encoding);
+    response
+}
+
+/// A status that a calling server would take for final, when it only tells of trouble behind us, becomes 500.
+fn status_for_clients(status: StatusCode) -> StatusCode {
+    match status.as_u16() {
+        200 | 400 | 408 | 413 | 415 | 429 | 500 => status,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn unauthenticated(challenges: &[String]) -> Response<Body> {
+    let mut response = text(StatusCode::UNAUTHORIZED, "The connector takes Windows authentication.");
+    for challenge in challenges {
+        if let Ok(value) = HeaderValue::from_str(challenge) {
+            response.headers_mut().append(header::WWW_AUTHENTICATE, value);
+        }
+    }
+    response
+}
+
+fn text(status: StatusCode, words: &str) -> Response<Body> {
+    with_type(status, "text/plain; charset=utf-8", format!("{words}\n").into())
+}
+
+fn with_type(status: StatusCode, content_type: &'static str, bytes: Bytes) -> Response<Body> {
+    let mut response = Response::new(Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_answer_makes_mail_bounce() {
+        let passing = [400, 408, 413, 415, 429, 500];
+        for status in 300..600 {
+            let status = status_for_clients(StatusCode::from_u16(status).unwrap()).as_u16();
+            assert!(passing.contains(&status), "{status}");
+        }
+        for failure in [
+            Failure::Upstream { reason: String::new() },
+            Failure::Overdue,
+            Failure::BrokenOff,
+            Failure::TooLarge { bytes_max: 1 },
+            Failure::NotReady(String::new()),
+            Failure::Malformed(String::new()),
+            Failure::UnsupportedMedia(String::new()),
+        ] {
+            let response = response(Outcome::Failed(failure), SoapVersion::V1_1);
+            assert!(passing.contains(&response.status().as_u16()));
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+        }
+    }
+
+    #[test]
+    fn every_challenge_is_a_header_of_its_own() {
+        let challenges = vec!["Negotiate".to_owned(), "NTLM".to_owned()];
+        let response = response(Outcome::Unauthenticated(challenges), SoapVersion::V1_1);
+        let offered: Vec<_> = response.headers().get_all(header::WWW_AUTHENTICATE).iter().collect();
+        assert_eq!(offered, ["Negotiate", "NTLM"]);
+    }
+}

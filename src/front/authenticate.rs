@@ -1,0 +1,279 @@
+//! `Authorization: Negotiate` or `NTLM` to a [`Caller`]. NTLM authenticates a connection, so what is
+//! known about a caller lives and dies with one connection on one node.
+
+use crate::directory::Directory;
+use crate::event::{Event, Seen};
+use crate::identity::{Bound, ChannelBinding, Handshake, Leg, Scheme, Settings, Step};
+use crate::principal::{Caller, Channel, Mechanism};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, header};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+/// What authenticating needs to know about this node.
+pub struct Authenticator {
+    settings: Arc<Settings>,
+    directory: Arc<Directory>,
+    target_names: Vec<String>,
+    refusals: Seen<std::net::IpAddr>,
+}
+
+/// One connection of a client.
+pub struct Connection {
+    /// The other end.
+    pub remote: SocketAddr,
+    /// Whether it is encrypted.
+    pub channel: Channel,
+    /// What a client that uses channel binding must have seen; `None` without TLS.
+    pub binding: Option<ChannelBinding>,
+    progress: Mutex<Progress>,
+}
+
+/// How far the connection's authentication is.
+#[derive(Default)]
+struct Progress {
+    handshake: Option<Handshake>,
+    caller: Option<(Arc<Caller>, Instant)>,
+    refused: u32,
+}
+
+/// What the request's headers led to.
+pub enum Authenticated {
+    /// The caller, and a last token for it, if the scheme has one.
+    Caller {
+        /// Who calls.
+        caller: Arc<Caller>,
+        /// The value of `WWW-Authenticate` that ends the handshake.
+        token: Option<String>,
+    },
+    /// The client must answer one of these challenges.
+    Challenge(Vec<String>),
+    /// It failed too often on this connection, which should be closed.
+    TooOften(Vec<String>),
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    #[must_use]
+    pub fn new(remote: SocketAddr, channel: Channel, binding: Option<ChannelBinding>) -> Self {
+        Connection { remote, channel, binding, progress: Mutex::default() }
+    }
+
+    fn take(&self) -> Progress {
+        std::mem::take(&mut *self.progress.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn put(&self, progress: Progress) {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+    }
+}
+
+impl Authenticator {
+    /// Authenticates by this directory. A client that says which service it means must mean one of
+    /// `target_names`.
+    #[must_use]
+    pub fn new(settings: Settings, directory: Arc<Directory>, target_names: Vec<String>) -> Self {
+        Authenticator {
+            settings: Arc::new(settings),
+            directory,
+            target_names,
+            refusals: Seen::new(REFUSAL_EVENT_EVERY),
+        }
+    }
+
+    /// Finds out who sent a request.
+    pub async fn authenticate(&self, connection: &Connection, headers: &HeaderMap) -> Authenticated {
+        let mut progress = connection.take();
+        let result = match token(headers) {
+            Ok(None) => Ok(remembered(&mut progress, headers)),
+            Ok(Some((scheme, token))) => self.leg(connection, &mut progress, scheme, &token).await,
+            Err(reason) => Err(reason),
+        };
+        let authenticated = result.unwrap_or_else(|reason| {
+            progress.handshake = None;
+            progress.caller = None;
+            progress.refused += 1;
+            self.report(connection, &reason);
+            if progress.refused >= REFUSALS_MAX {
+                Authenticated::TooOften(offers())
+            } else {
+                Authenticated::Challenge(offers())
+            }
+        });
+        connection.put(progress);
+        authenticated
+    }
+
+    async fn leg(
+        &self,
+        connection: &Connection,
+        progress: &mut Progress,
+        scheme: Scheme,
+        token: &[u8],
+    ) -> Result<Authenticated, String> {
+        // A new handshake forgets who was here before.
+        progress.caller = None;
+        let mut handshake = progress
+            .handshake
+            .take()
+            .unwrap_or_else(|| Handshake::new(self.settings.clone(), connection.binding.clone()));
+        let leg = Leg { challenge: rand::random(), now: SystemTime::now() };
+        match handshake.step(scheme, token, leg).map_err(|refused| refused.to_string())? {
+            Step::Continue { token } => {
+                progress.handshake = Some(handshake);
+                Ok(Authenticated::Challenge(vec![challenge(scheme, &token)]))
+            }
+            Step::Verify(attempt) => {
+                let verified =
+                    self.directory.verify_ntlm(attempt.proof()).await.map_err(|error| error.to_string())?;
+                let proven = attempt.finish(&verified.key).map_err(|refused| refused.to_string())?;
+                check_target(&proven.target, &self.target_names)?;
+                if verified.account.sid.is_anonymous() || verified.account.sid.is_guest() {
+                    return Err(format!("{} is no account of a server", verified.account.name));
+                }
+                let caller = Arc::new(Caller {
+                    account: verified.account,
+                    mechanism: Mechanism::Ntlm,
+                    channel: connection.channel,
+                    computer: connection.remote.ip().to_string(),
+                });
+                // Only a client that has bound itself to this very TLS connection is remembered on it:
+                // nobody can stand in between and share the connection with others (RFC 4559 6).
+                if proven.bound == Bound::ToChannel {
+                    progress.caller = Some((caller.clone(), Instant::now()));
+                }
+                progress.refused = 0;
+                let token = proven.reply.map(|token| challenge(scheme, &token));
+                Ok(Authenticated::Caller { caller, token })
+            }
+        }
+    }
+
+    /// Event 2000, at most once a minute and source.
+    fn report(&self, connection: &Connection, reason: &str) {
+        let ip = connection.remote.ip();
+        if self.refusals.is_new(ip, Instant::now()) {
+            Event::PrincipalInvalid { computer: &ip.to_string(), reason }.log();
+        } else {
+            tracing::debug!(%ip, reason, "refused again");
+        }
+    }
+}
+
+/// A connection that a proxy shares between clients says so, and then nobody is remembered on it
+/// (RFC 4559 6: the identity would be another client's).
+fn remembered(progress: &mut Progress, headers: &HeaderMap) -> Authenticated {
+    let shared = headers.contains_key(header::VIA)
+        || headers.contains_key(header::FORWARDED)
+        || headers.contains_key("x-forwarded-for");
+    match &progress.caller {
+        Some((caller, since)) if !shared && since.elapsed() < REMEMBERED_FOR => {
+            Authenticated::Caller { caller: caller.clone(), token: None }
+        }
+        _ => {
+            progress.caller = None;
+            Authenticated::Challenge(offers())
+        }
+    }
+}
+
+/// A Windows client says, under its proof, which service it believes to talk to. If that is another one,
+/// somebody passes its messages on to us ([MS-NLMP] 2.2.2.1, MsvAvTargetName).
+fn check_target(target: &str, accepted: &[String]) -> Result<(), String> {
+    if target.is_empty() {
+        return Ok(());
+    }
+    let host = target
+        .split_once('/')
+        .filter(|(class, _)| class.eq_ignore_ascii_case("HTTP"))
+        .map(|(_, host)| host.split_once(':').map_or(host, |(host, _)| host));
+    match host {
+        Some(host) if accepted.iter().any(|name| name.eq_ignore_ascii_case(host)) => Ok(()),
+        _ => Err(format!("the client means the service {target:?}, not HTTP/{}", accepted.join(" or HTTP/"))),
+    }
+}
+
+/// The token of the one `Authorization` header, if there is one.
+fn token(headers: &HeaderMap) -> Result<Option<(Scheme, Vec<u8>)>, String> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err("more than one Authorization header".into());
+    }
+    let text = value.to_str().map_err(|_| "an Authorization header that is no text".to_owned())?;
+    let (scheme, token) =
+        text.split_once(' ').ok_or_else(|| "an Authorization header without a token".to_owned())?;
+    let scheme = match scheme {
+        _ if scheme.eq_ignore_ascii_case("negotiate") => Scheme::Negotiate,
+        _ if scheme.eq_ignore_ascii_case("ntlm") => Scheme::Ntlm,
+        _ => return Err("an Authorization scheme other than Negotiate and NTLM".into()),
+    };
+    let token = STANDARD.decode(token.trim()).map_err(|_| "a token that is not base64".to_owned())?;
+    Ok(Some((scheme, token)))
+}
+
+/// The schemes on offer, the better one first.
+pub fn offers() -> Vec<String> {
+    vec!["Negotiate".into(), "NTLM".into()]
+}
+
+fn challenge(scheme: Scheme, token: &[u8]) -> String {
+    let word = match scheme {
+        Scheme::Negotiate => "Negotiate",
+        Scheme::Ntlm => "NTLM",
+    };
+    format!("{word} {}", STANDARD.encode(token))
+}
+
+/// After this a client must authenticate again on the same connection: an account that was disabled
+/// must not live on in a connection.
+const REMEMBERED_FOR: Duration = Duration::from_secs(15 * 60);
+/// A person mistypes twice; a machine that fails three times goes on for ever.
+const REFUSALS_MAX: u32 = 3;
+/// One event a minute and source tells as much as a thousand.
+const REFUSAL_EVENT_EVERY: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn check_token(values: &[&'static str]) -> Result<Option<usize>, String> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
+        }
+        token(&headers).map(|token| token.map(|(_, bytes)| bytes.len()))
+    }
+
+    #[test]
+    fn a_client_that_means_another_service_is_refused() {
+        let accepted = ["rms.contoso.com".to_owned(), "localhost".into()];
+        for target in ["", "HTTP/rms.contoso.com", "http/RMS.contoso.com:443", "HTTP/localhost"] {
+            assert_eq!(check_target(target, &accepted), Ok(()), "{target}");
+        }
+        for target in [
+            "cifs/rms.contoso.com",
+            "HTTP/evil",
+            "HTTP",
+            "HTTP/",
+            "rms.contoso.com",
+            "HTTP/rms.contoso.com.evil",
+        ] {
+            assert!(check_target(target, &accepted).is_err(), "{target}");
+        }
+    }
+
+    #[test]
+    fn reads_one_token_of_a_known_scheme() {
+        assert_eq!(check_token(&[]), Ok(None));
+        assert_eq!(check_token(&["negotiate YQ=="]), Ok(Some(1)));
+        assert_eq!(check_token(&["NTLM YWI="]), Ok(Some(2)));
+        for wrong in ["Basic YQ==", "NTLM", "NTLM !", "NTLM YQ==, NTLM YQ=="] {
+            assert!(check_token(&[wrong]).is_err(), "{wrong}");
+        }
+        assert!(check_token(&["NTLM YQ==", "NTLM YQ=="]).is_err());
+    }
+}

@@ -1,0 +1,79 @@
+//! Reads a request's bytes as far as they can be kept for a second attempt.
+
+use super::peers::Payload;
+use crate::relay::{Failure, Prefixed, REQUEST_BYTES_MAX};
+use crate::upstream::Body;
+use bytes::BytesMut;
+use http_body::Body as _;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Reads up to what is kept; a longer body passes through from there on.
+pub async fn read(body: Body, within: Duration) -> Result<Payload, Failure> {
+    let mut body: Body = Limited::new(body, REQUEST_BYTES_MAX).boxed_unsync();
+    let mut bytes = BytesMut::new();
+    let whole = timeout(within, fill(&mut body, &mut bytes)).await.map_err(|_| Failure::BrokenOff)??;
+    Ok(if whole {
+        Payload::Kept(bytes.freeze())
+    } else {
+        Payload::Streamed(Some(Prefixed::new(bytes.freeze(), body, None).boxed_unsync()))
+    })
+}
+
+/// Whether the body ended before the limit of what is kept.
+async fn fill(body: &mut Body, bytes: &mut BytesMut) -> Result<bool, Failure> {
+    while bytes.len() < KEPT_BYTES_MAX {
+        let Some(frame) = body.frame().await else { return Ok(true) };
+        let frame = frame.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                Failure::TooLarge { bytes_max: REQUEST_BYTES_MAX }
+            } else {
+                Failure::BrokenOff
+            }
+        })?;
+        if let Ok(data) = frame.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(body.is_end_stream())
+}
+
+/// Reads a body to throw it away. Whether it ended within its limits, so that the connection can go on.
+pub async fn discard(mut body: Body, within: Duration) -> bool {
+    let read = async {
+        let mut bytes: usize = 0;
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
+            bytes += frame.data_ref().map_or(0, bytes::Bytes::len);
+            if bytes > REQUEST_BYTES_MAX {
+                return false;
+            }
+        }
+        true
+    };
+    timeout(within, read).await.unwrap_or(false)
+}
+
+/// What is kept of a request for a second attempt: more than any but the largest license has.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http_body_util::Full;
+
+    fn body(bytes: usize) -> Body {
+        Full::new(Bytes::from(vec![b'x'; bytes])).map_err(|never| match never {}).boxed_unsync()
+    }
+
+    #[tokio::test]
+    async fn keeps_short_bodies_and_refuses_long_ones() {
+        let within = Duration::from_secs(60);
+        assert!(matches!(read(body(1_000), within).await, Ok(Payload::Kept(bytes)) if bytes.len() == 1_000));
+        assert!(matches!(read(body(REQUEST_BYTES_MAX + 1), within).await, Err(Failure::TooLarge { .. })));
+        assert!(discard(body(REQUEST_BYTES_MAX), within).await);
+        assert!(!discard(body(REQUEST_BYTES_MAX + 1), within).await);
+    }
+}

@@ -1,0 +1,82 @@
+//! Events about callers: said when they are news, and once.
+
+use super::answer::Outcome;
+use crate::event::{Event, Seen, Who};
+use crate::principal::{Caller, Channel, Sid};
+use crate::relay::{Failure, authorize};
+use crate::state::{State, Timestamp};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Remembers what was said.
+pub struct Reports {
+    state: watch::Receiver<Arc<State>>,
+    allowed_at_revision: Seen<(Sid, u64)>,
+    allowed: Seen<(Sid, Sid, Timestamp)>,
+    refused: Seen<Sid>,
+    clear_text: Seen<Sid>,
+}
+
+impl Reports {
+    /// Nothing was said yet.
+    pub fn new(state: watch::Receiver<Arc<State>>) -> Self {
+        Reports {
+            state,
+            allowed_at_revision: Seen::new(Duration::MAX),
+            allowed: Seen::new(Duration::MAX),
+            refused: Seen::new(REFUSED_EVERY),
+            clear_text: Seen::new(Duration::MAX),
+        }
+    }
+
+    /// A caller has proven who it is: event 2002 the first time it used HTTP.
+    pub fn connected(&self, caller: &Caller) {
+        match caller.channel {
+            Channel::Https => {}
+            Channel::Http => {
+                if self.clear_text.is_new(caller.account.sid.clone(), Instant::now()) {
+                    Event::ClearText(who(caller)).log();
+                }
+            }
+        }
+    }
+
+    /// A request of a caller has ended: event 1002 or 2001 if that is news.
+    pub fn ended(&self, caller: &Caller, outcome: &Outcome) {
+        match outcome {
+            Outcome::Answered(_) => self.let_in(caller),
+            Outcome::Failed(failure @ (Failure::NotAuthorized(_) | Failure::RoleRefused(_))) => {
+                if self.refused.is_new(caller.account.sid.clone(), Instant::now()) {
+                    Event::AccessRefused { who: who(caller), reason: &failure.to_string() }.log();
+                }
+            }
+            Outcome::Failed(_)
+            | Outcome::Unauthenticated(_)
+            | Outcome::NotFound
+            | Outcome::MethodNotAllowed(_)
+            | Outcome::NoNode => {}
+        }
+    }
+
+    fn let_in(&self, caller: &Caller) {
+        let table = self.state.borrow().table.clone();
+        let sid = caller.account.sid.clone();
+        if !self.allowed_at_revision.is_new((sid.clone(), table.revision), Instant::now()) {
+            return;
+        }
+        // The table may have changed since; then the next request will tell.
+        let Ok(permit) = authorize(&table, &caller.account) else { return };
+        let entry = permit.entry();
+        if self.allowed.is_new((sid, entry.sid.clone(), entry.added_at), Instant::now()) {
+            Event::AccessAllowed(who(caller)).log();
+        }
+    }
+}
+
+fn who(caller: &Caller) -> Who<'_> {
+    Who { sid: &caller.account.sid, account: &caller.account.name, computer: &caller.computer }
+}
+
+/// One event a minute and account: enough for a monitor, harmless for the log.
+const REFUSED_EVERY: Duration = Duration::from_secs(60);

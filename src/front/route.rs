@@ -1,0 +1,58 @@
+//! Method and path to what is meant. Pure.
+
+use crate::rms::{self, Endpoint, EndpointKind};
+use http::Method;
+
+/// What a request is, as far as its first line tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// A SOAP message for an endpoint.
+    Soap(Endpoint),
+    /// Somebody reads an endpoint's page.
+    Page(Endpoint),
+    /// The path is none of the protocol's.
+    NotFound,
+    /// The path is, but not with this method; these may be used.
+    MethodNotAllowed(&'static str),
+}
+
+/// Finds out what is meant.
+#[must_use]
+pub fn route(method: &Method, path: &str) -> Route {
+    let Some(endpoint) = rms::route(path) else { return Route::NotFound };
+    let takes_soap = endpoint.kind() == EndpointKind::Service;
+    match *method {
+        Method::GET | Method::HEAD => Route::Page(endpoint),
+        Method::POST if takes_soap => Route::Soap(endpoint),
+        _ if takes_soap => Route::MethodNotAllowed("GET, HEAD, POST"),
+        _ => Route::MethodNotAllowed("GET, HEAD"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(method: &Method, path: &str, expected: impl FnOnce(Endpoint) -> Route) {
+        let endpoint = rms::route(path).unwrap();
+        assert_eq!(route(method, path), expected(endpoint), "{method} {path}");
+    }
+
+    #[test]
+    fn knows_soap_from_pages_in_any_case() {
+        check(&Method::POST, "/_WMCS/Licensing/LICENSE.asmx", Route::Soap);
+        check(&Method::GET, "/_wmcs/certification/ServerCertification.asmx", Route::Page);
+        check(&Method::HEAD, "/_wmcs/licensing/", Route::Page);
+        check(&Method::POST, "/_wmcs/GetRmsoUri.aspx", |_| Route::MethodNotAllowed("GET, HEAD"));
+        check(&Method::PUT, "/_wmcs/licensing/license.asmx", |_| Route::MethodNotAllowed("GET, HEAD, POST"));
+    }
+
+    #[test]
+    fn knows_no_other_path() {
+        for path in
+            ["/", "/_wmcs", "/_wmcs/decommission/decommission.asmx", "/_wmcs/licensing/%2e%2e/license.asmx"]
+        {
+            assert_eq!(route(&Method::GET, path), Route::NotFound, "{path}");
+        }
+    }
+}
