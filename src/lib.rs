@@ -3,11 +3,14 @@
 pub mod front;
 pub mod relay;
 
+pub mod control;
+
 pub mod cluster;
 pub mod state;
 
 pub mod directory;
 pub mod identity;
+pub mod listener;
 pub mod rms;
 pub mod simulator;
 pub mod storage;

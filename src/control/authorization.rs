@@ -1,0 +1,309 @@
+//! The table of authorized accounts: add, remove, list, watch, test.
+
+use super::{administrator, convert, status};
+use crate::cluster::{Cluster, Member, Written};
+use crate::directory::{Directory, Found};
+use crate::principal::{Account, AccountName, Sid};
+use crate::proto::control::v1 as proto;
+use crate::proto::control::v1::authorizations_server::Authorizations;
+use crate::state::{Change, ClientId, Entry, NewEntry, Outcome, State, Table, Timestamp};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio_stream::wrappers::WatchStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status};
+
+/// The service.
+pub(super) struct Service {
+    cluster: Cluster,
+    directory: Arc<Directory>,
+}
+
+type Watching = Pin<Box<dyn Stream<Item = Result<proto::ListResponse, Status>> + Send>>;
+
+impl Service {
+    pub(super) fn new(cluster: Cluster, directory: Arc<Directory>) -> Self {
+        Service { cluster, directory }
+    }
+
+    async fn find(&self, name: &str) -> Result<Option<Found>, Status> {
+        self.directory.find(name).await.map_err(|error| Status::invalid_argument(error.to_string()))
+    }
+
+    async fn look_up(&self, name: &str) -> Result<Found, Status> {
+        self.find(name).await?.ok_or_else(|| {
+            Status::not_found(format!(
+                "the directory does not know {name:?}; write DOMAIN\\name as the directory does, or give the SID"
+            ))
+        })
+    }
+
+    async fn new_entry(&self, request: proto::AddRequest) -> Result<NewEntry, Status> {
+        let role = convert::role(request.role())?;
+        let asked = convert::kind(request.kind());
+        let note = convert::words("note", request.note, NOTE_CHARS_MAX)?;
+        if request.sid.is_empty() {
+            let found = self.look_up(&request.name).await?;
+            if let Some(asked) = asked.filter(|asked| *asked != found.kind) {
+                return Err(Status::invalid_argument(format!(
+                    "in the directory {} is of the kind {}, not {asked}",
+                    found.account.name, found.kind
+                )));
+            }
+            return Ok(NewEntry {
+                sid: found.account.sid,
+                name: found.account.name.to_string(),
+                kind: found.kind,
+                role,
+                note,
+            });
+        }
+        let sid: Sid = request.sid.parse().map_err(|error| Status::invalid_argument(format!("{error}")))?;
+        self.check_label(&sid, &request.name).await?;
+        let kind = asked.ok_or_else(|| {
+            Status::invalid_argument(
+                "a SID needs the kind of principal: name it with --account, --computer or --group",
+            )
+        })?;
+        let name = if request.name.is_empty() {
+            sid.to_string()
+        } else {
+            let name = request.name.parse::<AccountName>();
+            name.map_err(|error| Status::invalid_argument(error.to_string()))?.to_string()
+        };
+        Ok(NewEntry { sid, name, kind, role, note })
+    }
+
+    /// A name beside a SID is a label; where the directory knows better, it must not lie.
+    async fn check_label(&self, sid: &Sid, name: &str) -> Result<(), Status> {
+        let by_sid = self.find(&sid.to_string()).await?;
+        let by_name = if name.is_empty() { None } else { self.find(name).await? };
+        for found in by_sid.into_iter().chain(by_name) {
+            let named = name.is_empty() || name.parse() == Ok(found.account.name.clone());
+            if found.account.sid != *sid || !named {
+                return Err(Status::invalid_argument(format!(
+                    "the directory says that {} is {}; give the name alone",
+                    found.account.name, found.account.sid
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Out of a name or SID to the entry's SID: the table's own names count first, since an account
+    /// may be gone from the directory.
+    async fn entry_sid(&self, table: &Table, principal: &str) -> Result<Sid, Status> {
+        if let Ok(sid) = principal.parse() {
+            return Ok(sid);
+        }
+        let named: Vec<&Arc<Entry>> =
+            table.entries.values().filter(|entry| entry.name.eq_ignore_ascii_case(principal)).collect();
+        match named.as_slice() {
+            [entry] => Ok(entry.sid.clone()),
+            [] => Ok(self.look_up(principal).await?.account.sid),
+            several => {
+                let sids: Vec<_> = several.iter().map(|entry| entry.sid.to_string()).collect();
+                Err(Status::failed_precondition(format!(
+                    "{principal:?} names {} entries; give one of their SIDs: {}",
+                    several.len(),
+                    sids.join(", ")
+                )))
+            }
+        }
+    }
+
+    async fn write(&self, by: &str, change: Change, request_id: &[u8]) -> Result<Written, Status> {
+        let client = match request_id {
+            [] => None,
+            bytes => Some(ClientId(bytes.try_into().map_err(|_| {
+                Status::invalid_argument(format!(
+                    "request_id has {} bytes; it must have 16, at random",
+                    bytes.len()
+                ))
+            })?)),
+        };
+        self.cluster.write(by, change, client, now()).await.map_err(|error| status::of_write(&error))
+    }
+
+    /// Asks every node until it has applied the change, for a second at most.
+    async fn effect(&self, revision: u64) -> proto::Effect {
+        let begun = Instant::now();
+        let members: Arc<Vec<Member>> = self.cluster.members().borrow().clone();
+        let asked = members.iter().map(|member| async {
+            let in_effect = self.cluster.await_applied(member, revision, EFFECT_TIMEOUT).await;
+            proto::NodeEffect { name: member.name.clone(), in_effect }
+        });
+        let nodes = futures::future::join_all(asked).await;
+        let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        proto::Effect { revision, nodes, elapsed_ms }
+    }
+
+    async fn newest(&self) -> Result<Arc<State>, Status> {
+        self.cluster.read_barrier().await.map_err(|error| status::of_read(&error))?;
+        Ok(Arc::clone(&self.cluster.state().borrow()))
+    }
+}
+
+#[tonic::async_trait]
+impl Authorizations for Service {
+    async fn add(&self, request: Request<proto::AddRequest>) -> Result<Response<proto::AddResponse>, Status> {
+        let by = administrator(&request)?;
+        let request = request.into_inner();
+        let request_id = request.request_id.clone();
+        let new = self.new_entry(request).await?;
+        if new.sid.is_crowd() {
+            return Err(Status::invalid_argument(format!(
+                "{} ({}) is everybody's group; authorize the servers, or a group of servers alone",
+                new.name, new.sid
+            )));
+        }
+        let written = self.write(&by, Change::Allow(new.clone()), &request_id).await?;
+        let added = match &written.outcome {
+            Outcome::Allowed => true,
+            Outcome::Renewed => false,
+            Outcome::HasOtherRole { role } => {
+                return Err(Status::already_exists(format!(
+                    "{} is authorized already, with the role {role}; take it out first: rmsc authz remove {}",
+                    new.name, new.sid
+                )));
+            }
+            Outcome::TableFull => return Err(Status::resource_exhausted("the table is full")),
+            Outcome::OtherCommand => return Err(used_before()),
+            Outcome::Removed { .. } | Outcome::NotInTable | Outcome::Forgotten => {
+                return Err(unexpected(&written));
+            }
+        };
+        let entry = Entry {
+            sid: new.sid,
+            name: new.name,
+            kind: new.kind,
+            role: new.role,
+            note: new.note,
+            added_by: by,
+            added_at: now(),
+        };
+        let effect = self.effect(written.log_index).await;
+        Ok(Response::new(proto::AddResponse {
+            entry: Some(convert::entry(&entry)),
+            added,
+            effect: Some(effect),
+        }))
+    }
+
+    async fn remove(
+        &self,
+        request: Request<proto::RemoveRequest>,
+    ) -> Result<Response<proto::RemoveResponse>, Status> {
+        let by = administrator(&request)?;
+        let request = request.into_inner();
+        let state = self.newest().await?;
+        let sid = self.entry_sid(&state.table, &request.principal).await?;
+        let entry = state.table.entries.get(&sid).cloned();
+        let written = self.write(&by, Change::Remove { sid: sid.clone() }, &request.request_id).await?;
+        match &written.outcome {
+            Outcome::Removed { .. } => {}
+            Outcome::NotInTable => {
+                return Err(Status::not_found(format!("{} is not in the table", request.principal)));
+            }
+            Outcome::OtherCommand => return Err(used_before()),
+            Outcome::Allowed
+            | Outcome::Renewed
+            | Outcome::HasOtherRole { .. }
+            | Outcome::TableFull
+            | Outcome::Forgotten => {
+                return Err(unexpected(&written));
+            }
+        }
+        let effect = self.effect(written.log_index).await;
+        Ok(Response::new(proto::RemoveResponse {
+            entry: entry.map(|entry| convert::entry(&entry)),
+            effect: Some(effect),
+        }))
+    }
+
+    async fn list(
+        &self,
+        request: Request<proto::ListRequest>,
+    ) -> Result<Response<proto::ListResponse>, Status> {
+        administrator(&request)?;
+        let state = self.newest().await?;
+        Ok(Response::new(list(&state)))
+    }
+
+    type WatchStream = Watching;
+
+    async fn watch(&self, request: Request<proto::WatchRequest>) -> Result<Response<Watching>, Status> {
+        administrator(&request)?;
+        let mut last = None;
+        let changes = WatchStream::new(self.cluster.state()).filter_map(move |state| {
+            let revision = state.table.revision;
+            (last.replace(revision) != Some(revision)).then(|| Ok(list(&state)))
+        });
+        Ok(Response::new(Box::pin(changes)))
+    }
+
+    async fn test(
+        &self,
+        request: Request<proto::TestRequest>,
+    ) -> Result<Response<proto::TestResponse>, Status> {
+        administrator(&request)?;
+        let asked = request.into_inner().account;
+        let state = self.newest().await?;
+        let found = self.find(&asked).await?;
+        let known = found.is_some();
+        let account = match found {
+            Some(found) => found.account,
+            None => unknown(&asked)?,
+        };
+        Ok(Response::new(tested(&state.table, &account, known)))
+    }
+}
+
+/// An account that only its SID is known of.
+fn unknown(asked: &str) -> Result<Account, Status> {
+    let sid = asked.parse().map_err(|_| {
+        Status::not_found(format!(
+            "the directory does not know {asked:?}; write DOMAIN\\name as it does, or give a SID"
+        ))
+    })?;
+    let name = AccountName::new("unknown", "unknown");
+    let name = name.ok_or_else(|| Status::internal("a name that is always possible is not"))?;
+    Ok(Account { sid, name, groups: Vec::new() })
+}
+
+fn tested(table: &Table, account: &Account, known: bool) -> proto::TestResponse {
+    let matching = table.matching(account);
+    let mut entries = matching.iter().map(|entry| convert::entry(entry));
+    proto::TestResponse {
+        name: if known { account.name.to_string() } else { String::new() },
+        sid: account.sid.to_string(),
+        groups: account.groups.iter().map(ToString::to_string).collect(),
+        matched: entries.next(),
+        also_matched: entries.collect(),
+        revision: table.revision,
+        known,
+    }
+}
+
+fn list(state: &State) -> proto::ListResponse {
+    let entries = state.table.entries.values().map(|entry| convert::entry(entry)).collect();
+    proto::ListResponse { revision: state.table.revision, entries }
+}
+
+fn unexpected(written: &Written) -> Status {
+    Status::internal(format!("the change at log index {} had the outcome of another", written.log_index))
+}
+
+fn used_before() -> Status {
+    Status::invalid_argument("the request_id was used for another change before; it must be new and random")
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A change acts everywhere within a second; a node that takes longer is named.
+const EFFECT_TIMEOUT: Duration = Duration::from_secs(1);
+const NOTE_CHARS_MAX: usize = 500;

@@ -1,0 +1,133 @@
+//! The other end of the admin port: what the command line and the lab call it with.
+
+use crate::proto::control::v1::authorizations_client::AuthorizationsClient;
+use crate::proto::control::v1::cluster_client::ClusterClient;
+use crate::tls::{self, Files, MemberClient, Membership};
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
+
+/// Where a cluster is and who asks: the context file of an administrator. Paths in it are relative to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Context {
+    /// The admin addresses of the nodes; any of them will do.
+    pub endpoints: Vec<String>,
+    /// The cluster's certificate authority.
+    pub authority: PathBuf,
+    /// The administrator's certificate.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
+/// Why no node could be called.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The context file cannot be read.
+    #[error("cannot read the context {path}; name it with --context or RMSC_CONTEXT")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The context file is not one.
+    #[error("{path} is not a context file; it has endpoints, authority, certificate and key")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: toml::de::Error,
+    },
+    /// A certificate is unusable.
+    #[error("cannot use the administrator's certificate")]
+    Tls(#[from] tls::LoadError),
+    /// No node answered.
+    #[error("no node answers at {}: {last}", addresses.join(", "))]
+    Nobody {
+        /// What was tried.
+        addresses: Vec<String>,
+        /// What the last one said.
+        last: String,
+    },
+}
+
+/// A connection to one node's admin port.
+#[derive(Clone)]
+pub struct Client {
+    channel: Channel,
+}
+
+impl Context {
+    /// Reads a context file.
+    ///
+    /// # Errors
+    /// [`ConnectError::Read`] and [`ConnectError::Parse`].
+    pub fn load(path: &Path) -> Result<Self, ConnectError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConnectError::Read { path: path.into(), source })?;
+        let mut context: Context =
+            toml::from_str(&text).map_err(|source| ConnectError::Parse { path: path.into(), source })?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        for file in [&mut context.authority, &mut context.certificate, &mut context.key] {
+            *file = folder.join(&*file);
+        }
+        Ok(context)
+    }
+}
+
+impl Client {
+    /// Connects to the first node that answers.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn connect(context: &Context) -> Result<Self, ConnectError> {
+        let files = Files { certificate: context.certificate.clone(), key: context.key.clone() };
+        let member = Membership::load(&files, &context.authority)?.client()?;
+        let mut last = "the context names no endpoint".to_owned();
+        for address in &context.endpoints {
+            match channel(address, member.clone()).await {
+                Ok(channel) => return Ok(Client { channel }),
+                Err(error) => last = crate::event::with_causes(&error),
+            }
+        }
+        Err(ConnectError::Nobody { addresses: context.endpoints.clone(), last })
+    }
+
+    /// The table of authorized accounts.
+    #[must_use]
+    pub fn authorizations(&self) -> AuthorizationsClient<Channel> {
+        AuthorizationsClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// The cluster as such.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterClient<Channel> {
+        ClusterClient::new(self.channel.clone())
+    }
+}
+
+async fn channel(address: &str, member: MemberClient) -> Result<Channel, tonic::transport::Error> {
+    let target = address.to_owned();
+    let connector = service_fn(move |_| {
+        let (member, target) = (member.clone(), target.clone());
+        async move { member.connect(&target).await.map(|(stream, _)| TokioIo::new(stream)) }
+    });
+    // The scheme is that of HTTP/2 inside our own TLS; the connector ignores the address.
+    Endpoint::from_static("http://node.rmsc.internal")
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(CALL_TIMEOUT)
+        .connect_with_connector(connector)
+        .await
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A write waits up to 5 s for a leader.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// A table of a million entries of 150 bytes.
+const MESSAGE_BYTES_MAX: usize = 256 << 20;

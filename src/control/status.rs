@@ -1,0 +1,17 @@
+//! Errors of the cluster to gRPC status codes, once.
+
+use crate::cluster::{ReadError, WriteError};
+use crate::event::with_causes;
+use tonic::Status;
+
+pub(super) fn of_write(error: &WriteError) -> Status {
+    match error {
+        WriteError::NoLeader { .. } | WriteError::NoQuorum { .. } => Status::unavailable(with_causes(error)),
+        WriteError::Unknown { .. } => Status::deadline_exceeded(with_causes(error)),
+        WriteError::TooLarge { .. } => Status::invalid_argument(with_causes(error)),
+    }
+}
+
+pub(super) fn of_read(error: &ReadError) -> Status {
+    Status::unavailable(with_causes(error))
+}
