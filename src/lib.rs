@@ -1,5 +1,8 @@
 #![doc = include_str!("docs/architecture.md")]
 
+pub mod config;
+pub mod node;
+
 pub mod front;
 pub mod relay;
 
@@ -14,6 +17,7 @@ pub mod listener;
 pub mod rms;
 pub mod simulator;
 pub mod storage;
+pub mod telemetry;
 pub mod tls;
 pub mod upstream;
 

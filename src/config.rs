@@ -1,0 +1,246 @@
+//! Checks what the operator typed, reports every fault at once, and builds each part's own `Config`.
+
+mod file;
+mod sections;
+
+pub use file::Fault;
+
+use crate::front;
+use crate::identity::ChannelBindingPolicy;
+use crate::telemetry::Target;
+use crate::tls::Files;
+use crate::upstream;
+use file::Reader;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The node file, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `[node]`.
+    pub node: Node,
+    /// `[listen]`.
+    pub listen: Listen,
+    /// `[cluster]`.
+    pub cluster: Cluster,
+    /// `[identity]`.
+    pub identity: Identity,
+    /// `[upstream]`.
+    pub upstream: upstream::Config,
+    /// `[limits]`.
+    pub front: front::Config,
+    /// `[drain] deadline`: how long requests in flight may take to end.
+    pub drain_timeout: Duration,
+    /// `[log]`.
+    pub log: Log,
+}
+
+/// `[node]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// The name that status and events show.
+    pub name: String,
+    /// A free label.
+    pub site: String,
+    /// Where everything of the node is kept.
+    pub data_dir: PathBuf,
+    /// The node's certificate and key, by which the others know it.
+    pub member: Files,
+    /// The cluster's certificate authority.
+    pub authority: PathBuf,
+}
+
+/// `[listen]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// For calling servers, and the certificate shown to them.
+    pub https: Option<(SocketAddr, Files)>,
+    /// The same without TLS.
+    pub http: Option<SocketAddr>,
+    /// For nodes.
+    pub peer: SocketAddr,
+    /// For administrators.
+    pub admin: SocketAddr,
+    /// For monitoring.
+    pub ops: SocketAddr,
+}
+
+/// `[cluster]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// The name that calling servers use.
+    pub service_name: String,
+    /// The peer addresses of all nodes, for the first start.
+    pub peers: Vec<String>,
+    /// How often a leader shows itself.
+    pub heartbeat: Duration,
+    /// The shortest time without a leader before an election.
+    pub election_min: Duration,
+    /// The longest.
+    pub election_max: Duration,
+}
+
+/// `[identity]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The local accounts file.
+    pub accounts_file: PathBuf,
+    /// The hosts that callers may mean by `HTTP/HOST`: the service name, and others by which it is called.
+    pub target_names: Vec<String>,
+    /// Whether callers must bind their authentication to the TLS channel.
+    pub channel_binding: ChannelBindingPolicy,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// error, warn, info, debug, trace, or a filter.
+    pub level: String,
+    /// Where it goes.
+    pub target: Target,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// Its content is wrong; all faults are here.
+    #[error("the configuration {path} has {} fault{}:\n{}", faults.len(), if faults.len() == 1 { "" } else { "s" }, listed(faults))]
+    Faults {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        faults: Vec<Fault>,
+    },
+}
+
+impl Config {
+    /// Reads and checks a node file.
+    ///
+    /// # Errors
+    /// [`LoadError`] with every fault.
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.into(), source })?;
+        Config::parse(&text).map_err(|faults| LoadError::Faults { path: path.into(), faults })
+    }
+
+    /// Checks the text of a node file.
+    ///
+    /// # Errors
+    /// Every fault.
+    pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        let reader = Reader::new(text).map_err(|fault| vec![fault])?;
+        // First: a section must be known before the one above it ends.
+        sections::not_yet(&reader);
+        let node = sections::node(&reader);
+        let listen = sections::listen(&reader);
+        let cluster = sections::cluster(&reader, listen.as_ref());
+        let identity = sections::identity(&reader, listen.as_ref(), cluster.as_ref());
+        let name = node.as_ref().map(|node| node.name.clone()).unwrap_or_default();
+        let upstream = sections::upstream(&reader, name);
+        let front = sections::limits(&reader);
+        let drain_timeout = sections::drain(&reader);
+        let log = sections::log(&reader);
+        let faults = reader.faults();
+        match (node, listen, cluster, identity, upstream) {
+            (Some(node), Some(listen), Some(cluster), Some(identity), Some(upstream))
+                if faults.is_empty() =>
+            {
+                Ok(Config { node, listen, cluster, identity, upstream, front, drain_timeout, log })
+            }
+            _ => Err(faults),
+        }
+    }
+}
+
+fn listed(faults: &[Fault]) -> String {
+    faults.iter().map(|fault| format!("  {fault}")).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+[node]
+name = "rmsc-1"
+[listen]
+https = "0.0.0.0:443"
+certificate = "front.pem"
+key = "front.key"
+peer = "10.1.0.11:8700"
+admin = "10.1.0.11:8701"
+[cluster]
+service_name = "rmsconnector.contoso.com"
+peers = ["10.1.0.11:8700", "10.1.0.12:8700"]
+[identity]
+accounts_file = "accounts.toml"
+[upstream]
+kind = "simulated"
+url = "http://127.0.0.1:18080"
+"#;
+
+    fn check_faults(text: &str, expected: &[&str]) {
+        let faults: Vec<String> = Config::parse(text).unwrap_err().iter().map(ToString::to_string).collect();
+        assert_eq!(faults.len(), expected.len(), "{faults:#?}");
+        for (fault, expected) in faults.iter().zip(expected) {
+            assert!(fault.contains(expected), "{fault} does not say {expected}");
+        }
+    }
+
+    #[test]
+    fn takes_a_good_file_and_its_defaults() {
+        let config = Config::parse(GOOD).unwrap();
+        assert_eq!(config.listen.ops.to_string(), "127.0.0.1:8702");
+        assert_eq!(config.node.member.certificate, Path::new("/var/lib/rmsc/identity/node.pem"));
+        assert_eq!(config.drain_timeout, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn names_every_fault_at_once() {
+        let text = GOOD
+            .replace("https = \"0.0.0.0:443\"", "htps = \"0.0.0.0:443\"")
+            .replace("10.1.0.11:8701\"", "nowhere\"")
+            .replace("kind = \"simulated\"", "kind = \"azure\"")
+            .replace("[identity]", "[identty]");
+        check_faults(
+            &text,
+            &[
+                "listen.https: is missing",
+                "identity.accounts_file: is missing",
+                "listen.htps: is not a known key; did you mean https?",
+                "listen.admin: \"nowhere\" is not possible",
+                "identty: is not a known section; did you mean identity?",
+                "upstream.kind: \"azure\" is not possible; write simulated",
+            ],
+        );
+    }
+
+    #[test]
+    fn refuses_local_accounts_in_clear_text_on_a_network() {
+        let text = GOOD.replace("peer =", "http = \"0.0.0.0:80\"\npeer =");
+        check_faults(&text, &["accounts_file: cannot be used while listen.http is 0.0.0.0:80"]);
+        assert!(Config::parse(&GOOD.replace("peer =", "http = \"127.0.0.1:80\"\npeer =")).is_ok());
+    }
+
+    #[test]
+    fn refuses_what_this_version_cannot_keep() {
+        check_faults(&format!("{GOOD}[upstream.proxy]\nurl = \"http://proxy:8080\"\n"), &["not supported"]);
+        check_faults(&format!("{GOOD}[secrets]\nseal = \"tpm2\"\n"), &["write auto"]);
+    }
+
+    #[test]
+    fn refuses_peers_that_do_not_add_up() {
+        let text = GOOD.replace("peers =", "expect = 3\npeers =");
+        check_faults(&text, &["expect: must be the number of peers, which is 2"]);
+    }
+}

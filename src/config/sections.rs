@@ -1,0 +1,263 @@
+//! One function for each section of the node file: reads it, checks it, and gives what it means.
+
+use super::file::{Reader, Section};
+use super::{Cluster, Identity, Listen, Log, Node};
+use crate::front;
+use crate::identity::ChannelBindingPolicy;
+use crate::telemetry::Target;
+use crate::tls::Files;
+use crate::upstream::{self, Kind};
+use http::Uri;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(super) fn node(reader: &Reader<'_>) -> Option<Node> {
+    let section = reader.section("node");
+    let name = section.parsed("name", "write letters, digits, - and .", name);
+    let name = if section.has("name") { name } else { host_name(&section) };
+    let site = section.text("site").unwrap_or_default().to_owned();
+    let data_dir = PathBuf::from(section.text("data_dir").unwrap_or(DATA_DIR));
+    let identity = data_dir.join("identity");
+    let file = |key, name| section.text(key).map_or_else(|| identity.join(name), PathBuf::from);
+    let member = Files { certificate: file("certificate", "node.pem"), key: file("key", "node.key") };
+    let authority = file("authority", "ca.pem");
+    section.end();
+    Some(Node { name: name?, site, data_dir, member, authority })
+}
+
+pub(super) fn listen(reader: &Reader<'_>) -> Option<Listen> {
+    let section = reader.section("listen");
+    let address = |key, default: &str| {
+        if section.has(key) {
+            section.parsed(key, ADDRESS_ACCEPTED, |text| text.parse::<SocketAddr>().ok())
+        } else {
+            default.parse().ok()
+        }
+    };
+    let https = section.has("https").then(|| address("https", ""));
+    let http = section.has("http").then(|| address("http", ""));
+    let (peer, admin) = (address("peer", ""), address("admin", ""));
+    let ops = address("ops", OPS_ADDRESS);
+    let certificate = section.text("certificate").map(PathBuf::from);
+    let key = section.text("key").map(PathBuf::from);
+    if peer.is_none() && !section.has("peer") {
+        section.missing(
+            "peer",
+            "write the address by which the other nodes reach this one, for instance 10.1.0.11:8700",
+        );
+    }
+    if admin.is_none() && !section.has("admin") {
+        section.missing("admin", "write the address for administrators, for instance 10.1.0.11:8701");
+    }
+    for (name, address) in [("peer", peer), ("admin", admin)] {
+        if address.is_some_and(|address| address.ip().is_unspecified()) {
+            section.refuse(name, "must be an address that others can reach, not 0.0.0.0");
+        }
+    }
+    if https.is_none() && http.is_none() {
+        section.missing("https", "write the address for calling servers, for instance 0.0.0.0:443");
+    }
+    if https.is_some() && certificate.is_none() {
+        section.missing("certificate", "https needs the PEM file of its certificate chain");
+    }
+    if https.is_some() && key.is_none() {
+        section.missing("key", "https needs the PEM file of its private key");
+    }
+    section.end();
+    let https = match (https, certificate, key) {
+        (Some(address), Some(certificate), Some(key)) => Some((address?, Files { certificate, key })),
+        (Some(_), _, _) => return None,
+        (None, _, _) => None,
+    };
+    let http = match http {
+        Some(address) => Some(address?),
+        None => None,
+    };
+    Some(Listen { https, http, peer: peer?, admin: admin?, ops: ops? })
+}
+
+pub(super) fn cluster(reader: &Reader<'_>, listen: Option<&Listen>) -> Option<Cluster> {
+    let section = reader.section("cluster");
+    let service_name = section.parsed("service_name", "write the DNS name that calling servers use", name);
+    if !section.has("service_name") {
+        section.missing("service_name", "write the DNS name that calling servers use");
+    }
+    let peers = section.list("peers").unwrap_or_default();
+    if peers.is_empty() {
+        section.missing("peers", "list the peer addresses of all nodes, this one's too");
+    }
+    for peer in &peers {
+        if peer.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
+            section.refuse("peers", &format!("{peer:?} is not possible; {ADDRESS_ACCEPTED}"));
+        }
+    }
+    let mut seen = peers.clone();
+    seen.sort_unstable();
+    seen.dedup();
+    if seen.len() != peers.len() {
+        section.refuse("peers", "names a node twice");
+    }
+    let own = listen.map(|listen| listen.peer.to_string());
+    if let Some(own) = own.filter(|own| !peers.is_empty() && !peers.contains(own)) {
+        section.refuse("peers", &format!("must have this node's own address too: {own}"));
+    }
+    let expect = section.number("expect", 1, 9);
+    if expect.is_some_and(|expect| expect != peers.len() as u64) {
+        section.refuse("expect", &format!("must be the number of peers, which is {}", peers.len()));
+    }
+    let (min, max) = (Duration::from_millis(10), Duration::from_secs(60));
+    let heartbeat = section.duration("heartbeat", min, max).unwrap_or(HEARTBEAT);
+    let election_min = section.duration("election_min", min, max).unwrap_or(ELECTION_MIN);
+    let election_max = section.duration("election_max", min, max).unwrap_or(ELECTION_MAX);
+    if heartbeat * 2 >= election_min {
+        section
+            .refuse("heartbeat", "must be less than half of election_min, or a late one starts an election");
+    }
+    if election_min >= election_max {
+        section.refuse(
+            "election_min",
+            "must be less than election_max, so that nodes do not start elections together",
+        );
+    }
+    section.end();
+    Some(Cluster { service_name: service_name?, peers, heartbeat, election_min, election_max })
+}
+
+pub(super) fn identity(
+    reader: &Reader<'_>,
+    listen: Option<&Listen>,
+    cluster: Option<&Cluster>,
+) -> Option<Identity> {
+    let section = reader.section("identity");
+    let accounts_file = section.text("accounts_file").map(PathBuf::from);
+    if accounts_file.is_none() {
+        section.missing("accounts_file", "write where the local accounts file is");
+    }
+    let channel_binding = section
+        .parsed("channel_binding", "write off, allow or require", |text| match text {
+            "off" => Some(ChannelBindingPolicy::Off),
+            "allow" => Some(ChannelBindingPolicy::Allow),
+            "require" => Some(ChannelBindingPolicy::Require),
+            _ => None,
+        })
+        .unwrap_or(ChannelBindingPolicy::Allow);
+    let mut target_names = section.list("target_names").unwrap_or_default();
+    target_names.extend(cluster.map(|cluster| cluster.service_name.clone()));
+    if let Some(http) = listen.and_then(|listen| listen.http).filter(|http| !is_local(http.ip())) {
+        section.refuse(
+            "accounts_file",
+            &format!(
+                "cannot be used while listen.http is {http}: local accounts are for a lab, and their \
+                 answers must not cross a network without TLS; use 127.0.0.1, or https alone"
+            ),
+        );
+    }
+    section.end();
+    Some(Identity { accounts_file: accounts_file?, target_names, channel_binding })
+}
+
+pub(super) fn upstream(reader: &Reader<'_>, node: String) -> Option<upstream::Config> {
+    let section = reader.section("upstream");
+    let kind = section.parsed("kind", "write simulated", |text| {
+        (text == Kind::Simulated.word()).then_some(Kind::Simulated)
+    });
+    if !section.has("kind") {
+        section.missing("kind", "write simulated");
+    }
+    let base = section.parsed("url", "write http://HOST:PORT or https://HOST, without a path", base);
+    if !section.has("url") {
+        section.missing("url", "write where the service is, for instance http://127.0.0.1:18080");
+    }
+    let authority = section.text("authority").map(PathBuf::from);
+    if authority.is_none() && base.as_ref().is_some_and(|base| base.scheme_str() == Some("https")) {
+        section.missing("authority", "https needs the PEM file of the authority to trust");
+    }
+    section.end();
+    Some(upstream::Config { kind: kind?, base: base?, authority, node })
+}
+
+pub(super) fn limits(reader: &Reader<'_>) -> front::Config {
+    let section = reader.section("limits");
+    let connections_max = section.number("connections_max", 1, 100_000).unwrap_or(CONNECTIONS_MAX);
+    section.end();
+    front::Config { connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX) }
+}
+
+pub(super) fn drain(reader: &Reader<'_>) -> Duration {
+    let section = reader.section("drain");
+    let deadline = section.duration("deadline", Duration::ZERO, Duration::from_secs(3_600));
+    section.end();
+    deadline.unwrap_or(DRAIN_TIMEOUT)
+}
+
+pub(super) fn log(reader: &Reader<'_>) -> Log {
+    let section = reader.section("log");
+    let level = section.text("level").unwrap_or("info").to_owned();
+    let target = section
+        .parsed("target", "write journald, stdout or stdout-json", |text| text.parse().ok())
+        .unwrap_or(Target::Stdout);
+    section.end();
+    Log { level, target }
+}
+
+/// Settings of the finished product that would be dangerous to take and not to heed.
+pub(super) fn not_yet(reader: &Reader<'_>) {
+    let secrets = reader.section("secrets");
+    // This version stores no secret, so there is nothing to seal; a promise to use a TPM it could not keep.
+    secrets.parsed(
+        "seal",
+        "write auto; this version keeps no secrets and seals nothing with a TPM or systemd",
+        |text| (text == "auto").then_some(()),
+    );
+    secrets.end();
+    let proxy = reader.section("upstream.proxy");
+    for key in ["url", "username", "password_file", "no_proxy"] {
+        if proxy.has(key) {
+            proxy.refuse(
+                key,
+                "is not supported by this version: the service is reached directly; take it out",
+            );
+        }
+    }
+    proxy.end();
+}
+
+fn host_name(section: &Section<'_>) -> Option<String> {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = self::name(&name);
+    if name.is_none() {
+        section.missing("name", "the host's name cannot be used; write letters, digits, - and .");
+    }
+    name
+}
+
+fn name(text: &str) -> Option<String> {
+    let good = (1..=253).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
+    good.then(|| text.to_owned())
+}
+
+fn base(text: &str) -> Option<Uri> {
+    let uri: Uri = text.parse().ok()?;
+    let plain = matches!(uri.scheme_str(), Some("http" | "https"))
+        && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+        && uri.path() == "/"
+        && uri.query().is_none();
+    plain.then_some(uri)
+}
+
+fn is_local(ip: IpAddr) -> bool {
+    ip.is_loopback()
+}
+
+const DATA_DIR: &str = "/var/lib/rmsc";
+const OPS_ADDRESS: &str = "127.0.0.1:8702";
+const ADDRESS_ACCEPTED: &str = "write an address and a port, for instance 10.1.0.11:8700";
+/// See the decision record on election times.
+const HEARTBEAT: Duration = Duration::from_millis(75);
+const ELECTION_MIN: Duration = Duration::from_millis(400);
+const ELECTION_MAX: Duration = Duration::from_millis(700);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Fifty servers with a hundred connections each.
+const CONNECTIONS_MAX: u64 = 5_000;
