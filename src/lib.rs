@@ -1,6 +1,8 @@
 #![doc = include_str!("docs/architecture.md")]
 
+pub mod cli;
 pub mod config;
+pub mod lab;
 pub mod node;
 
 pub mod front;

@@ -1,0 +1,140 @@
+//! The command line: one file a noun. The only printing to stdout.
+
+mod authorization;
+mod config;
+mod dev;
+mod output;
+mod server;
+mod simulate;
+mod status;
+
+use crate::control::{Client, ConnectError, Context};
+use clap::{Parser, Subcommand};
+use output::Format;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A Rights Management (RMS) connector as a cluster, with no external load balancer.
+#[derive(Debug, Parser)]
+#[command(name = "rmsc", version, propagate_version = true, max_term_width = 110)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// How to print: a table for people, JSON for programs.
+    #[arg(short, long, global = true, value_enum, default_value = "table", env = "RMSC_OUTPUT")]
+    output: Format,
+    /// The administrator's context file: where the cluster is, and the certificate to call it with.
+    #[arg(long, global = true, env = "RMSC_CONTEXT", value_name = "FILE")]
+    context: Option<PathBuf>,
+    /// An admin address to call instead of the context's.
+    #[arg(long, global = true, env = "RMSC_ENDPOINT", value_name = "HOST:PORT")]
+    endpoint: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Server(server::Server),
+    Dev(dev::Dev),
+    #[command(subcommand)]
+    Authz(authorization::Authorization),
+    Status(status::Status),
+    #[command(subcommand)]
+    Simulate(simulate::Simulate),
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+}
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: fine.
+    Fine,
+    /// 1: failed.
+    Failed,
+    /// 2: the command or the node file is wrong.
+    Usage,
+    /// 3: it works, with warnings.
+    Warnings,
+    /// 4: refused, or not confirmed.
+    Refused,
+    /// 5: the cluster cannot accept changes.
+    NoQuorum,
+    /// 6: this administrator may not.
+    NotAuthorized,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(match exit {
+            Exit::Fine => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Warnings => 3,
+            Exit::Refused => 4,
+            Exit::NoQuorum => 5,
+            Exit::NotAuthorized => 6,
+        })
+    }
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// What went wrong, for [`complain`] and [`exit_of`].
+pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+    let global = arguments.global;
+    match arguments.command {
+        Command::Server(server) => server.run().await,
+        Command::Dev(dev) => dev.run(global.output).await,
+        Command::Authz(authorization) => authorization.run(&global).await,
+        Command::Status(status) => status.run(&global).await,
+        Command::Simulate(simulate) => simulate.run().await,
+        Command::Config(config) => config.run(),
+    }
+}
+
+/// Prints an error for a person, with its causes.
+#[expect(clippy::print_stderr, reason = "this is where errors are printed")]
+pub fn complain(error: &anyhow::Error) {
+    match error.downcast_ref::<tonic::Status>() {
+        Some(status) => eprintln!("Error: {}", status.message()),
+        None => eprintln!("Error: {error:#}"),
+    }
+}
+
+/// The exit code that an error means.
+#[must_use]
+pub fn exit_of(error: &anyhow::Error) -> Exit {
+    if error.is::<crate::config::LoadError>() {
+        return Exit::Usage;
+    }
+    match error.downcast_ref::<tonic::Status>().map(tonic::Status::code) {
+        Some(tonic::Code::Unavailable | tonic::Code::DeadlineExceeded) => Exit::NoQuorum,
+        Some(tonic::Code::Unauthenticated | tonic::Code::PermissionDenied) => Exit::NotAuthorized,
+        Some(tonic::Code::AlreadyExists | tonic::Code::FailedPrecondition) => Exit::Refused,
+        _ => Exit::Failed,
+    }
+}
+
+impl Global {
+    async fn client(&self) -> Result<Client, ConnectError> {
+        let mut context = Context::load(&self.context.clone().unwrap_or_else(default_context))?;
+        if let Some(endpoint) = &self.endpoint {
+            context.endpoints = vec![endpoint.clone()];
+        }
+        Client::connect(&context).await
+    }
+}
+
+/// `~/.config/rmsc/context.toml`.
+fn default_context() -> PathBuf {
+    let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config"));
+    config.or(home).unwrap_or_default().join("rmsc/context.toml")
+}

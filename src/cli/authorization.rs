@@ -1,0 +1,318 @@
+//! `rmsc authz`: who may use the connector.
+
+use super::output::{self, Format};
+use super::{Exit, Global};
+use crate::proto::control::v1 as proto;
+use anyhow::Context as _;
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use std::io::{BufRead, IsTerminal};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Who may use the connector.
+#[derive(Debug, Subcommand)]
+pub enum Authorization {
+    Add(Add),
+    Remove(Remove),
+    /// Show the table.
+    List,
+    Test(Test),
+}
+
+/// Authorize an account, a computer or a group.
+///
+/// Examples:
+///   rmsc authz add --role sharepoint 'CONTOSO\svc-sharepoint'
+///   rmsc authz add --role exchange --group 'CONTOSO\Exchange Servers' --note CHG-1234
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Add {
+    /// What it may do. An exchange entry is super user over all protected content.
+    #[arg(long, value_enum)]
+    role: RoleWord,
+    #[command(flatten)]
+    principal: Principal,
+    /// The SID, for a principal that the directory does not know; the name is then only a label.
+    #[arg(long)]
+    sid: Option<String>,
+    /// A note, for instance a change number.
+    #[arg(long, default_value = "")]
+    note: String,
+    /// Do not ask for confirmation.
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Principal {
+    /// DOMAIN\name, as the directory has it, which also knows what kind it is.
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// A user or service account, DOMAIN\name.
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// A computer account, DOMAIN\name$.
+    #[arg(long, value_name = "NAME")]
+    computer: Option<String>,
+    /// A group, DOMAIN\name: its members are authorized, nested ones too.
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+}
+
+/// Take an entry out of the table.
+///
+/// Examples:
+///   rmsc authz remove 'CONTOSO\svc-sharepoint'
+///   rmsc authz remove S-1-5-21-1004336348-1177238915-682003330-1105
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Remove {
+    /// DOMAIN\name, or the SID.
+    #[arg(value_name = "NAME|SID")]
+    principal: String,
+}
+
+/// Show what would happen if this account called: its SID, its groups, and the entry that matches.
+///
+/// Ends with 0 if it would be let in, and with 4 if not.
+///
+/// Examples:
+///   rmsc authz test 'CONTOSO\EXCH01$'
+///   rmsc authz test S-1-5-21-1004336348-1177238915-682003330-1105 -o json
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Test {
+    /// DOMAIN\name, or the SID.
+    #[arg(value_name = "ACCOUNT")]
+    account: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RoleWord {
+    Exchange,
+    Sharepoint,
+    #[value(alias = "fci")]
+    Fileserver,
+}
+
+impl Principal {
+    fn parts(self) -> (String, proto::Kind) {
+        let kinds = [
+            (self.account, proto::Kind::Account),
+            (self.computer, proto::Kind::Computer),
+            (self.group, proto::Kind::Group),
+            (self.name, proto::Kind::Unspecified),
+        ];
+        kinds
+            .into_iter()
+            .find_map(|(name, kind)| name.map(|name| (name, kind)))
+            .unwrap_or((String::new(), proto::Kind::Unspecified))
+    }
+}
+
+impl Authorization {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<Exit> {
+        match self {
+            Authorization::Add(add) => add.run(global).await,
+            Authorization::Remove(remove) => remove.run(global).await,
+            Authorization::List => list(global).await,
+            Authorization::Test(test) => test.run(global).await,
+        }
+    }
+}
+
+impl Add {
+    async fn run(self, global: &Global) -> anyhow::Result<Exit> {
+        let (name, kind) = self.principal.parts();
+        if self.role == RoleWord::Exchange && !self.yes && !confirmed(&name)? {
+            output::remark("Not confirmed; nothing was changed. Give --yes where nobody can be asked.");
+            return Ok(Exit::Refused);
+        }
+        let request = proto::AddRequest {
+            name,
+            sid: self.sid.unwrap_or_default(),
+            kind: kind.into(),
+            role: match self.role {
+                RoleWord::Exchange => proto::Role::Exchange,
+                RoleWord::Sharepoint => proto::Role::Sharepoint,
+                RoleWord::Fileserver => proto::Role::Fileserver,
+            }
+            .into(),
+            note: self.note,
+            request_id: rand::random::<[u8; 16]>().to_vec(),
+        };
+        let response = global.client().await?.authorizations().add(request).await?.into_inner();
+        let entry = response.entry.context("the answer has no entry")?;
+        let effect = response.effect.context("the answer has no effect")?;
+        let what = if response.added { "added" } else { "renewed" };
+        print_change(global.output, what, Some(&entry), &effect)
+    }
+}
+
+impl Remove {
+    async fn run(self, global: &Global) -> anyhow::Result<Exit> {
+        let request = proto::RemoveRequest {
+            principal: self.principal,
+            request_id: rand::random::<[u8; 16]>().to_vec(),
+        };
+        let response = global.client().await?.authorizations().remove(request).await?.into_inner();
+        let effect = response.effect.context("the answer has no effect")?;
+        print_change(global.output, "removed", response.entry.as_ref(), &effect)
+    }
+}
+
+async fn list(global: &Global) -> anyhow::Result<Exit> {
+    let response = global.client().await?.authorizations().list(proto::ListRequest {}).await?.into_inner();
+    match global.output {
+        Format::Json => {
+            let entries: Vec<Value> = response.entries.iter().map(entry_json).collect();
+            output::json(&json!({ "revision": response.revision, "entries": entries }))?;
+        }
+        Format::Table => {
+            let rows = response.entries.iter().map(|entry| {
+                [
+                    entry.name.clone(),
+                    kind_word(entry).into(),
+                    role_word(entry).into(),
+                    entry.sid.clone(),
+                    entry.added_by.clone(),
+                    date(entry.added_at_ms),
+                    entry.note.clone(),
+                ]
+            });
+            output::table(["NAME", "KIND", "ROLE", "SID", "ADDED BY", "ADDED AT", "NOTE"], rows);
+            output::line(&format!("\n{} entries, revision {}", response.entries.len(), response.revision));
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+impl Test {
+    async fn run(self, global: &Global) -> anyhow::Result<Exit> {
+        let request = proto::TestRequest { account: self.account };
+        let response = global.client().await?.authorizations().test(request).await?.into_inner();
+        match global.output {
+            Format::Json => output::json(&json!({
+                "name": response.name, "sid": response.sid, "groups": response.groups,
+                "known": response.known, "revision": response.revision,
+                "authorized": response.matched.is_some(),
+                "matched": response.matched.as_ref().map(entry_json),
+                "also_matched": response.also_matched.iter().map(entry_json).collect::<Vec<_>>(),
+            }))?,
+            Format::Table => print_test(&response),
+        }
+        Ok(if response.matched.is_some() { Exit::Fine } else { Exit::Refused })
+    }
+}
+
+fn print_test(response: &proto::TestResponse) {
+    let name = if response.known { &response.name } else { "(not in the directory)" };
+    output::line(&format!("Account   {name}"));
+    output::line(&format!("SID       {}", response.sid));
+    output::line(&format!(
+        "Groups    {}",
+        if response.groups.is_empty() { "none".into() } else { response.groups.join(", ") }
+    ));
+    match &response.matched {
+        Some(entry) => output::line(&format!(
+            "Verdict   would be let in, as {} by the entry {} ({})",
+            role_word(entry),
+            entry.name,
+            entry.sid
+        )),
+        None => output::line(&format!(
+            "Verdict   would be refused: no entry for the account or its groups (revision {})",
+            response.revision
+        )),
+    }
+    for entry in &response.also_matched {
+        output::line(&format!(
+            "‼ also matches {} ({}): one and only one entry should",
+            entry.name, entry.sid
+        ));
+    }
+}
+
+fn print_change(
+    format: Format,
+    what: &str,
+    entry: Option<&proto::Entry>,
+    effect: &proto::Effect,
+) -> anyhow::Result<Exit> {
+    let in_effect = effect.nodes.iter().filter(|node| node.in_effect).count();
+    let silent: Vec<&str> =
+        effect.nodes.iter().filter(|node| !node.in_effect).map(|node| node.name.as_str()).collect();
+    match format {
+        Format::Json => output::json(&json!({
+            what: true, "entry": entry.map(entry_json), "revision": effect.revision,
+            "in_effect": in_effect, "nodes": effect.nodes.len(), "silent": silent,
+            "elapsed_ms": effect.elapsed_ms,
+        }))?,
+        Format::Table => {
+            if let Some(entry) = entry {
+                output::line(&format!("{what} {} {} ({})", role_word(entry), entry.name, entry.sid));
+            }
+            output::line(&format!(
+                "revision {} in effect on {in_effect}/{} nodes after {} ms",
+                effect.revision,
+                effect.nodes.len(),
+                effect.elapsed_ms
+            ));
+            if !silent.is_empty() {
+                output::line(&format!(
+                    "‼ no answer from {}; a node that hears no leader refuses by itself before long",
+                    silent.join(", ")
+                ));
+            }
+        }
+    }
+    Ok(if silent.is_empty() { Exit::Fine } else { Exit::Warnings })
+}
+
+/// An exchange entry reads everything: the name must be typed again.
+fn confirmed(name: &str) -> anyhow::Result<bool> {
+    output::remark(&format!(
+        "‼ The role exchange grants SUPER USER over all protected content of this tenant to {name}."
+    ));
+    if !std::io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    output::remark("  Type the name again to go on:");
+    let mut typed = String::new();
+    std::io::stdin().lock().read_line(&mut typed).context("cannot read the answer")?;
+    Ok(typed.trim().eq_ignore_ascii_case(name))
+}
+
+fn entry_json(entry: &proto::Entry) -> Value {
+    json!({
+        "sid": entry.sid, "name": entry.name, "kind": kind_word(entry), "role": role_word(entry),
+        "note": entry.note, "added_by": entry.added_by, "added_at": date(entry.added_at_ms),
+    })
+}
+
+fn kind_word(entry: &proto::Entry) -> &'static str {
+    match entry.kind() {
+        proto::Kind::Account => "account",
+        proto::Kind::Computer => "computer",
+        proto::Kind::Group => "group",
+        proto::Kind::Unspecified => "?",
+    }
+}
+
+fn role_word(entry: &proto::Entry) -> &'static str {
+    match entry.role() {
+        proto::Role::Exchange => "exchange",
+        proto::Role::Sharepoint => "sharepoint",
+        proto::Role::Fileserver => "fileserver",
+        proto::Role::Unspecified => "?",
+    }
+}
+
+fn date(milliseconds: i64) -> String {
+    OffsetDateTime::from_unix_timestamp(milliseconds / 1_000)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}

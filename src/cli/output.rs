@@ -1,0 +1,77 @@
+//! Tables for people, JSON for programs.
+
+use clap::ValueEnum;
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+use std::io::IsTerminal;
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people; it may change.
+    Table,
+    /// For programs; it only grows.
+    Json,
+}
+
+/// Prints a line of words.
+#[expect(clippy::print_stdout, reason = "the command line prints")]
+pub fn line(words: &str) {
+    println!("{words}");
+}
+
+/// Prints words about progress, which no program should read.
+#[expect(clippy::print_stderr, reason = "the command line prints")]
+pub fn remark(words: &str) {
+    eprintln!("{words}");
+}
+
+/// Prints a line about progress: on a terminal it takes the place of the one before.
+#[expect(clippy::print_stderr, reason = "the command line prints")]
+pub fn redrawn(progress: &impl ToString) {
+    let words = progress.to_string();
+    if std::io::stderr().is_terminal() {
+        let width = Table::new().width().filter(|width| *width >= WIDTH_MIN).unwrap_or(WIDTH_UNKNOWN);
+        let cut: String = words.chars().take(usize::from(width).saturating_sub(1)).collect();
+        eprint!("\r\u{1b}[K{cut}");
+    } else {
+        eprintln!("{words}");
+    }
+}
+
+/// Leaves the line that was drawn last as it is.
+#[expect(clippy::print_stderr, reason = "the command line prints")]
+pub fn end_redrawn() {
+    if std::io::stderr().is_terminal() {
+        eprintln!();
+    }
+}
+
+/// Prints a value as JSON.
+///
+/// # Errors
+/// Never for our own types.
+pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    line(&serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// Prints rows under a heading.
+pub fn table<const COLUMNS: usize>(
+    heading: [&str; COLUMNS],
+    rows: impl IntoIterator<Item = [String; COLUMNS]>,
+) {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(heading);
+    for row in rows {
+        table.add_row(row);
+    }
+    line(&table.trim_fmt());
+}
+
+/// Narrower terminals do not exist; a size of nothing means that it is not known.
+const WIDTH_MIN: u16 = 20;
+const WIDTH_UNKNOWN: u16 = 120;

@@ -1,0 +1,59 @@
+//! `rmsc server`: runs a node.
+
+use super::Exit;
+use crate::config::Config;
+use crate::node::Node;
+use crate::telemetry;
+use anyhow::Context as _;
+use std::path::PathBuf;
+use tokio::io::AsyncReadExt;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Run a node.
+///
+/// It runs until SIGTERM or SIGINT, and then drains: it leaves the rotation, ends the requests it has
+/// accepted, and closes its store.
+///
+/// Examples:
+///   rmsc server --config /etc/rmsc/rmsc.toml
+///   rmsc config check --config /etc/rmsc/rmsc.toml
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Server {
+    /// The node file.
+    #[arg(long, value_name = "FILE", default_value = "/etc/rmsc/rmsc.toml", env = "RMSC_CONFIG")]
+    config: PathBuf,
+    /// Stop when standard input ends, as the lab's nodes do when the lab is gone.
+    #[arg(long, hide = true)]
+    stop_with_stdin: bool,
+}
+
+impl Server {
+    pub(super) async fn run(self) -> anyhow::Result<Exit> {
+        // Nothing that a node writes is for anybody else.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        let config = Config::load(&self.config)?;
+        telemetry::start(&config.log.level, config.log.target).context("[log]")?;
+        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+        let node = Node::start(config).await?;
+        let stop = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                () = stdin_end(self.stop_with_stdin) => {}
+            }
+        };
+        node.run_until(stop).await?;
+        Ok(Exit::Fine)
+    }
+}
+
+async fn stdin_end(watch: bool) {
+    if !watch {
+        return std::future::pending().await;
+    }
+    let mut stdin = tokio::io::stdin();
+    let mut bytes = [0; 64];
+    while stdin.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
+}

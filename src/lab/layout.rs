@@ -1,0 +1,353 @@
+//! Where everything of a lab is: ports, certificates, accounts, node files, and `lab.json`.
+
+mod welcome;
+
+use super::Options;
+use super::files::{make_private_folder, write_issued, write_private};
+use crate::control::Context as AdminContext;
+use crate::directory;
+use crate::directory::local::{self, NewAccount, NewDirectory};
+use crate::principal::Sid;
+use crate::proto::control::v1::Role;
+use crate::secret::Secret;
+use crate::tls::{Authority, Member, MemberKind};
+use anyhow::{Context as _, bail};
+use rand::distr::{Alphanumeric, SampleString};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use time::OffsetDateTime;
+
+/// A lab's folder and what is in it.
+pub(super) struct Layout {
+    dir: PathBuf,
+    temporary: bool,
+    simulator: SocketAddr,
+    nodes: Vec<NodeLayout>,
+    accounts: Vec<SampleAccount>,
+}
+
+/// One node.
+#[derive(Clone, Debug)]
+pub(super) struct NodeLayout {
+    pub(super) name: String,
+    pub(super) https: SocketAddr,
+    pub(super) http: SocketAddr,
+    pub(super) admin: SocketAddr,
+    pub(super) ops: SocketAddr,
+    peer: SocketAddr,
+    folder: PathBuf,
+}
+
+/// One account that the lab's directory knows.
+#[derive(Clone, Debug)]
+pub(super) struct SampleAccount {
+    /// `LAB\name`.
+    pub(super) name: String,
+    pub(super) password: Secret<String>,
+    /// `None`: it is in the directory and not authorized.
+    pub(super) role: Option<Role>,
+    kind: directory::Kind,
+}
+
+impl NodeLayout {
+    pub(super) fn config_file(&self) -> PathBuf {
+        self.folder.join("rmsc.toml")
+    }
+
+    pub(super) fn log_file(&self) -> PathBuf {
+        self.folder.join("node.log")
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+}
+
+impl Layout {
+    /// Makes the folder and every file in it.
+    pub(super) fn create(options: &Options, simulator: SocketAddr) -> anyhow::Result<Self> {
+        let temporary = options.dir.is_none();
+        let dir = folder(options.dir.as_deref())?;
+        let nodes = nodes(&dir, options.nodes)?;
+        let layout = Layout { dir, temporary, simulator, nodes, accounts: accounts() };
+        layout.write()?;
+        Ok(layout)
+    }
+
+    pub(super) fn nodes(&self) -> &[NodeLayout] {
+        &self.nodes
+    }
+
+    pub(super) fn node_names(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.name.clone()).collect()
+    }
+
+    pub(super) fn names(&self) -> String {
+        self.node_names().join(" ")
+    }
+
+    pub(super) fn accounts(&self) -> &[SampleAccount] {
+        &self.accounts
+    }
+
+    pub(super) fn simulator_url(&self) -> String {
+        format!("http://{}", self.simulator)
+    }
+
+    pub(super) fn context_file(&self) -> PathBuf {
+        self.dir.join("context.toml")
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        socket(&self.dir)
+    }
+
+    /// The certificate authority of the fronts.
+    pub(super) fn ca_file(&self) -> PathBuf {
+        self.dir.join("ca.pem")
+    }
+
+    /// What programs read: where everything is, and which processes live.
+    pub(super) fn write_lab(&self, pids: &BTreeMap<String, Option<u32>>) -> anyhow::Result<()> {
+        let nodes: Vec<_> = self
+            .nodes
+            .iter()
+            .map(|node| {
+                let pid = pids.get(&node.name).copied().flatten();
+                json!({
+                    "name": node.name, "pid": pid, "state": if pid.is_some() { "up" } else { "down" },
+                    "http": format!("http://{}", node.http), "https": format!("https://{}", node.https),
+                    "admin": node.admin.to_string(), "ops": format!("http://{}", node.ops),
+                    "peer": node.peer.to_string(), "data_dir": node.data_dir(),
+                    "config": node.config_file(), "log": node.log_file(),
+                })
+            })
+            .collect();
+        let accounts: Vec<_> = self
+            .accounts
+            .iter()
+            .map(|account| {
+                json!({
+                    "name": account.name, "password": account.password.expose(),
+                    "role": account.role.map(role_word), "authorized": account.role.is_some(),
+                })
+            })
+            .collect();
+        let lab = json!({
+            "nodes": nodes, "simulator": self.simulator_url(), "accounts": accounts,
+            "ca": self.ca_file(), "context": self.context_file(), "service_name": SERVICE_NAME,
+        });
+        // Written beside and renamed: a reader never sees half of it.
+        let (file, new) = (self.dir.join("lab.json"), self.dir.join("lab.json.new"));
+        write_private(&new, &format!("{lab:#}\n"))?;
+        fs::rename(&new, &file).with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    /// The ends of the nodes' logs.
+    pub(super) fn last_log_lines(&self) -> String {
+        let tail = |node: &NodeLayout| {
+            let text = fs::read_to_string(node.log_file()).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            lines
+                .iter()
+                .skip(lines.len().saturating_sub(5))
+                .map(|line| format!("  {}: {line}\n", node.name))
+                .collect()
+        };
+        self.nodes.iter().map(tail).collect::<Vec<String>>().concat()
+    }
+
+    fn remove_if_temporary(&self) {
+        if self.temporary
+            && let Err(error) = fs::remove_dir_all(&self.dir)
+        {
+            tracing::warn!(%error, "cannot remove the lab's folder");
+        }
+    }
+
+    fn write(&self) -> anyhow::Result<()> {
+        let now = OffsetDateTime::now_utc();
+        let cluster_id: String = Alphanumeric.sample_string(&mut rand::rng(), 16).to_lowercase();
+        let members = Authority::new("rmsc lab cluster CA", now)?;
+        let fronts = Authority::new("rmsc lab front CA", now)?;
+        write_private(&self.dir.join("cluster-ca.pem"), members.certificate_pem())?;
+        write_private(&self.ca_file(), fronts.certificate_pem())?;
+        let admin = Member { cluster: cluster_id.clone(), kind: MemberKind::Admin("lab".into()) };
+        write_issued(
+            &self.dir.join("admin.pem"),
+            &self.dir.join("admin.key"),
+            &members.issue_member(&admin, now)?,
+        )?;
+        let context = AdminContext {
+            endpoints: self.nodes.iter().map(|node| node.admin.to_string()).collect(),
+            authority: "cluster-ca.pem".into(),
+            certificate: "admin.pem".into(),
+            key: "admin.key".into(),
+        };
+        write_private(&self.context_file(), &toml::to_string(&context)?)?;
+        self.write_accounts()?;
+        write_private(&self.sample_file(), welcome::SAMPLE_REQUEST)?;
+        for (id, node) in (1..).zip(&self.nodes) {
+            let identity = node.data_dir().join("identity");
+            make_private_folder(&identity)?;
+            let member = Member { cluster: cluster_id.clone(), kind: MemberKind::Node(id) };
+            let issued = members.issue_member(&member, now)?;
+            write_issued(&identity.join("node.pem"), &identity.join("node.key"), &issued)?;
+            write_private(&identity.join("ca.pem"), members.certificate_pem())?;
+            let names = [SERVICE_NAME.to_owned(), "localhost".into(), "127.0.0.1".into()];
+            let front = fronts.issue_server(&names, now)?;
+            write_issued(&node.folder.join("front.pem"), &node.folder.join("front.key"), &front)?;
+            write_private(&node.config_file(), &self.config(node))?;
+        }
+        Ok(())
+    }
+
+    fn write_accounts(&self) -> anyhow::Result<()> {
+        let domain_sid = Sid::new(5, &[21, rand::random(), rand::random(), rand::random()])
+            .context("a domain's SID has four parts")?;
+        let accounts = self
+            .accounts
+            .iter()
+            .map(|account| NewAccount {
+                name: account.name.trim_start_matches("LAB\\").to_owned(),
+                kind: account.kind,
+                password: account.password.clone(),
+                groups: Vec::new(),
+            })
+            .collect();
+        let directory =
+            NewDirectory { domain: "LAB".into(), dns_domain: None, domain_sid, groups: Vec::new(), accounts };
+        local::write(&self.accounts_file(), &directory)?;
+        Ok(())
+    }
+
+    /// A request to try with curl.
+    fn sample_file(&self) -> PathBuf {
+        self.dir.join("request.xml")
+    }
+
+    fn accounts_file(&self) -> PathBuf {
+        self.dir.join("accounts.toml")
+    }
+
+    fn config(&self, node: &NodeLayout) -> String {
+        let text = |path: &Path| format!("{:?}", path.display().to_string());
+        let peers: Vec<_> = self.nodes.iter().map(|node| format!("\"{}\"", node.peer)).collect();
+        format!(
+            "# A node of the lab. Check with: rmsc config check --config THIS\n\
+             [node]\nname = \"{}\"\nsite = \"lab\"\ndata_dir = {}\n\n\
+             [listen]\nhttps = \"{}\"\nhttp = \"{}\"\ncertificate = {}\nkey = {}\npeer = \"{}\"\nadmin = \"{}\"\n\
+             ops = \"{}\"\n\n\
+             [cluster]\nservice_name = \"{SERVICE_NAME}\"\npeers = [{}]\nexpect = {}\n\n\
+             [identity]\naccounts_file = {}\ntarget_names = [\"localhost\", \"127.0.0.1\"]\n\n\
+             [upstream]\nkind = \"simulated\"\nurl = \"{}\"\n\n\
+             [drain]\ndeadline = \"5s\"\n\n\
+             [log]\nlevel = \"info\"\ntarget = \"stdout-json\"\n",
+            node.name,
+            text(&node.data_dir()),
+            node.https,
+            node.http,
+            text(&node.folder.join("front.pem")),
+            text(&node.folder.join("front.key")),
+            node.peer,
+            node.admin,
+            node.ops,
+            peers.join(", "),
+            self.nodes.len(),
+            text(&self.accounts_file()),
+            self.simulator_url(),
+        )
+    }
+}
+
+impl Drop for Layout {
+    /// However the lab ends: the folder holds keys and passwords.
+    fn drop(&mut self) {
+        self.remove_if_temporary();
+    }
+}
+
+/// Where a running lab takes requests to start a node again.
+pub(super) fn socket(dir: &Path) -> PathBuf {
+    dir.join("lab.sock")
+}
+
+fn folder(dir: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let Some(dir) = dir else {
+        let name = format!("rmsc-lab-{}", Alphanumeric.sample_string(&mut rand::rng(), 8));
+        let dir = std::env::temp_dir().join(name);
+        make_private_folder(&dir)?;
+        return Ok(dir);
+    };
+    let used = fs::read_dir(dir).is_ok_and(|mut files| files.next().is_some());
+    if used {
+        bail!("{} is not empty; name a new folder, or remove it: rm -r {}", dir.display(), dir.display());
+    }
+    make_private_folder(dir)?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+        .with_context(|| format!("cannot make {} private", dir.display()))?;
+    dir.canonicalize().with_context(|| format!("cannot use {}", dir.display()))
+}
+
+fn nodes(dir: &Path, count: usize) -> anyhow::Result<Vec<NodeLayout>> {
+    // All ports are held until the last one is found, so that none is given twice.
+    let mut held = Vec::new();
+    let mut port = || -> anyhow::Result<SocketAddr> {
+        let listener = (0..PORT_ATTEMPTS_MAX)
+            .find_map(|_| TcpListener::bind(("127.0.0.1", rand::random_range(PORTS))).ok())
+            .context("there is no free port")?;
+        let address = listener.local_addr()?;
+        held.push(listener);
+        Ok(address)
+    };
+    (1..=count)
+        .map(|number| {
+            let name = format!("node-{number}");
+            let folder = dir.join(&name);
+            Ok(NodeLayout {
+                https: port()?,
+                http: port()?,
+                admin: port()?,
+                ops: port()?,
+                peer: port()?,
+                name,
+                folder,
+            })
+        })
+        .collect()
+}
+
+fn accounts() -> Vec<SampleAccount> {
+    let account = |name: &str, kind, role| SampleAccount {
+        name: format!("LAB\\{name}"),
+        password: Secret::new(Alphanumeric.sample_string(&mut rand::rng(), 20)),
+        role,
+        kind,
+    };
+    vec![
+        account("EXCH01$", directory::Kind::Computer, Some(Role::Exchange)),
+        account("svc-sharepoint", directory::Kind::Account, Some(Role::Sharepoint)),
+        account("FS01$", directory::Kind::Computer, Some(Role::Fileserver)),
+        account("mallory", directory::Kind::Account, None),
+    ]
+}
+
+fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Exchange => "exchange",
+        Role::Sharepoint => "sharepoint",
+        Role::Fileserver => "fileserver",
+        Role::Unspecified => "?",
+    }
+}
+
+/// Below those that Linux gives to outgoing connections: one of these could take a node's port while
+/// the node does not run.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+const PORT_ATTEMPTS_MAX: u32 = 100;
+/// The name that the lab's fronts are certified for.
+const SERVICE_NAME: &str = "rmsconnector.lab.test";

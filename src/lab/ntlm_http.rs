@@ -1,0 +1,109 @@
+//! A calling server of the sample traffic: HTTPS, NTLM on the connection, then requests on it.
+
+use super::layout::SampleAccount;
+use crate::identity::ntlm_client::{Credentials, Nonces, NtlmClient, Server};
+use crate::identity::{ChannelBinding, nt_hash};
+use crate::secret::Secret;
+use crate::tls::ServiceClient;
+use anyhow::{Context as _, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
+
+/// One request.
+pub(super) struct Call<'a> {
+    pub(super) path: &'a str,
+    pub(super) soap_action: &'a str,
+    pub(super) body: Bytes,
+}
+
+/// An authenticated connection to one front.
+pub(super) struct Session {
+    sender: http1::SendRequest<Full<Bytes>>,
+    binding: ChannelBinding,
+    credentials: Credentials,
+    host: String,
+    authenticated: bool,
+}
+
+impl Session {
+    /// Connects; the first request authenticates. The connection runs in a task of its own.
+    pub(super) async fn open(
+        tls: &ServiceClient,
+        address: SocketAddr,
+        account: &SampleAccount,
+        spawn: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>),
+    ) -> anyhow::Result<Self> {
+        let (stream, leaf) = tls.connect(&address.to_string(), "localhost").await?;
+        let binding = ChannelBinding::of_certificate(&leaf)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        spawn(Box::pin(async move {
+            // What the connection ended with, the requests on it tell.
+            let _ = connection.await;
+        }));
+        let (domain, user) = account.name.split_once('\\').context("an account name without a domain")?;
+        let credentials = Credentials {
+            domain: domain.into(),
+            user: user.into(),
+            nt_hash: nt_hash(account.password.expose()),
+            workstation: user.trim_end_matches('$').to_uppercase(),
+        };
+        Ok(Session { sender, binding, credentials, host: address.to_string(), authenticated: false })
+    }
+
+    /// Sends a request and reads its answer whole: status and bytes.
+    pub(super) async fn call(&mut self, call: &Call<'_>) -> anyhow::Result<(StatusCode, Bytes)> {
+        let token = if self.authenticated { None } else { Some(self.handshake(call).await?) };
+        let response = self.send(call, token.as_deref(), call.body.clone()).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        if status == StatusCode::UNAUTHORIZED {
+            bail!("not authenticated");
+        }
+        self.authenticated = true;
+        Ok((status, body))
+    }
+
+    /// NEGOTIATE and CHALLENGE: gives the value of `Authorization` that goes with the request itself.
+    async fn handshake(&mut self, call: &Call<'_>) -> anyhow::Result<String> {
+        let client = NtlmClient::new(self.credentials.clone());
+        let negotiate = format!("NTLM {}", STANDARD.encode(client.negotiate()));
+        let response = self.send(call, Some(&negotiate), Bytes::new()).await?;
+        let challenge = response
+            .headers()
+            .get(header::WWW_AUTHENTICATE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("NTLM "))
+            .and_then(|token| STANDARD.decode(token).ok())
+            .context("the front gave no NTLM challenge")?;
+        response.into_body().collect().await?;
+        let nonces = Nonces { client_challenge: rand::random(), session_key: Secret::new(rand::random()) };
+        let server = Server { target: "HTTP/localhost", binding: Some(&self.binding) };
+        let token = client.authenticate(&challenge, &nonces, server)?;
+        Ok(format!("NTLM {}", STANDARD.encode(token)))
+    }
+
+    async fn send(
+        &mut self,
+        call: &Call<'_>,
+        token: Option<&str>,
+        body: Bytes,
+    ) -> anyhow::Result<Response<Incoming>> {
+        let mut request = Request::post(call.path)
+            .header(header::HOST, &self.host)
+            .header(header::CONTENT_TYPE, "text/xml; charset=utf-8")
+            .header("SOAPAction", call.soap_action)
+            .header(header::USER_AGENT, "rmsc-lab");
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, token);
+        }
+        self.sender.ready().await?;
+        Ok(self.sender.send_request(request.body(Full::new(body))?).await?)
+    }
+}
