@@ -1,0 +1,123 @@
+//! What an operator installs and reads fits the program: the example file, the unit, the runbook.
+
+use clap::Parser;
+use rmsc::cli::Arguments;
+use rmsc::config::Config;
+use rmsc::event::CATALOGUE;
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[test]
+fn the_example_configuration_is_good() {
+    let config = check_config(&read("rmsc.toml"));
+    assert_eq!(config.node.name, "rmsc-1");
+    assert_eq!(config.cluster.peers.len(), 3);
+}
+
+#[test]
+fn every_setting_that_the_example_names_is_known() {
+    let example = read("rmsc.toml");
+    let all = check_config(&uncommented(&example));
+    assert!(all.listen.http.is_some(), "nothing was taken out of its comment");
+    // The site and the plain listener have no default, and are not asked for.
+    let mut expected = check_config(&example);
+    expected.node.site.clone_from(&all.node.site);
+    expected.listen.http = all.listen.http;
+    expected.upstream.authority.clone_from(&all.upstream.authority);
+    assert_eq!(all, expected, "a commented line is not the default");
+}
+
+#[test]
+fn the_unit_starts_a_command_that_exists() {
+    check_command(&setting("ExecStart"));
+}
+
+#[test]
+fn the_unit_waits_until_the_node_has_drained() {
+    let wait: u64 = setting("TimeoutStopSec").parse().expect("seconds");
+    let config = check_config(&read("rmsc.toml"));
+    // Three groups of tasks one after the other, then the store.
+    assert!(Duration::from_secs(wait) > config.drain_timeout * 3 + Duration::from_secs(6));
+}
+
+#[test]
+fn the_unit_hands_over_the_key_that_the_example_names() {
+    let credential = setting("LoadCredential");
+    let (name, _) = credential.split_once(':').expect("name and path");
+    let config = check_config(&read("rmsc.toml"));
+    let (_, files) = config.listen.https.expect("the example has https");
+    assert_eq!(files.key, PathBuf::from("/run/credentials/rmsc.service").join(name));
+}
+
+#[test]
+fn every_event_has_its_section_in_the_runbook() {
+    let runbook = read("runbook.md");
+    let sections: Vec<&str> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let expected: Vec<String> =
+        CATALOGUE.iter().map(|event| format!("{}: {}", event.number, event.words)).collect();
+    assert_eq!(sections, expected);
+}
+
+#[test]
+fn every_command_of_the_documents_exists() {
+    let mut commands = 0;
+    for document in ["runbook.md", "CHANGELOG.md"] {
+        let text = read(document);
+        // Every second part is inside a block.
+        for block in text.split("```").skip(1).step_by(2) {
+            for line in block.lines().filter(|line| line.starts_with("rmsc ")) {
+                check_command(line);
+                commands += 1;
+            }
+        }
+    }
+    assert!(commands > 5, "only {commands} commands were found");
+}
+
+fn check_config(text: &str) -> Config {
+    Config::parse(text).unwrap_or_else(|faults| {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        panic!("{}", faults.join("\n"));
+    })
+}
+
+fn check_command(line: &str) {
+    let words = words(line);
+    if let Err(error) = Arguments::try_parse_from(words) {
+        panic!("{line}\n{error}");
+    }
+}
+
+/// The words of a command line; what is in single quotes is one of them.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (at, part) in line.split('\'').enumerate() {
+        if at % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
+}
+
+/// Takes `#key = value` out of its comment; prose has a space behind the mark.
+fn uncommented(text: &str) -> String {
+    let line = |line: &str| match line.strip_prefix('#') {
+        Some(key) if key.starts_with(|char: char| char.is_ascii_lowercase()) => format!("{key}\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+/// A setting of the unit.
+fn setting(name: &str) -> String {
+    let unit = read("rmsc.service");
+    let found = unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    found.unwrap_or_else(|| panic!("rmsc.service has no {name}")).to_owned()
+}
+
+fn read(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
