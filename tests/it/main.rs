@@ -1,0 +1,22 @@
+//! Behaviour, at the places where a user sees it: a lab of real node processes on loopback, the command
+//! line, and clients that are not ours. Run it with `tests/run`, which installs those.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod authorization;
+mod bad_configuration;
+mod bad_input;
+mod connections;
+mod curl;
+mod endpoints;
+mod events;
+mod failover;
+mod footprint;
+mod help;
+mod lab_command;
+mod ports;
+mod python_clients;
+mod remote_procedures;
+mod spoofing;
+mod status;

@@ -1,0 +1,51 @@
+//! `rmsc status`: the cluster on one screen.
+
+use crate::support::cluster::TestCluster;
+use serde_json::Value;
+
+#[test]
+fn a_healthy_cluster_has_no_warnings() {
+    let cluster = TestCluster::shared();
+    let ran = cluster.rmsc(&["status", "-o", "json"]);
+    let status: Value = ran.check_code(0).json();
+    assert_eq!(status["warnings"], serde_json::json!([]), "{status}");
+    assert_eq!((&status["relay_survives"], &status["changes_survive"]), (&2.into(), &1.into()), "{status}");
+    assert_eq!(status["service_name"], cluster.lab().service_name.as_str());
+    assert_eq!(status["upstream"]["kind"], "simulated");
+    let nodes = status["nodes"].as_array().unwrap();
+    let names: Vec<&str> = nodes.iter().map(|node| node["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["node-1", "node-2", "node-3"]);
+    assert_eq!(nodes.iter().filter(|node| node["leader"] == true).count(), 1, "{status}");
+    for node in nodes {
+        let said = [&node["up"], &node["ready"], &node["voter"]];
+        assert_eq!(said, [&Value::Bool(true); 3], "{node}");
+    }
+}
+
+#[test]
+fn a_node_that_is_down_is_named_in_a_warning() {
+    let cluster = TestCluster::start(3);
+    cluster.kill("node-2");
+    let others = cluster.others(&["node-2"]);
+    cluster.await_rotation_of(&others, &others);
+    let ran = cluster.rmsc(&["status", "-o", "json"]);
+    let status: Value = ran.check_code(3).json();
+    let warnings = status["warnings"].to_string();
+    assert!(warnings.contains("node-2 takes no requests: does not answer"), "{warnings}");
+    assert!(warnings.contains("changes survive no further failure"), "{warnings}");
+    let node = &status["nodes"][1];
+    assert_eq!((&node["name"], &node["up"]), (&"node-2".into(), &false.into()), "{node}");
+    let ran = cluster.rmsc(&["status"]);
+    ran.check_code(3);
+    for words in ["NODE", "does not answer", "‼ node-2"] {
+        assert!(ran.stdout.contains(words), "no {words:?} in {}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_cluster_with_no_node_up_is_said_so() {
+    let cluster = TestCluster::start(1);
+    cluster.kill("node-1");
+    let ran = cluster.rmsc(&["status"]);
+    ran.check_code(1).check_says(&["no node answers at", &cluster.any_node().admin.to_string()]);
+}

@@ -1,0 +1,293 @@
+//! HTTP/1.1 byte by byte, so that a test can send what no client would; and NTLM on top of it.
+
+use super::lab::Account;
+use super::soap::Message;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rmsc::identity::ntlm_client::{Credentials, Nonces, NtlmClient, Server};
+use rmsc::secret::Secret;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        let named = self.headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.as_str()).collect()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.all(name).first().copied()
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("no JSON: {error}: {self:?}"))
+    }
+
+    /// A field of a JSON object; null where it is none or has no such field.
+    pub fn field(&self, name: &str) -> serde_json::Value {
+        let json: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        json.get(name).cloned().unwrap_or_default()
+    }
+
+    #[track_caller]
+    pub fn check(&self, status: u16, words: &[&str]) {
+        let text = self.text();
+        assert_eq!(self.status, status, "{text}");
+        for words in words {
+            assert!(text.contains(words), "no {words:?} in {text}");
+        }
+    }
+}
+
+/// A connection.
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    /// # Errors
+    /// Nobody listens.
+    pub fn open(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        stream.set_nodelay(true)?;
+        Ok(Connection { stream: BufReader::new(stream) })
+    }
+
+    /// # Errors
+    /// The connection ended.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
+    }
+
+    /// Reads an answer whole; one to HEAD has no body, whatever its length says.
+    ///
+    /// # Errors
+    /// The connection ended, or what came is no HTTP.
+    pub fn answer(&mut self, to_head: bool) -> io::Result<Answer> {
+        let status_line = self.line()?;
+        let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let status = status.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, status_line))?;
+        let mut headers = Vec::new();
+        loop {
+            let line = self.line()?;
+            if line.is_empty() {
+                break;
+            }
+            let (name, value) =
+                line.split_once(':').ok_or_else(|| io::Error::new(ErrorKind::InvalidData, line.clone()))?;
+            headers.push((name.to_owned(), value.trim().to_owned()));
+        }
+        let mut answer = Answer { status, headers, body: Vec::new() };
+        if !to_head {
+            answer.body = self.body(&answer)?;
+        }
+        Ok(answer)
+    }
+
+    /// Whether the other end has closed and nothing more came.
+    pub fn is_at_end(&mut self) -> bool {
+        self.stream.read(&mut [0; 1]).is_ok_and(|read| read == 0)
+    }
+
+    fn body(&mut self, answer: &Answer) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        if let Some(length) = answer.header("content-length").and_then(|length| length.parse().ok()) {
+            body.resize(length, 0);
+            self.stream.read_exact(&mut body)?;
+            return Ok(body);
+        }
+        if answer.header("transfer-encoding").is_none() {
+            self.stream.read_to_end(&mut body)?;
+            return Ok(body);
+        }
+        loop {
+            let line = self.line()?;
+            let length = usize::from_str_radix(line.trim(), 16)
+                .map_err(|_| io::Error::new(ErrorKind::InvalidData, line))?;
+            let start = body.len();
+            body.resize(start + length, 0);
+            if let Some(chunk) = body.get_mut(start..) {
+                self.stream.read_exact(chunk)?;
+            }
+            self.line()?;
+            if length == 0 {
+                return Ok(body);
+            }
+        }
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        if self.stream.read_line(&mut line)? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+/// A request, as a client means it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: &'static str,
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    pub fn get(path: &str) -> Self {
+        Request { method: "GET", path: path.into(), headers: Vec::new(), body: Vec::new() }
+    }
+
+    pub fn post(path: &str, body: impl Into<Vec<u8>>) -> Self {
+        Request { method: "POST", path: path.into(), headers: Vec::new(), body: body.into() }
+    }
+
+    /// A recorded message.
+    pub fn soap(message: &Message) -> Self {
+        Request::post(message.path, message.body())
+            .with("Content-Type", message.content_type)
+            .with("SOAPAction", &message.action())
+    }
+
+    /// The headers of a message with another body.
+    pub fn soap_with_body(message: &Message, body: impl Into<Vec<u8>>) -> Self {
+        Request { body: body.into(), ..Request::soap(message) }
+    }
+
+    pub fn method(mut self, method: &'static str) -> Self {
+        self.method = method;
+        self
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(found, _)| !found.eq_ignore_ascii_case(name));
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// The request line and headers, without the empty line at their end.
+    pub fn head(&self, host: &str, authorization: Option<&str>) -> String {
+        let mut head = format!("{} {} HTTP/1.1\r\nHost: {host}\r\n", self.method, self.path);
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if let Some(authorization) = authorization {
+            head.push_str(&format!("Authorization: {authorization}\r\n"));
+        }
+        head
+    }
+
+    fn bytes(&self, host: &str, authorization: Option<&str>, body: &[u8]) -> Vec<u8> {
+        let mut bytes = self.head(host, authorization).into_bytes();
+        bytes.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+        bytes.extend_from_slice(body);
+        bytes
+    }
+}
+
+/// Sends one request without credentials.
+#[track_caller]
+pub fn exchange(address: SocketAddr, request: &Request) -> Answer {
+    try_exchange(address, request).unwrap_or_else(|error| panic!("no answer from {address}: {error}"))
+}
+
+/// Sends one request without credentials.
+///
+/// # Errors
+/// Nobody listens, or there is no answer.
+pub fn try_exchange(address: SocketAddr, request: &Request) -> io::Result<Answer> {
+    let mut connection = Connection::open(address)?;
+    connection.send(&request.bytes(&address.to_string(), None, &request.body))?;
+    connection.answer(request.method == "HEAD")
+}
+
+/// A client that authenticates with NTLM on its connection.
+pub struct Session {
+    connection: Connection,
+    account: Account,
+    host: String,
+}
+
+impl Session {
+    /// # Errors
+    /// Nobody listens.
+    pub fn open(address: SocketAddr, account: &Account) -> io::Result<Self> {
+        let connection = Connection::open(address)?;
+        Ok(Session { connection, account: account.clone(), host: address.to_string() })
+    }
+
+    /// Sends a request, after a handshake: nobody is remembered on a connection without TLS.
+    ///
+    /// # Errors
+    /// The connection ended.
+    pub fn call(&mut self, request: &Request) -> io::Result<Answer> {
+        let authorization = self.handshake(request)?;
+        let bytes = request.bytes(&self.host, Some(&authorization), &request.body);
+        // A refusal may come before all is sent.
+        let sent = self.connection.send(&bytes);
+        self.connection.answer(request.method == "HEAD").map_err(|error| sent.err().unwrap_or(error))
+    }
+
+    /// Sends a request on the same connection, without a word about who sends it.
+    ///
+    /// # Errors
+    /// The connection ended.
+    pub fn call_silently(&mut self, request: &Request) -> io::Result<Answer> {
+        self.connection.send(&request.bytes(&self.host, None, &request.body))?;
+        self.connection.answer(request.method == "HEAD")
+    }
+
+    /// Sends the head of a request, authenticated, and leaves the rest to the caller.
+    ///
+    /// # Errors
+    /// The connection ended.
+    pub fn begin(&mut self, request: &Request, last_header: &str) -> io::Result<&mut Connection> {
+        let authorization = self.handshake(request)?;
+        let head = request.head(&self.host, Some(&authorization));
+        self.connection.send(format!("{head}{last_header}\r\n\r\n").as_bytes())?;
+        Ok(&mut self.connection)
+    }
+
+    /// The first two legs: gives the third one's header.
+    fn handshake(&mut self, request: &Request) -> io::Result<String> {
+        let (domain, user) = self.account.parts();
+        let client = NtlmClient::new(Credentials {
+            domain: domain.into(),
+            user: user.into(),
+            nt_hash: rmsc::identity::nt_hash(&self.account.password),
+            workstation: String::new(),
+        });
+        let negotiate = format!("NTLM {}", STANDARD.encode(client.negotiate()));
+        self.connection.send(&request.bytes(&self.host, Some(&negotiate), &[]))?;
+        let answer = self.connection.answer(request.method == "HEAD")?;
+        let challenge = answer
+            .header("www-authenticate")
+            .and_then(|value| value.strip_prefix("NTLM "))
+            .and_then(|token| STANDARD.decode(token).ok())
+            .ok_or_else(|| io::Error::new(ErrorKind::InvalidData, format!("no challenge: {answer:?}")))?;
+        let nonces = Nonces { client_challenge: rand::random(), session_key: Secret::new(rand::random()) };
+        let token = client
+            .authenticate(&challenge, &nonces, Server::default())
+            .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+        Ok(format!("NTLM {}", STANDARD.encode(token)))
+    }
+}
+
+/// Longer than the connector's own deadline.
+const TIMEOUT: Duration = Duration::from_secs(35);

@@ -1,0 +1,13 @@
+//! What tests of behaviour stand on: a lab of real node processes, and clients that are not ours.
+
+pub mod cluster;
+pub mod http;
+pub mod lab;
+pub mod load;
+pub mod log;
+pub mod processes;
+pub mod program;
+pub mod simulator;
+pub mod soap;
+pub mod turn;
+pub mod wait;

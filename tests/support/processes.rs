@@ -1,0 +1,47 @@
+//! Processes as the kernel knows them: alive or not, signals, memory.
+
+use super::wait;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::time::Duration;
+
+/// Whether the process runs. One that has ended and was not waited for yet does not.
+pub fn is_alive(pid: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    // The state follows the name in parentheses, which may hold anything.
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    !matches!(state, Some('Z' | 'X') | None)
+}
+
+/// Sends a signal.
+pub fn signal(pid: u32, signal: Signal) {
+    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id is a positive number");
+    kill_process(raw, signal).unwrap_or_else(|error| panic!("cannot send {signal:?} to {pid}: {error}"));
+}
+
+/// Waits until none of them runs.
+#[track_caller]
+pub fn check_gone(pids: &[u32], within: Duration) {
+    wait::until_true(&format!("none of the processes {pids:?} runs"), within, || {
+        !pids.iter().any(|pid| is_alive(*pid))
+    });
+}
+
+/// The memory that is in use now, in bytes.
+pub fn resident_bytes(pid: u32) -> u64 {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// The most memory that was ever in use, in bytes.
+pub fn resident_bytes_max(pid: u32) -> u64 {
+    status_bytes(pid, "VmHWM:")
+}
+
+fn status_bytes(pid: u32, key: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
+    let kibibytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix(key))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kibibytes.unwrap_or_else(|| panic!("no {key} in {status}")) * 1_024
+}

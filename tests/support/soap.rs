@@ -1,0 +1,109 @@
+//! The recorded requests of real clients, with path and action.
+
+use super::program::manifest_dir;
+use std::path::PathBuf;
+
+/// A request to send by POST.
+#[derive(Clone, Copy, Debug)]
+pub struct Message {
+    pub file: &'static str,
+    pub path: &'static str,
+    pub operation: &'static str,
+    namespace: &'static str,
+    pub content_type: &'static str,
+}
+
+impl Message {
+    pub fn file(&self) -> PathBuf {
+        manifest_dir().join("tests/golden/requests").join(self.file)
+    }
+
+    pub fn body(&self) -> Vec<u8> {
+        std::fs::read(self.file()).expect("the recorded requests are part of the source")
+    }
+
+    pub fn action(&self) -> String {
+        format!("\"http://microsoft.com/DRM/{}/{}\"", self.namespace, self.operation)
+    }
+
+    /// The element that a good answer has.
+    pub fn response_element(&self) -> String {
+        format!("{}Response", self.operation)
+    }
+}
+
+const fn message(
+    file: &'static str,
+    path: &'static str,
+    namespace: &'static str,
+    operation: &'static str,
+) -> Message {
+    Message { file, path, operation, namespace, content_type: "text/xml; charset=utf-8" }
+}
+
+const LICENSE: &str = "/_wmcs/licensing/license.asmx";
+const PUBLISH: &str = "/_wmcs/licensing/publish.asmx";
+const TEMPLATES: &str = "/_wmcs/licensing/templatedistribution.asmx";
+const SERVER: &str = "/_wmcs/certification/server.asmx";
+
+pub const CERTIFY: Message = message(
+    "exchange_certify.xml",
+    "/_wmcs/certification/servercertification.asmx",
+    "CertificationService",
+    "Certify",
+);
+pub const ACQUIRE_LICENSE: Message =
+    message("exchange_acquire_license.xml", LICENSE, "LicensingService", "AcquireLicense");
+pub const ACQUIRE_PRE_LICENSE: Message =
+    message("exchange_acquire_pre_license.xml", LICENSE, "LicensingService", "AcquirePreLicense");
+pub const SERVER_INFO: Message =
+    message("exchange_get_server_info.xml", SERVER, "ServerService", "GetServerInfo");
+pub const LOCATIONS_MSDRM: Message = message(
+    "msdrm_find_service_locations_for_user.xml",
+    "/_wmcs/certification/ServiceLocator.asmx",
+    "ServerService",
+    "FindServiceLocationsForUser",
+);
+pub const LOCATIONS_MSIPC: Message = message(
+    "msipc_find_service_locations_for_user.xml",
+    "/_wmcs/licensing/ServiceLocator.asmx",
+    "ServiceLocatorService",
+    "FindServiceLocationsForUser",
+);
+
+/// Every recorded request.
+pub const ALL: [Message; 15] = [
+    CERTIFY,
+    ACQUIRE_LICENSE,
+    ACQUIRE_PRE_LICENSE,
+    SERVER_INFO,
+    LOCATIONS_MSDRM,
+    LOCATIONS_MSIPC,
+    message(
+        "exchange_acquire_template_information.xml",
+        TEMPLATES,
+        "TemplateDistributionService",
+        "AcquireTemplateInformation",
+    ),
+    message("exchange_acquire_templates.xml", TEMPLATES, "TemplateDistributionService", "AcquireTemplates"),
+    message(
+        "exchange_find_service_locations.xml",
+        "/_wmcs/licensing/server.asmx",
+        "ServerService",
+        "FindServiceLocations",
+    ),
+    message("exchange_get_client_licensor_cert.xml", PUBLISH, "PublishingService", "GetClientLicensorCert"),
+    message("msdrm_acquire_issuance_license.xml", PUBLISH, "PublishingService", "AcquireIssuanceLicense"),
+    message("msdrm_get_licensor_certificate.xml", SERVER, "ServerService", "GetLicensorCertificate"),
+    message("msipc_acquire_license.xml", LICENSE, "LicensingService", "AcquireLicense"),
+    message(
+        "msipc_certify.xml",
+        "/_wmcs/certification/certification.asmx",
+        "CertificationService",
+        "Certify",
+    ),
+    Message {
+        content_type: "application/soap+xml; charset=utf-8",
+        ..message("soap12_acquire_license.xml", LICENSE, "LicensingService", "AcquireLicense")
+    },
+];
