@@ -103,30 +103,30 @@ fn the_labs_own_files_are_good() {
 
 #[test]
 fn check_names_every_fault_with_its_line_and_what_to_write() {
-    File::new(FAULTY).check().check_code(1).check_says(FAULTS);
+    File::new(FAULTY).check().check_code(2).check_says(FAULTS);
 }
 
 #[test]
 fn server_names_every_fault_with_its_line_and_what_to_write() {
-    File::new(FAULTY).serve().check_code(1).check_says(FAULTS);
+    File::new(FAULTY).serve().check_code(2).check_says(FAULTS);
 }
 
 #[test]
 fn a_file_that_is_no_toml_is_refused_with_the_line() {
-    File::new("[node]\nname = \n").check().check_code(1).check_says(&["line 2: TOML:"]);
+    File::new("[node]\nname = \n").check().check_code(2).check_says(&["line 2: TOML:"]);
 }
 
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let ran = run(rmsc().args(["server", "--config", "/nonexistent/rmsc.toml"]));
-    ran.check_code(1).check_says(&["cannot read the configuration /nonexistent/rmsc.toml", "No such file"]);
+    ran.check_code(2).check_says(&["cannot read the configuration /nonexistent/rmsc.toml", "No such file"]);
 }
 
 #[test]
 fn local_accounts_are_refused_on_a_public_address_without_tls() {
     let file = File::new(&GOOD.replace("http = \"127.0.0.1:0\"", "http = \"0.0.0.0:80\""));
     for ran in [file.check(), file.serve()] {
-        ran.check_code(1).check_says(&[
+        ran.check_code(2).check_says(&[
             "identity.accounts_file",
             "0.0.0.0:80",
             "without TLS",
@@ -141,7 +141,7 @@ fn what_this_version_does_not_do_is_refused_and_not_ignored() {
         "{GOOD}\n[upstream.proxy]\nurl = \"http://proxy:8080\"\n\n[secrets]\nseal = \"tpm\"\n"
     ));
     file.check()
-        .check_code(1)
+        .check_code(2)
         .check_says(&["upstream.proxy.url: is not supported", "secrets.seal: \"tpm\" is not possible"]);
 }
 
