@@ -1,5 +1,6 @@
 //! Commands, entries and outcomes to the stored messages, and back.
 
+use super::roster;
 use crate::cluster::types::DecodeError;
 use crate::principal::Sid;
 use crate::proto::state::v1 as stored;
@@ -32,6 +33,7 @@ fn change_to(change: &Change) -> stored::Change {
             note: entry.note.clone(),
         }),
         Change::Remove { sid } => StoredChange::Remove(stored::Remove { sid: sid.to_string() }),
+        Change::Roster(change) => roster::change_to(change),
     };
     stored::Change { change: Some(change) }
 }
@@ -63,6 +65,7 @@ pub(in crate::cluster) fn command_from(bytes: &[u8]) -> Result<Command> {
             note: entry.note,
         }),
         StoredChange::Remove(remove) => Change::Remove { sid: sid_from(&remove.sid)? },
+        other => Change::Roster(roster::change_from(other)?),
     };
     Ok(Command {
         client: client_from(&command.client)?,
@@ -112,6 +115,10 @@ pub(in crate::cluster) fn outcome_to(outcome: &Outcome) -> stored::Outcome {
             StoredOutcome::Removed(stored::Removed { name: name.clone(), role: role_to(*role).into() })
         }
         Outcome::NotInTable => StoredOutcome::NotInTable(empty),
+        Outcome::Admitted { node_id } => StoredOutcome::Admitted(stored::Admitted { node_id: *node_id }),
+        Outcome::RosterChanged => StoredOutcome::RosterChanged(empty),
+        Outcome::RosterUnchanged => StoredOutcome::RosterUnchanged(empty),
+        Outcome::Rejected(rejection) => StoredOutcome::Rejected(roster::rejection_to(rejection)),
         Outcome::OtherCommand => StoredOutcome::OtherCommand(empty),
         Outcome::Forgotten => StoredOutcome::Forgotten(empty),
     };
@@ -129,6 +136,10 @@ pub(in crate::cluster) fn outcome_from(outcome: stored::Outcome) -> Result<Outco
             Outcome::Removed { role: role_from(removed.role)?, name: removed.name }
         }
         StoredOutcome::NotInTable(_) => Outcome::NotInTable,
+        StoredOutcome::Admitted(admitted) => Outcome::Admitted { node_id: admitted.node_id },
+        StoredOutcome::RosterChanged(_) => Outcome::RosterChanged,
+        StoredOutcome::RosterUnchanged(_) => Outcome::RosterUnchanged,
+        StoredOutcome::Rejected(rejection) => Outcome::Rejected(roster::rejection_from(rejection)?),
         StoredOutcome::OtherCommand(_) => Outcome::OtherCommand,
         StoredOutcome::Forgotten(_) => Outcome::Forgotten,
     })
@@ -263,8 +274,8 @@ mod tests {
 
     #[test]
     fn an_unknown_kind_of_change_is_an_error() {
-        // Field 9 of Change, which no build writes yet.
-        let change = [0x2a, 0x02, 0x4a, 0x00];
+        // Field 99 of Change, which no build writes yet.
+        let change = [0x2a, 0x03, 0x9a, 0x06, 0x00];
         let mut bytes = stored::Command { client: vec![7; 16], ..Default::default() }.encode_to_vec();
         bytes.extend(change);
         let error = command_from(&bytes).unwrap_err();
