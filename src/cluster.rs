@@ -2,6 +2,7 @@
 
 mod admission;
 mod codec;
+mod copy;
 mod forward;
 mod found;
 mod keeper;
@@ -9,6 +10,7 @@ mod log_store;
 mod members;
 mod network;
 mod node_service;
+mod offline;
 mod peers;
 mod public;
 mod report;
@@ -18,17 +20,21 @@ mod settings;
 mod snapshot;
 mod state_machine;
 mod status;
+mod survey;
 mod transfer;
 mod types;
 
 pub use admission::NotAdmitted;
 pub use codec::KNOWN as VERSION;
+pub use copy::{Copied, CopiedError, Copy, CopyError};
+pub use offline::{Beginning, Offline, RecoverError, Recovered};
 pub use peers::{Dial, Dialed, Stream};
 pub use public::{
     Config, Facts, FoundError, Member, NodeStatus, OpenError, ReadError, Standing, TransferError, WriteError,
     Written,
 };
 pub use service::PeerNode;
+pub use survey::{CompareError, Comparison, Known, Loss, Place, Survey, compare};
 
 use crate::state::{Change, ClientId, KeyHash, State, Timestamp};
 use crate::storage::log::Log;

@@ -386,6 +386,8 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Where in the data folder snapshots are.
+pub(super) const FOLDER: &str = "snapshots";
 const MAGIC: &[u8] = b"rmscsnap";
 const FORMAT: u32 = 1;
 const UNFINISHED: &str = "tmp";

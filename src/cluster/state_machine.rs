@@ -62,7 +62,7 @@ impl StateMachine {
         published: Published,
         tasks: &Tasks,
     ) -> io::Result<(Self, Snapshots, Closed)> {
-        let folder = data_dir.join("snapshots");
+        let folder = data_dir.join(snapshot::FOLDER);
         crate::storage::create_folder(&folder)?;
         let newest = snapshot::newest(&folder, cluster_id)?;
         let (tree, stored) = open_tree(&data_dir.join("tree"))?;
@@ -86,6 +86,11 @@ impl StateMachine {
         let machine = StateMachine { state, meta, rows, snapshots: snapshots.clone(), published };
         machine.publish();
         Ok((machine, snapshots, closed))
+    }
+
+    /// The state, and what belongs to it.
+    pub(super) fn contents(&self) -> (State, SnapshotMeta) {
+        (self.state.clone(), self.meta.clone())
     }
 
     pub(super) fn has_applied(&self) -> bool {
@@ -266,7 +271,7 @@ impl Snapshots {
         }
     }
 
-    fn current(&self) -> Option<Snapshot> {
+    pub(super) fn current(&self) -> Option<Snapshot> {
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         newest.map(|(meta, snapshot)| Snapshot { meta, snapshot })
     }

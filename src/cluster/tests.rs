@@ -1,6 +1,7 @@
 //! Three nodes in one process over plain TCP.
 
 mod lab;
+mod lineage;
 
 use super::*;
 use crate::principal::Sid;
