@@ -18,6 +18,7 @@ pub mod identity;
 pub mod listener;
 pub mod rms;
 pub mod simulator;
+pub mod seal;
 pub mod storage;
 pub mod telemetry;
 pub mod tls;
