@@ -12,7 +12,7 @@ use std::fmt;
 use tracing::{error, info, warn};
 
 /// Something an administrator may want to know, with the fields that belong to it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Event<'a> {
     /// 1000: the node serves.
     ServiceStarted {
@@ -127,6 +127,12 @@ pub enum Event<'a> {
         /// What went wrong, with its causes.
         reason: &'a str,
     },
+}
+
+impl fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Event({})", self.description().number)
+    }
 }
 
 /// The caller an event is about.

@@ -18,7 +18,7 @@ pub use refusal::Refusal;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -226,7 +226,5 @@ async fn timed<T>(handshake: impl Future<Output = io::Result<T>>) -> io::Result<
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))?
 }
 
-/// Nodes speak the newest version alone.
-const MEMBER_VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 /// A client that says nothing must not keep a connection slot.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

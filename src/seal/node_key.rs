@@ -222,7 +222,10 @@ mod tests {
         write(&credentials.join(CREDENTIAL), &"ab".repeat(32), 0o440);
         for kind in [Kind::Auto, Kind::SystemdCreds] {
             let found = find_in(&folder.config(kind), Some(credentials.clone())).unwrap();
-            assert_eq!((found.key.bytes().expose().as_slice(), found.plain_file), ([0xab; 32].as_slice(), None));
+            assert_eq!(
+                (found.key.bytes().expose().as_slice(), found.plain_file),
+                ([0xab; 32].as_slice(), None)
+            );
         }
         let none = find_in(&folder.config(Kind::SystemdCreds), None);
         assert!(matches!(none, Err(NodeKeyError::NoCredential)));

@@ -37,7 +37,8 @@ impl MemberKey {
     /// # Errors
     /// The bytes are no key.
     pub fn of_der(der: &[u8]) -> Result<Self, RequestError> {
-        let key = PrivateKeyDer::try_from(der).map_err(|_| RequestError(rcgen::Error::CouldNotParseKeyPair))?;
+        let key =
+            PrivateKeyDer::try_from(der).map_err(|_| RequestError(rcgen::Error::CouldNotParseKeyPair))?;
         Ok(MemberKey(KeyPair::try_from(&key)?))
     }
 

@@ -3,8 +3,7 @@
 
 use super::refusal::{self, MemberVerifier, Refusal};
 use super::{
-    Files, LoadError, Member, ServerStream, authority, key_hash, leaf_of, private_key, provider,
-    timed,
+    Files, LoadError, Member, ServerStream, authority, key_hash, leaf_of, private_key, provider, timed,
 };
 use crate::secret::Secret;
 use rustls::client::Resumption;

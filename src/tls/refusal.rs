@@ -110,7 +110,9 @@ pub(super) fn of_handshake(error: io::Error) -> Refusal {
         Some(rustls::Error::NoCertificatesPresented) => Refusal::NoCertificate,
         Some(rustls::Error::InvalidCertificate(certificate)) => match certificate {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Refusal::Expired,
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Refusal::NotYetValid,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                Refusal::NotYetValid
+            }
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Refusal::UnknownAuthority,
             CertificateError::Other(OtherError(other)) => match other.downcast_ref::<Foreign>() {
                 Some(Foreign(member)) => Refusal::OtherCluster { member: member.clone() },
