@@ -1,6 +1,7 @@
 //! What administrators call: one gRPC service a file. Each parses, makes one call to the cluster, and replies.
 
 mod authorization;
+mod backup;
 mod client;
 mod cluster_status;
 mod context;
@@ -15,6 +16,7 @@ use crate::cluster::Cluster;
 use crate::directory::Directory;
 use crate::enrolment::Enrolment;
 use crate::proto::control::v1::authorizations_server::AuthorizationsServer;
+use crate::proto::control::v1::backups_server::BackupsServer;
 use crate::proto::control::v1::cluster_server::ClusterServer;
 use crate::proto::control::v1::tokens_server::TokensServer;
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub struct Config {
     pub upstream_kind: &'static str,
     /// Where the service is.
     pub upstream_address: String,
+    /// This node's name.
+    pub node: String,
     /// This node's peer address, for who joins through it.
     pub peer_address: String,
 }
@@ -52,12 +56,15 @@ pub async fn routes(
     directory: Arc<Directory>,
 ) -> Result<Routes, tonic_reflection::server::Error> {
     let authorizations = authorization::Service::new(cluster.clone(), directory);
-    let tokens = tokens::Service::new(enrolment, cluster.clone(), config.peer_address.clone());
+    let tokens = tokens::Service::new(enrolment.clone(), cluster.clone(), config.peer_address.clone());
+    let (service_name, node) = (config.service_name.clone(), config.node.clone());
+    let backups = backup::Service::new(cluster.clone(), enrolment, service_name, node);
     let status = cluster_status::Service::new(config, cluster);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<AuthorizationsServer<authorization::Service>>().await;
     reporter.set_serving::<ClusterServer<cluster_status::Service>>().await;
     reporter.set_serving::<TokensServer<tokens::Service>>().await;
+    reporter.set_serving::<BackupsServer<backup::Service>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -65,11 +72,13 @@ pub async fn routes(
         .with_service_name(AuthorizationsServer::<authorization::Service>::NAME)
         .with_service_name(ClusterServer::<cluster_status::Service>::NAME)
         .with_service_name(TokensServer::<tokens::Service>::NAME)
+        .with_service_name(BackupsServer::<backup::Service>::NAME)
         .with_service_name(HEALTH)
         .build_v1()?;
     Ok(Routes::new(AuthorizationsServer::new(authorizations))
         .add_service(ClusterServer::new(status))
         .add_service(TokensServer::new(tokens))
+        .add_service(BackupsServer::new(backups))
         .add_service(health)
         .add_service(reflection))
 }

@@ -320,6 +320,7 @@ async fn serve_administrators(
         upstream_kind: config.upstream.kind.word(),
         upstream_address: config.upstream.base.to_string(),
         peer_address: config.listen.peer.to_string(),
+        node: config.node.name.clone(),
     };
     let routes = control::routes(control, cluster.clone(), enrolment.clone(), directory).await?;
     let service = Arc::new(peer_service::AdminService::new(routes));
