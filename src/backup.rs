@@ -12,3 +12,6 @@ pub use archive::{Archive, ReadError, Summary, Taken, write};
 pub use lock::{Lock, LockError, NewKey, Unlock, UnlockError};
 pub use restore::{OldNodes, Restore, RestoreError, Restored};
 pub use verify::{Verified, VerifyError, verify};
+
+#[cfg(test)]
+mod tests;

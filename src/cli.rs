@@ -1,6 +1,8 @@
 //! The command line: one file a noun. The only printing to stdout.
 
 mod authorization;
+mod backup;
+mod cluster;
 mod config;
 mod dev;
 mod host;
@@ -13,6 +15,7 @@ mod simulate;
 mod status;
 mod token;
 
+use crate::backup::RestoreError;
 use crate::control::{Client, ConnectError, Context};
 use crate::enrolment::{InitError, JoinError, TokenTextError};
 use crate::node::StartError;
@@ -58,6 +61,10 @@ enum Command {
     #[command(subcommand)]
     Authz(authorization::Authorization),
     Status(status::Status),
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+    #[command(subcommand)]
+    Backup(backup::Backup),
     #[command(subcommand)]
     Simulate(simulate::Simulate),
     #[command(subcommand)]
@@ -112,6 +119,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Dev(dev) => dev.run(global.output).await,
         Command::Authz(authorization) => authorization.run(&global).await,
         Command::Status(status) => status.run(&global).await,
+        Command::Cluster(cluster) => cluster.run(&global).await,
+        Command::Backup(backup) => backup.run(&global).await,
         Command::Simulate(simulate) => simulate.run().await,
         Command::Config(config) => config.run(),
     }
@@ -134,6 +143,11 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     }
     if error.downcast_ref::<StartError>().is_some_and(StartError::is_final) || error.is::<TokenTextError>() {
         return Exit::Usage;
+    }
+    match error.downcast_ref::<RestoreError>() {
+        Some(RestoreError::NotEmpty { .. } | RestoreError::Alive { .. }) => return Exit::Refused,
+        Some(RestoreError::Init(InitError::Already { .. })) => return Exit::Refused,
+        Some(_) | None => {}
     }
     match error.downcast_ref::<InitError>() {
         Some(InitError::Already { .. }) => return Exit::Refused,

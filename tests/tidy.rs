@@ -67,13 +67,22 @@ const TABLE: &[(&str, May)] = &[
             "upstream::BodyError",
         ]),
     ),
-    ("control", Names(&["cluster", "directory", "event", "principal", "proto", "state", "tasks", "tls"])),
+    (
+        "backup",
+        Names(&["cluster", "enrolment", "proto", "seal", "secret", "state", "storage", "tasks", "tls"]),
+    ),
+    (
+        "control",
+        Names(&["backup", "cluster", "directory", "event", "principal", "proto", "state", "tasks", "tls"]),
+    ),
     ("config", AllBut(&["cli", "lab", "node", "simulator"])),
     ("node", AllBut(&["cli", "lab"])),
     ("lab", AllBut(&["cli", "config", "node"])),
     (
         "cli",
         Names(&[
+            "backup",
+            "cluster",
             "config",
             "control",
             "event",
@@ -94,6 +103,7 @@ const TABLE: &[(&str, May)] = &[
 const HOMES: &[(&[&str], &[&str])] = &[
     (&["sled", "raft_log"], &["storage"]),
     (&["openraft"], &["cluster"]),
+    (&["age"], &["backup"]),
     (&["quick_xml"], &["rms"]),
     (&["rustls", "tokio_rustls", "rcgen"], &["tls"]),
     (&["x509_parser"], &["tls", "identity"]),

@@ -100,7 +100,8 @@ impl Archive {
         check_empty(data_dir)?;
         let Archive { summary, data_key, copied, .. } = self;
         let roster = copied.state().roster.clone();
-        let node_id = copied.next_node_id();
+        let at = Timestamp(i64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX));
+        let node_id = copied.next_node_id(at);
         let kept = Kept { cluster_id: &summary.cluster_id, roster: &roster, data_key: &data_key, node_id };
         let founding = enrolment::refound(host, &kept, administrator, now, certificate_life)?;
         let nodes = roster.nodes.values().map(|node| (node.name.clone(), node.peer_address.clone()));
@@ -113,7 +114,6 @@ impl Archive {
         }
         let failed = |source| RestoreError::Io { path: data_dir.clone(), source };
         begin(data_dir).map_err(failed)?;
-        let at = Timestamp(i64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX));
         let beginning = Beginning { data_dir, node: founding.node.clone(), by: administrator, at };
         copied.begin(beginning).await?;
         founding.commit()?;

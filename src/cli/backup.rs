@@ -2,7 +2,7 @@
 
 mod file;
 
-use super::output::{self, Format, remark};
+use super::output::{self, Format};
 use super::{Exit, Global, date, host};
 use crate::backup::{Archive, Lock, NewKey, OldNodes, Restore, Restored, Summary, Unlock, verify};
 use crate::config::Config;
@@ -25,7 +25,8 @@ pub enum Backup {
     Create(Create),
     List(List),
     Verify(Verify),
-    RestoreBackup(RestoreBackup),
+    #[command(name = "restore")]
+    Restore(RestoreBackup),
 }
 
 /// Make a key that opens backups.
@@ -106,7 +107,7 @@ pub struct Verify {
 /// Examples:
 ///   rmsc backup restore rmsc-….age --identity backup.key --config /etc/rmsc/rmsc.toml
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment, name = "restore")]
+#[command(verbatim_doc_comment)]
 pub struct RestoreBackup {
     /// The backup.
     #[arg(value_name = "FILE")]
@@ -148,7 +149,7 @@ impl Backup {
             Backup::Create(create) => create.run(global).await,
             Backup::List(list) => list.run(global.output),
             Backup::Verify(verify) => verify.run(global.output).await,
-            Backup::RestoreBackup(restore) => restore.run(global.output).await,
+            Backup::Restore(restore) => restore.run(global.output).await,
         }
     }
 }
@@ -176,7 +177,8 @@ impl Create {
         if let Some(path) = &self.recipient_file {
             let text = file::text(path)?;
             let lines = text.expose().lines().map(str::trim);
-            recipients.extend(lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(Into::into));
+            recipients
+                .extend(lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(Into::into));
         }
         let passphrase = self.passphrase_file.as_deref().map(file::first_line).transpose()?;
         let passphrase = passphrase.unwrap_or_else(|| Secret::new(String::new()));
@@ -246,12 +248,17 @@ impl Verify {
                 let mut json = in_json(summary);
                 json["age_s"] = json!(age.as_secs());
                 json["secrets"] = json!(verified.secrets);
-                json["booted_in_ms"] = json!(u64::try_from(verified.booted_in.as_millis()).unwrap_or(u64::MAX));
+                json["booted_in_ms"] =
+                    json!(u64::try_from(verified.booted_in.as_millis()).unwrap_or(u64::MAX));
                 json["next_revision"] = json!(verified.next_revision);
                 output::json(&json)?;
             }
             Format::Table => {
-                output::line(&format!("✔ {} is whole, and {} opens", self.file.display(), secrets(&verified)));
+                output::line(&format!(
+                    "✔ {} is whole, and {} opens",
+                    self.file.display(),
+                    secrets(&verified)
+                ));
                 output::line(&format!(
                     "✔ a copy of the cluster booted out of it in {:.1} s: {} accounts read back, a change accepted",
                     verified.booted_in.as_secs_f64(),
@@ -308,8 +315,12 @@ impl RestoreBackup {
                     "  systemctl enable --now rmsc        or: rmsc server --config {}",
                     self.config.display()
                 ));
-                output::line("  rmsc token create                  for each further host; they join as new nodes");
-                output::line("  On the old hosts: never start the old node again; empty its data folder first");
+                output::line(
+                    "  rmsc token create                  for each further host; they join as new nodes",
+                );
+                output::line(
+                    "  On the old hosts: never start the old node again; empty its data folder first",
+                );
             }
         }
         Ok(Exit::Fine)
@@ -348,7 +359,15 @@ impl UnlockWith {
 fn print(summary: &Summary, age: &str) {
     let rows = [
         ("Cluster", format!("{}, {}", summary.cluster_id, summary.service_name)),
-        ("Taken", format!("{}, {age} ago, by {} at {}", date(summary.taken_at_ms), summary.taken_by, summary.taken_at)),
+        (
+            "Taken",
+            format!(
+                "{}, {age} ago, by {} at {}",
+                date(summary.taken_at_ms),
+                summary.taken_by,
+                summary.taken_at
+            ),
+        ),
         ("Table", format!("revision {}, {} accounts", summary.revision, summary.entries)),
         ("Nodes", summary.nodes.to_string()),
         ("Version", summary.version.clone()),

@@ -65,9 +65,9 @@ impl Recover {
         if enrolment::card(data_dir)?.is_none() {
             bail!("this host is no node: there is no identity in {}", data_dir.display());
         }
-        let offline = Offline::open(data_dir).await.context(
-            "cannot open this node's data; its server must be stopped first: systemctl stop rmsc",
-        )?;
+        let offline = Offline::open(data_dir)
+            .await
+            .context("cannot open this node's data; its server must be stopped first: systemctl stop rmsc")?;
         let survey = offline.survey();
         if self.inspect {
             offline.close().await;

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
-use std::io::IsTerminal;
+use std::io::{BufRead as _, IsTerminal};
 
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -24,6 +24,20 @@ pub fn line(words: &str) {
 #[expect(clippy::print_stderr, reason = "the command line prints")]
 pub fn remark(words: &str) {
     eprintln!("{words}");
+}
+
+/// Asks a person to type something, and says whether it was typed. Where nobody can be asked it was not.
+///
+/// # Errors
+/// The terminal cannot be read.
+pub fn typed(expected: &str, what: &str) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    remark(&format!("  Type {what} to go on: {expected}"));
+    let mut typed = String::new();
+    std::io::stdin().lock().read_line(&mut typed)?;
+    Ok(typed.trim() == expected)
 }
 
 /// Prints a line about progress: on a terminal it takes the place of the one before.

@@ -4,7 +4,7 @@ use super::offline::{self, Beginning, RecoverError};
 use super::snapshot::{self, SnapshotFile};
 use super::types::SnapshotMeta;
 use super::{Cluster, ReadError};
-use crate::state::State;
+use crate::state::{State, Timestamp};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -118,10 +118,10 @@ impl Copied {
         &self.state
     }
 
-    /// The id of the node with which a cluster begins again out of this: above all that it ever had.
+    /// The id of the node with which a cluster begins again out of this at a time: above all that it ever had.
     #[must_use]
-    pub fn next_node_id(&self) -> u64 {
-        offline::next(&self.meta).index()
+    pub fn next_node_id(&self, at: Timestamp) -> u64 {
+        offline::next(&self.meta, at).index()
     }
 
     /// Makes the data folder of that node. All other nodes are removed, all open tokens are taken back.

@@ -146,7 +146,7 @@ impl Offline {
     pub async fn recover(mut self, by: &str, at: Timestamp) -> Result<Recovered, RecoverError> {
         let copy = copy_aside(&self.data_dir, at)?;
         let before = self.survey();
-        let last = beyond(&self.contents.meta, self.contents.vote);
+        let last = beyond(&self.contents.meta, self.contents.vote, at);
         let change = Change::Roster(RosterChange::Recover { node_id: self.node_id });
         let command = command(change, before.last.index, by, at);
         match self.contents.state.apply(&command, last.index()) {
@@ -184,8 +184,8 @@ pub struct Beginning<'a> {
 }
 
 /// The log id with which a lineage begins out of this state; its index is the id of the new node.
-pub(super) fn next(meta: &SnapshotMeta) -> LogId {
-    beyond(meta, 0)
+pub(super) fn next(meta: &SnapshotMeta, at: Timestamp) -> LogId {
+    beyond(meta, 0, at)
 }
 
 /// Makes a data folder with a copy of the state, in a new lineage of one new node.
@@ -195,7 +195,7 @@ pub(super) async fn seed(
     beginning: Beginning<'_>,
 ) -> Result<u64, RecoverError> {
     let Beginning { data_dir, node, by, at } = beginning;
-    let last = next(&meta);
+    let last = next(&meta, at);
     let node_id = last.index();
     let change = Change::Roster(RosterChange::Recover { node_id });
     state.restore(node_id, &node, &command(change, 0, by, at))?;
@@ -234,10 +234,13 @@ async fn begin(
     store.purge(last).await.map_err(RecoverError::Write)
 }
 
-/// Far beyond anything that the old lineage can have reached, and easy to read as an id.
-fn beyond(meta: &SnapshotMeta, vote: u64) -> LogId {
+/// Far beyond anything that the old lineage can have reached, and any other that began out of the same
+/// state before: no log grows by a thousand entries a second for as long as it lives. Where the clock is
+/// wrong, a round number is still far enough.
+fn beyond(meta: &SnapshotMeta, vote: u64, at: Timestamp) -> LogId {
     let last = place(meta.last_log_id.as_ref());
-    LogId::new_term_index(last.term.max(vote) + 1, (last.index / STRIDE + 2) * STRIDE)
+    let milliseconds = u64::try_from(at.0).unwrap_or_default();
+    LogId::new_term_index(last.term.max(vote) + 1, milliseconds.max((last.index / STRIDE + 2) * STRIDE))
 }
 
 /// One voter in a new group.
@@ -267,35 +270,39 @@ async fn read(log: &Log, machine: StateMachine) -> io::Result<Contents> {
     let mut store = LogStore::new(log.clone());
     let vote = store.read_vote().await?.map_or(0, |vote| vote.leader_id.term);
     let committed = store.read_committed().await?.max(meta.last_log_id);
-    let end = store.get_log_state().await?.last_log_id.map_or(0, |last| last.index() + 1);
+    let range = store.get_log_state().await?;
+    let end = range.last_log_id.map_or(0, |last| last.index() + 1);
     let mut changed_at = None;
-    let mut at = meta.last_log_id.map_or(0, |applied| applied.index() + 1);
+    // From the first that is left, for the time of the newest; what is applied already is not applied again.
+    let mut at = range.last_purged_log_id.map_or(0, |purged| purged.index() + 1);
     while at < end {
         let entries = store.limited_get_log_entries(at, end).await?;
         let Some(last) = entries.last() else { break };
         at = last.log_id.index() + 1;
         for entry in entries {
-            changed_at = apply(&mut state, &mut meta, entry)?.or(changed_at);
+            if let EntryPayload::Normal(proposal) = &entry.payload {
+                changed_at = Some(proposal.command()?.at);
+            }
+            if Some(entry.log_id) > meta.last_log_id {
+                apply(&mut state, &mut meta, entry)?;
+            }
         }
     }
     Ok(Contents { state, meta, vote, committed, changed_at })
 }
 
-fn apply(state: &mut State, meta: &mut SnapshotMeta, entry: Entry) -> io::Result<Option<Timestamp>> {
-    let mut changed_at = None;
+fn apply(state: &mut State, meta: &mut SnapshotMeta, entry: Entry) -> io::Result<()> {
     match entry.payload {
         EntryPayload::Blank => {}
         EntryPayload::Normal(proposal) => {
-            let command = proposal.command()?;
-            changed_at = Some(command.at);
-            state.apply(&command, entry.log_id.index());
+            state.apply(&proposal.command()?, entry.log_id.index());
         }
         EntryPayload::Membership(membership) => {
             meta.last_membership = StoredMembership::new(Some(entry.log_id), membership);
         }
     }
     meta.last_log_id = Some(entry.log_id);
-    Ok(changed_at)
+    Ok(())
 }
 
 /// Whose the folder is.
@@ -345,5 +352,5 @@ fn group_of(meta: &SnapshotMeta) -> String {
     format!("{:032x}", group.unwrap_or_default())
 }
 
-/// Nobody makes so many changes between a backup and its restore.
+/// More than anybody changes between a backup and its restore.
 const STRIDE: u64 = 1_000_000;

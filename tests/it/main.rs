@@ -5,6 +5,7 @@
 mod support;
 
 mod authorization;
+mod backup;
 mod bad_configuration;
 mod bad_input;
 mod connections;
@@ -17,6 +18,7 @@ mod help;
 mod lab_command;
 mod ports;
 mod python_clients;
+mod recovery;
 mod remote_procedures;
 mod spoofing;
 mod status;

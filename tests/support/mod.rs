@@ -7,6 +7,7 @@ pub mod load;
 pub mod log;
 pub mod processes;
 pub mod program;
+pub mod server;
 pub mod simulator;
 pub mod soap;
 pub mod turn;

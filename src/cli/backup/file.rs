@@ -78,7 +78,9 @@ impl Scratch {
         let folder = beside.map_or_else(std::env::temp_dir, Path::to_owned);
         let path = folder.join(format!("rmsc-backup-{:016x}", rand::random::<u64>()));
         let made = DirBuilder::new().mode(0o700).create(&path);
-        made.with_context(|| format!("cannot make a folder in {}; name another with --scratch", folder.display()))?;
+        made.with_context(|| {
+            format!("cannot make a folder in {}; name another with --scratch", folder.display())
+        })?;
         Ok(Scratch(path))
     }
 

@@ -45,6 +45,7 @@ async fn the_survivor_that_has_most_begins_a_new_lineage_with_everything_acknowl
     let recovered = recover(&lab, 2).await;
     assert_ne!(recovered.group, most.group);
     assert!(recovered.log_index >= most.last.index + 1_000_000, "{recovered:?}");
+    assert_eq!(most.changed_at_ms, Some(1));
     assert_eq!(recovered.removed.len(), 2);
     assert!(recovered.copy.join("log").exists());
     lab.start(2).await;
@@ -115,7 +116,11 @@ async fn a_recovery_that_was_cut_off_is_whole_or_can_be_repeated() {
 async fn recover_later(lab: &Lab, number: u64) -> Recovered {
     let offline = Offline::open(&lab.data_dir(number)).await.unwrap();
     assert!(offline.survey().is_alone());
-    offline.recover("admin", Timestamp(8)).await.unwrap()
+    let now = 1_795_000_000_000;
+    let recovered = offline.recover("admin", Timestamp(now)).await.unwrap();
+    // The later of two lineages begins later, even if both begin out of the same state.
+    assert_eq!(i64::try_from(recovered.log_index), Ok(now));
+    recovered
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,7 +149,7 @@ async fn a_copy_begins_a_lineage_of_its_own() {
         key: KeyHash([9; 32]),
         build: VERSION,
     };
-    let wanted = copied.next_node_id();
+    let wanted = copied.next_node_id(Timestamp(9));
     let beginning = Beginning { data_dir: &lab.data_dir(9), node, by: "admin", at: Timestamp(9) };
     assert_eq!(copied.begin(beginning).await.unwrap(), wanted);
     assert!(wanted > last.log_index + 900_000);
