@@ -99,6 +99,7 @@ impl Cluster {
         }
         let log = Log::open(&path)?;
         claim.note_log()?;
+        copy::remove_left(&config.data_dir).map_err(|source| OpenError::State { source })?;
         let published = Published::new();
         let opened = StateMachine::open(&config.data_dir, &config.cluster_id, published.clone(), tasks);
         let (machine, snapshots, closed) = opened.map_err(|source| OpenError::State { source })?;

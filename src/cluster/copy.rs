@@ -140,15 +140,23 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn make(data_dir: &Path) -> io::Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let folder = Scratch(data_dir.join(format!("copy-{}.tmp", NEXT.fetch_add(1, Ordering::Relaxed))));
-        // Of an earlier process, which could not remove it.
-        match std::fs::remove_dir_all(&folder.0) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = Scratch(data_dir.join(format!("{COPY}{number}{UNFINISHED}")));
         std::fs::create_dir(&folder.0)?;
         Ok(folder)
     }
+}
+
+/// Takes out what an earlier process left, which could not do it itself.
+pub(super) fn remove_left(data_dir: &Path) -> io::Result<()> {
+    for file in std::fs::read_dir(data_dir)? {
+        let file = file?;
+        let name = file.file_name().to_string_lossy().into_owned();
+        if name.starts_with(COPY) && name.ends_with(UNFINISHED) {
+            std::fs::remove_dir_all(file.path())?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Scratch {
@@ -156,3 +164,6 @@ impl Drop for Scratch {
         std::fs::remove_dir_all(&self.0).ok();
     }
 }
+
+const COPY: &str = "copy-";
+const UNFINISHED: &str = ".tmp";

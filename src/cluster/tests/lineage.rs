@@ -136,6 +136,11 @@ async fn a_copy_begins_a_lineage_of_its_own() {
     let copy = lab.node(2).cluster.copy().await.unwrap();
     // What came after the copy is not in it.
     let last = write(lab.node(1), 2).await;
+    let left = lab.data_dir(2).join("copy-99.tmp");
+    std::fs::create_dir(&left).unwrap();
+    lab.stop(2).await;
+    lab.start(2).await;
+    assert!(!left.exists());
     let file = lab.data_dir(9).with_extension("copy");
     save(&copy, &file);
     let copied = Copied::read(&file, "lab").unwrap();
