@@ -225,6 +225,17 @@ pub enum WriteError {
         /// What the last attempt met.
         reason: String,
     },
+    /// Not every node could apply the change.
+    #[error(
+        "this change needs the rules of version {needed}, and the cluster keeps to version {now}; \
+         upgrade every node, then: rmsc cluster upgrade"
+    )]
+    TooNew {
+        /// What the change needs.
+        needed: u32,
+        /// What the cluster keeps to.
+        now: u32,
+    },
     /// The change is too large to be replicated.
     #[error("the change has {bytes} bytes; at most {bytes_max} are accepted")]
     TooLarge {
