@@ -1,6 +1,6 @@
 //! The values that go in and out of a [`Cluster`](super::Cluster).
 
-use crate::state::{KeyHash, NodeKind, Outcome, Rejection};
+use crate::state::{KeyHash, NodeKind, Outcome, Rejection, Timestamp};
 use crate::storage::{log, version};
 use std::io;
 use std::path::PathBuf;
@@ -27,6 +27,8 @@ pub struct Config {
     pub key: KeyHash,
     /// The program's version.
     pub version: String,
+    /// What time it is; written into what the node proposes by itself.
+    pub clock: fn() -> Timestamp,
     /// How often a leader says that it lives.
     pub heartbeat: Duration,
     /// The shortest silence after which a node stands for election; several heartbeats.

@@ -33,7 +33,7 @@ fn token() -> Token {
 const ID: TokenId = TokenId([8; 8]);
 
 /// Each kind of change, with the name of its frozen bytes.
-fn changes() -> [(&'static str, RosterChange); 12] {
+fn changes() -> [(&'static str, RosterChange); 13] {
     [
         ("found", RosterChange::Found { authority: "PEM".into(), node: new_node(), version: 2 }),
         ("put_secret", RosterChange::PutSecret { name: "a".into(), sealed: Some(Sealed(vec![5])) }),
@@ -54,6 +54,7 @@ fn changes() -> [(&'static str, RosterChange); 12] {
         ),
         ("drain_node", RosterChange::DrainNode { node_id: 5, drained: true }),
         ("raise_version", RosterChange::RaiseVersion { version: 2 }),
+        ("drop_node", RosterChange::DropNode { node_id: 5 }),
         ("recover", RosterChange::Recover { node_id: 5 }),
     ]
 }
@@ -112,9 +113,12 @@ fn a_roster_comes_back_row_by_row() {
         build: 2,
         joined_at: Timestamp(3),
         drained: Some(Drained { by: "admin".into(), at: Timestamp(4) }),
+        leaving: None,
     };
     roster.nodes.insert(1, node.clone());
-    roster.nodes.insert(12, Node { name: "rmsc-2".into(), drained: None, ..node });
+    roster
+        .nodes
+        .insert(12, Node { name: "rmsc-2".into(), drained: None, leaving: Some("admin".into()), ..node });
     let removed = RemovedNode { name: "old".into(), by: "admin".into(), at: Timestamp(6) };
     roster.removed.insert(4, removed);
     roster.tokens.insert(ID, token());
