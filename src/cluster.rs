@@ -1,6 +1,7 @@
 //! The replicated part: one table on every node, changed by agreement. Raft stays inside.
 
 mod codec;
+mod disk;
 mod form;
 mod forward;
 mod log_store;
@@ -24,8 +25,9 @@ pub use service::PeerNode;
 
 use crate::proto::peer::v1 as wire;
 use crate::state::{Change, ClientId, State, Timestamp};
-use crate::storage::log::Log;
-use crate::storage::version;
+use crate::storage::log::{self, Log, Made};
+use crate::storage::space::Space;
+use crate::storage::{self, version};
 use crate::tasks::Tasks;
 use log_store::LogStore;
 use network::Network;
@@ -38,7 +40,7 @@ use rows::Closed;
 use service::{Gate, Heard, RaftService};
 use state_machine::{Published, Snapshots, StateMachine};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -61,6 +63,9 @@ struct Shared {
     fatal: watch::Sender<Option<String>>,
     raft: Raft,
     log: Log,
+    space: Space,
+    /// Which voters' disks have no room, as a leader knows.
+    crowded: Mutex<disk::Crowded>,
     snapshots: Snapshots,
     peers: Arc<Peers>,
     heard: Heard,
@@ -89,14 +94,14 @@ impl Cluster {
         let owner = format!("{} node {}", config.cluster_id, config.node_id);
         let path = config.data_dir.join("log");
         let mut claim = version::claim(&config.data_dir, &path, &owner)?;
-        if claim.log_made && !Log::exists(&path).map_err(|source| OpenError::State { source })? {
-            return Err(OpenError::LogLost { path });
-        }
-        let log = Log::open(&path)?;
+        let failed = |source| OpenError::State { source };
+        let log = open_log(&path, claim.log_made, &config.name)?;
         claim.note_log()?;
+        let space = Space::open(&config.data_dir).map_err(failed)?;
         let published = Published::new();
-        let opened = StateMachine::open(&config.data_dir, &config.cluster_id, published.clone(), tasks);
-        let (machine, snapshots, closed) = opened.map_err(|source| OpenError::State { source })?;
+        let opened =
+            StateMachine::open(&config.data_dir, &config.cluster_id, &space, published.clone(), tasks);
+        let (machine, snapshots, closed) = opened.map_err(failed)?;
         let mut store = LogStore::new(log.clone());
         fit(&mut store, &machine, path).await?;
         let peers = Arc::new(Peers::new(dial));
@@ -117,6 +122,8 @@ impl Cluster {
             fatal: watch::Sender::new(None),
             raft,
             log,
+            space,
+            crowded: Mutex::default(),
             snapshots,
             peers,
             heard: Heard::default(),
@@ -127,7 +134,9 @@ impl Cluster {
             incoming: Arc::default(),
             tasks: tasks.clone(),
         };
-        Ok(Cluster { shared: Arc::new(shared) })
+        let cluster = Cluster { shared: Arc::new(shared) };
+        tasks.spawn("disk", disk::keep(cluster.clone()));
+        Ok(cluster)
     }
 
     /// What the peer port serves. Its listener puts a [`PeerNode`] into every request.
@@ -246,6 +255,7 @@ impl Cluster {
             relayed: status.relayed,
             uptime: Duration::from_secs(status.uptime_s),
             applied: status.applied,
+            disk_full: status.disk_full,
         })
     }
 
@@ -333,6 +343,7 @@ impl Cluster {
             relayed: facts.relayed,
             uptime: facts.uptime,
             applied: *self.shared.published.applied.borrow(),
+            disk_full: disk::own(self).unwrap_or_default(),
         }
     }
 
@@ -370,6 +381,38 @@ impl Cluster {
 
     fn peers(&self) -> &Peers {
         &self.shared.peers
+    }
+
+    fn log(&self) -> &Log {
+        &self.shared.log
+    }
+
+    fn space(&self) -> &Space {
+        &self.shared.space
+    }
+
+    fn crowded(&self) -> MutexGuard<'_, disk::Crowded> {
+        self.shared.crowded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens the log, or sets it aside if it is damaged: what this node granted and acknowledged is not known
+/// any more, so it must not take part.
+fn open_log(path: &Path, made: bool, name: &str) -> Result<Log, OpenError> {
+    let damaged = |kept, reason| OpenError::LogDamaged { kept, reason, name: name.into() };
+    if (made || Log::has_guard(path)) && !Log::exists(path).map_err(|source| OpenError::State { source })? {
+        return Err(match storage::was_set_aside(path) {
+            Some(kept) => damaged(kept, "an earlier start found it so".into()),
+            None => OpenError::LogLost { path: path.into() },
+        });
+    }
+    match Log::open(path, if made { Made::Before } else { Made::Perhaps }) {
+        Ok(log) => Ok(log),
+        Err(log::OpenError::Damaged { reason, .. }) => {
+            let kept = storage::set_aside(path).map_err(|source| OpenError::State { source })?;
+            Err(damaged(kept, reason))
+        }
+        Err(error @ log::OpenError::Io { .. }) => Err(error.into()),
     }
 }
 
