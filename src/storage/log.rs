@@ -290,8 +290,13 @@ impl Log {
 
     /// Writes out what was asked and closes the log, so that it can be opened again.
     pub fn close(&self) {
-        let log = self.lock().take();
+        let Some(log) = self.lock().take() else { return };
+        // Writes, and syncs.
         drop(log);
+        // What nobody waited for counts as well now. Else the guard is behind, which is harmless.
+        let newest = scan::files(&self.folder).ok().and_then(|mut files| files.pop());
+        let end = newest.and_then(|(start, path)| Some(start + std::fs::metadata(path).ok()?.len()));
+        self.guard.note(end.unwrap_or(0));
         self.guard.sync();
     }
 
