@@ -1,5 +1,6 @@
 //! Three nodes in one process over plain TCP.
 
+mod disk;
 mod lab;
 
 use super::*;
