@@ -7,6 +7,7 @@ mod log_store;
 mod members;
 mod network;
 mod node_service;
+mod packed;
 mod peers;
 mod public;
 mod rows;

@@ -345,7 +345,7 @@ impl<'a> Reader<'a> {
             match row.row.ok_or_else(|| ReadError::Damaged("a row is of no known kind".into()))? {
                 Row::Entry(entry) => {
                     let entry = codec::entry_from(entry)?;
-                    table.entries.insert(entry.sid.clone(), Arc::new(entry));
+                    table.entries.add(entry);
                 }
                 Row::Answered(answered) => {
                     let (client, answered) = codec::answered_from(answered)?;

@@ -1,6 +1,6 @@
 //! Applies committed entries to the state, publishes it, and keeps it.
 
-use super::rows::{self, Changes, Closed, LoadError, Rows, Step};
+use super::rows::{Changes, Closed, LoadError, Rows, Store};
 use super::snapshot::{self, SnapshotFile};
 use super::types::{Applied, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::state::{Command, State};
@@ -65,7 +65,7 @@ impl StateMachine {
         let folder = data_dir.join("snapshots");
         crate::storage::create_folder(&folder)?;
         let newest = snapshot::newest(&folder, cluster_id)?;
-        let (tree, stored) = open_tree(&data_dir.join("tree"))?;
+        let (store, stored) = open_store(&data_dir.join("tree"))?;
         let empty = stored.is_none();
         let (mut state, mut meta) = stored.unwrap_or_default();
         let mut current = None;
@@ -77,12 +77,12 @@ impl StateMachine {
             }
             current = Some((contents.meta, file));
         }
-        if replace {
-            rows::replace(&tree, &state, &meta);
-        }
         let snapshots =
             Snapshots { folder, cluster_id: cluster_id.into(), newest: Arc::new(Mutex::new(current)) };
-        let (rows, closed) = Rows::start(tree, tasks);
+        let (rows, closed) = Rows::start(store, tasks);
+        if replace {
+            rows.replace(&state, &meta);
+        }
         let machine = StateMachine { state, meta, rows, snapshots: snapshots.clone(), published };
         machine.publish();
         Ok((machine, snapshots, closed))
@@ -115,15 +115,15 @@ impl StateMachine {
         let after = self.state.clients.get(command.client).map(|answered| answered.log_index);
         if before != after {
             if let Some(sid) = command.change.sid() {
-                changes.entry(&self.state, sid);
+                changes.entry(sid);
             }
             if roster.revision != self.state.roster.revision {
                 changes.roster(&roster, &self.state.roster);
             }
-            changes.client(&self.state, command.client);
+            before.into_iter().chain(after).for_each(|log_index| changes.client(log_index));
         }
-        if let Some(forgotten) = oldest.filter(|client| self.state.clients.get(*client).is_none()) {
-            changes.client(&self.state, forgotten);
+        if let Some((log_index, _)) = oldest.filter(|(_, client)| self.state.clients.get(*client).is_none()) {
+            changes.client(log_index);
         }
         Applied(Some(outcome))
     }
@@ -145,13 +145,9 @@ enum TreeError {
 }
 
 /// A damaged store is put aside and made again: the log and the snapshot have everything.
-fn open_tree(folder: &Path) -> io::Result<(Tree, Option<(State, SnapshotMeta)>)> {
+fn open_store(folder: &Path) -> io::Result<(Store, Option<(State, SnapshotMeta)>)> {
     // sled panics on many kinds of damage, while opening and while reading.
-    let opened = std::panic::catch_unwind(|| {
-        let tree = Tree::open(folder)?;
-        let stored = rows::load(&tree)?;
-        Ok((tree, stored))
-    });
+    let opened = std::panic::catch_unwind(|| Ok(Store::load(Tree::open(folder)?)?));
     let reason = match opened {
         Ok(Ok(opened)) => return Ok(opened),
         Ok(Err(
@@ -164,7 +160,7 @@ fn open_tree(folder: &Path) -> io::Result<(Tree, Option<(State, SnapshotMeta)>)>
     };
     let aside = tree::set_aside(folder)?;
     tracing::error!(reason, aside = %aside.display(), "the store is damaged; it is made again");
-    Ok((Tree::open(folder).map_err(io::Error::other)?, None))
+    Ok((Store::empty(Tree::open(folder).map_err(io::Error::other)?), None))
 }
 
 impl RaftStateMachine<TypeConfig> for StateMachine {
@@ -201,13 +197,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             };
             self.meta.last_log_id = Some(entry.log_id);
             answers.extend(responder.map(|responder| (responder, applied)));
-            if changes.is_full() {
-                changes.applied(&self.state, &self.meta);
-                self.rows.send(Step::Change(std::mem::take(&mut changes))).await;
-            }
         }
         changes.applied(&self.state, &self.meta);
-        self.rows.send(Step::Change(changes)).await;
+        self.rows.send(changes).await;
         // Who gets an answer finds the change in the published state.
         self.publish();
         for (responder, applied) in answers {
@@ -234,7 +226,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.state = contents.state;
         self.meta = contents.meta;
         self.publish();
-        self.rows.send(Step::Replace(Arc::new(self.state.clone()), self.meta.clone())).await;
+        self.rows.replace(&self.state, &self.meta);
         Ok(())
     }
 
