@@ -69,8 +69,6 @@ struct Shared {
     published: Published,
     members: watch::Receiver<Arc<Vec<Member>>>,
     closed: Mutex<Option<Closed>>,
-    /// One snapshot comes in at a time; they are numbered.
-    incoming: Arc<tokio::sync::Mutex<u64>>,
     tasks: Tasks,
 }
 
@@ -97,7 +95,7 @@ impl Cluster {
         let published = Published::new();
         let opened = StateMachine::open(&config.data_dir, &config.cluster_id, published.clone(), tasks);
         let (machine, snapshots, closed) = opened.map_err(|source| OpenError::State { source })?;
-        let mut store = LogStore::new(log.clone());
+        let mut store = LogStore::new(log.clone()).behind(snapshots.clone());
         fit(&mut store, &machine, path).await?;
         let peers = Arc::new(Peers::new(dial));
         let network = Network {
@@ -123,7 +121,6 @@ impl Cluster {
             published,
             members,
             closed: Mutex::new(Some(closed)),
-            incoming: Arc::default(),
             tasks: tasks.clone(),
         };
         Ok(Cluster { shared: Arc::new(shared) })
@@ -143,7 +140,6 @@ impl Cluster {
             },
             heard: self.shared.heard.clone(),
             snapshots: self.shared.snapshots.clone(),
-            incoming: self.shared.incoming.clone(),
         };
         tonic::service::Routes::new(raft.into_server()).add_service(NodeService(self.clone()).into_server())
     }

@@ -3,7 +3,7 @@
 use super::rows::{Changes, Closed, LoadError, Rows, Store};
 use super::snapshot::{self, SnapshotFile};
 use super::types::{Applied, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::state::{Command, State};
+use crate::state::{Command, State, Table};
 use crate::storage::StopOnPanic;
 use crate::storage::tree::{self, OpenError, Tree};
 use crate::tasks::Tasks;
@@ -39,6 +39,10 @@ pub(super) struct Snapshots {
     pub(super) folder: PathBuf,
     pub(super) cluster_id: String,
     newest: Arc<Mutex<Option<(SnapshotMeta, SnapshotFile)>>>,
+    /// One snapshot comes in at a time.
+    pub(super) receiving: Arc<tokio::sync::Mutex<()>>,
+    /// What this node has; a snapshot that comes in shares with it what is the same.
+    state: watch::Sender<Arc<State>>,
 }
 
 /// Builds a snapshot of the state as it was when this was made.
@@ -64,21 +68,24 @@ impl StateMachine {
     ) -> io::Result<(Self, Snapshots, Closed)> {
         let folder = data_dir.join("snapshots");
         crate::storage::create_folder(&folder)?;
-        let newest = snapshot::newest(&folder, cluster_id)?;
         let (store, stored) = open_store(&data_dir.join("tree"))?;
-        let empty = stored.is_none();
+        let mut replace = stored.is_none();
         let (mut state, mut meta) = stored.unwrap_or_default();
         let mut current = None;
-        let mut replace = empty;
-        if let Some((file, contents)) = newest {
-            if contents.meta.last_log_id > meta.last_log_id {
-                (state, meta) = (contents.state, contents.meta.clone());
+        if let Some(newest) = snapshot::newest(&folder, cluster_id, meta.last_log_id.as_ref())? {
+            if let Some(newer) = newest.state {
+                (state, meta) = (newer, newest.meta.clone());
                 replace = true;
             }
-            current = Some((contents.meta, file));
+            current = Some((newest.meta, newest.file));
         }
-        let snapshots =
-            Snapshots { folder, cluster_id: cluster_id.into(), newest: Arc::new(Mutex::new(current)) };
+        let snapshots = Snapshots {
+            folder,
+            cluster_id: cluster_id.into(),
+            newest: Arc::new(Mutex::new(current)),
+            receiving: Arc::default(),
+            state: published.state.clone(),
+        };
         let (rows, closed) = Rows::start(store, tasks);
         if replace {
             rows.replace(&state, &meta);
@@ -216,7 +223,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let _guard = StopOnPanic("installing a snapshot");
         let snapshots = self.snapshots.clone();
         let contents = blocking(move || {
-            let contents = snapshot.read(&snapshots.cluster_id)?;
+            let contents = snapshot.take(&snapshots.cluster_id, &snapshots.known())?;
             let file = snapshot::adopt(&snapshots.folder, &snapshot, &contents.meta)?;
             snapshots.put(contents.meta.clone(), file);
             Ok(contents)
@@ -258,7 +265,17 @@ impl Snapshots {
         }
     }
 
-    fn current(&self) -> Option<Snapshot> {
+    /// What is published.
+    pub(super) fn known(&self) -> Arc<Table> {
+        self.state.borrow().table.clone()
+    }
+
+    /// How far the log may be purged: the snapshot is on disk, and so is its name.
+    pub(super) fn durable(&self) -> Option<LogId> {
+        self.current()?.meta.last_log_id
+    }
+
+    pub(super) fn current(&self) -> Option<Snapshot> {
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         newest.map(|(meta, snapshot)| Snapshot { meta, snapshot })
     }
