@@ -47,6 +47,7 @@ use service::{Gate, Heard, RaftService};
 use state_machine::{Published, Snapshots, StateMachine};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 use types::{Raft, TypeConfig};
 
@@ -84,6 +85,7 @@ impl Cluster {
         facts: Arc<dyn Fn() -> Facts + Send + Sync>,
         tasks: &Tasks,
     ) -> Result<Self, OpenError> {
+        let clock = config.clock;
         let raft_config = settings::of_raft(&config)?;
         let path = config.data_dir.join(LOG);
         let mut claim = version::claim(&config.data_dir, &path, &owner(&config.cluster_id, config.node_id))?;
@@ -108,7 +110,6 @@ impl Cluster {
             .await
             .map_err(|error| OpenError::Raft { reason: error.to_string() })?;
         let members = members::follow(&raft, &published, peers.clone(), tasks);
-        tasks.spawn("keeper", keeper::keep(raft.clone(), published.state.subscribe(), tasks.clone()));
         let shared = Shared {
             config,
             incarnation: claim.incarnation,
@@ -123,7 +124,10 @@ impl Cluster {
             closed: Mutex::new(Some(closed)),
             tasks: tasks.clone(),
         };
-        Ok(Cluster { shared: Arc::new(shared) })
+        let cluster = Cluster { shared: Arc::new(shared) };
+        tasks.spawn("keeper", keeper::keep(cluster.clone(), clock));
+        tasks.spawn("report", report::report(cluster.clone(), clock));
+        Ok(cluster)
     }
 
     /// What the peer port serves. Its listener puts a [`PeerNode`] into every request.
@@ -165,11 +169,6 @@ impl Cluster {
     /// [`FoundError`].
     pub async fn found(&self, authority: String, by: &str, at: Timestamp) -> Result<(), FoundError> {
         found::found(self, authority, by, at).await
-    }
-
-    /// Keeps the cluster's knowledge about this node true, until the tasks drain.
-    pub fn keep_reported(&self, clock: fn() -> Timestamp) {
-        self.shared.tasks.spawn("report", report::report(self.clone(), clock));
     }
 
     /// Whether a node with a certificate of this cluster belongs to it now, as far as is known here.
@@ -255,6 +254,13 @@ impl Cluster {
         loop {
             let roster = state.borrow_and_update().roster.clone();
             if let Some(removed) = roster.removed.get(&own) {
+                // One that was dropped by force may still be needed to change the voters.
+                let wait = self.shared.raft.wait(Some(PARTING));
+                let settled = wait.metrics(
+                    |metrics| !metrics.membership_config.voter_ids().any(|voter| voter == own),
+                    "it has no vote",
+                );
+                settled.await.ok();
                 return format!(
                     "this node, {} ({own}), was removed from the cluster by {}; a new node can join in its place: \
                      rmsc token create on another node, then rmsc join here",
@@ -346,6 +352,8 @@ fn owner(cluster_id: &str, node_id: u64) -> String {
     format!("{cluster_id} node {node_id}")
 }
 
+/// How long a node that was dropped waits for losing its vote before it ends.
+const PARTING: Duration = Duration::from_secs(5);
 /// Where in the data folder the log is.
 const LOG: &str = "log";
 

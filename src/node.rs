@@ -205,6 +205,7 @@ fn cluster_config(config: &Config, member: &Membership, node_id: u64) -> cluster
         admin_address: config.listen.admin.to_string(),
         kind: NodeKind::Relay,
         key: KeyHash::default(),
+        clock: now,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         heartbeat: config.cluster.heartbeat,
         election_min: config.cluster.election_min,
@@ -225,7 +226,6 @@ fn facts(serving: watch::Receiver<Serving>, metrics: relay::Metrics) -> Arc<dyn 
 fn keep_up(cluster: &Cluster, serving: watch::Sender<Serving>, tasks: &Tasks) {
     tasks.spawn("table events", table_events::log(cluster.state(), cluster.members(), tasks.clone()));
     tasks.spawn("freshness", freshness::keep(cluster.clone(), serving, tasks.clone()));
-    cluster.keep_reported(now);
 }
 
 fn now() -> Timestamp {

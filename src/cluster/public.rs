@@ -1,6 +1,6 @@
 //! The values that go in and out of a [`Cluster`](super::Cluster).
 
-use crate::state::{KeyHash, NodeKind, Outcome, Rejection};
+use crate::state::{KeyHash, NodeKind, Outcome, Rejection, Timestamp};
 use crate::storage::{log, version};
 use std::io;
 use std::path::PathBuf;
@@ -27,6 +27,8 @@ pub struct Config {
     pub key: KeyHash,
     /// The program's version.
     pub version: String,
+    /// What time it is; written into what the node proposes by itself.
+    pub clock: fn() -> Timestamp,
     /// How often a leader says that it lives.
     pub heartbeat: Duration,
     /// The shortest silence after which a node stands for election; several heartbeats.
@@ -224,6 +226,17 @@ pub enum WriteError {
         waited: Duration,
         /// What the last attempt met.
         reason: String,
+    },
+    /// Not every node could apply the change.
+    #[error(
+        "this change needs the rules of version {needed}, and the cluster keeps to version {now}; \
+         upgrade every node, then: rmsc cluster upgrade"
+    )]
+    TooNew {
+        /// What the change needs.
+        needed: u32,
+        /// What the cluster keeps to.
+        now: u32,
     },
     /// The change is too large to be replicated.
     #[error("the change has {bytes} bytes; at most {bytes_max} are accepted")]
