@@ -250,3 +250,16 @@ fn unreadable(error: DecodeError) -> RPCError<TypeConfig> {
 const APPEND_TIMEOUT: Duration = Duration::from_secs(1);
 /// Half of what a gigabit carries: entries and heartbeats have ways of their own, but share the link.
 const SNAPSHOT_BYTES_A_SECOND: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_leaves_half_of_the_link() {
+        let second = SNAPSHOT_BYTES_A_SECOND;
+        for (bytes, millis) in [(0, 0), (second / 4, 250), (second * 60, 60_000)] {
+            assert_eq!(due(bytes), Duration::from_millis(millis));
+        }
+    }
+}

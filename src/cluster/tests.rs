@@ -1,6 +1,7 @@
 //! Three nodes in one process over plain TCP.
 
 mod lab;
+mod snapshots;
 
 use super::*;
 use crate::principal::Sid;

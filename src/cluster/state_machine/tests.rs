@@ -1,5 +1,7 @@
 //! Raft's own suite for stores, on the real ones, and what comes back after a restart.
 
+mod scale;
+
 use super::super::log_store::LogStore;
 use super::super::types::Proposal;
 use super::super::{codec, snapshot};
