@@ -161,8 +161,8 @@ impl RaftService {
         alone: OwnedMutexGuard<()>,
     ) -> Result<Snapshot, Status> {
         let mut incoming = Incoming::open(&self.snapshots.folder, identity)?;
-        if head.offset != incoming.bytes() {
-            let reason = format!("{} bytes are here; they come from {} on", incoming.bytes(), head.offset);
+        if head.offset != incoming.offset() {
+            let reason = format!("{} bytes are here; they come from {} on", incoming.offset(), head.offset);
             return Err(Status::failed_precondition(reason));
         }
         while let Some(part) = next_part(parts).await? {
@@ -172,8 +172,8 @@ impl RaftService {
             self.check_term(head.vote)?;
             incoming.put(data).await?;
         }
-        if incoming.bytes() != head.bytes {
-            let reason = format!("{} bytes came in place of {}", incoming.bytes(), head.bytes);
+        if incoming.offset() != head.bytes {
+            let reason = format!("{} bytes came in place of {}", incoming.offset(), head.bytes);
             return Err(Status::aborted(reason));
         }
         let snapshots = self.snapshots.clone();
@@ -279,7 +279,7 @@ impl RaftRpc for RaftService {
     ) -> Result<Response<wire::SnapshotProgress>, Status> {
         let (peer, mut head) = (Gate::peer(&request)?, request.into_inner());
         let identity = self.identity(peer, &mut head)?;
-        let bytes = Incoming::come(&self.snapshots.folder, &identity)?;
+        let bytes = Incoming::bytes_here(&self.snapshots.folder, &identity)?;
         Ok(Response::new(wire::SnapshotProgress { bytes }))
     }
 

@@ -27,7 +27,7 @@ pub(in crate::cluster) struct Incoming {
     path: PathBuf,
     file: Arc<File>,
     bytes: u64,
-    come: u64,
+    offset: u64,
 }
 
 /// Where a snapshot lies that is not adopted: it goes with this. One that was adopted is elsewhere by then.
@@ -69,7 +69,7 @@ impl Identity {
 
 impl Incoming {
     /// How many bytes of a snapshot are here.
-    pub(in crate::cluster) fn come(folder: &Path, identity: &Identity) -> io::Result<u64> {
+    pub(in crate::cluster) fn bytes_here(folder: &Path, identity: &Identity) -> io::Result<u64> {
         match std::fs::metadata(folder.join(identity.file_name())) {
             Ok(found) => Ok(found.len().min(identity.bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
@@ -82,25 +82,25 @@ impl Incoming {
         let path = folder.join(identity.file_name());
         remove(folder, |name| path.file_name().is_none_or(|kept| kept != name))?;
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
-        let come = file.metadata()?.len();
-        Ok(Incoming { path, file: Arc::new(file), bytes: identity.bytes, come })
+        let offset = file.metadata()?.len();
+        Ok(Incoming { path, file: Arc::new(file), bytes: identity.bytes, offset })
     }
 
-    /// How many bytes have come.
-    pub(in crate::cluster) fn bytes(&self) -> u64 {
-        self.come
+    /// Where the next bytes belong.
+    pub(in crate::cluster) fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Takes the next bytes. A write that its caller did not wait for does no harm: the bytes of a place
     /// are always the same.
     pub(in crate::cluster) async fn put(&mut self, bytes: Vec<u8>) -> io::Result<()> {
-        let (file, at) = (self.file.clone(), self.come);
-        let come = at + bytes.len() as u64;
-        if come > self.bytes {
+        let (file, at) = (self.file.clone(), self.offset);
+        let next = at + bytes.len() as u64;
+        if next > self.bytes {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "more bytes than the snapshot has"));
         }
         tokio::task::spawn_blocking(move || file.write_all_at(&bytes, at)).await??;
-        self.come = come;
+        self.offset = next;
         Ok(())
     }
 

@@ -219,15 +219,15 @@ async fn a_transfer_goes_on_wherever_it_broke_off() {
         for part in bytes.chunks(part) {
             // Nothing but the file is left of the one before.
             let mut incoming = incoming(&to, &identity);
-            assert_eq!(incoming.bytes(), come);
+            assert_eq!(incoming.offset(), come);
             incoming.put(part.to_vec()).await.unwrap();
             come += part.len() as u64;
-            assert_eq!(Incoming::come(to.path(), &identity).unwrap(), come);
+            assert_eq!(Incoming::bytes_here(to.path(), &identity).unwrap(), come);
         }
         let received = incoming(&to, &identity).finish().unwrap();
         assert_eq!(read(&received).unwrap().state, state());
         drop(received);
-        assert_eq!(Incoming::come(to.path(), &identity).unwrap(), 0, "what nobody adopts goes");
+        assert_eq!(Incoming::bytes_here(to.path(), &identity).unwrap(), 0, "what nobody adopts goes");
     }
 }
 
@@ -241,11 +241,11 @@ async fn another_snapshot_begins_anew_and_takes_the_place() {
         Identity { bytes: 101, ..first.clone() },
         Identity { digest: [2; DIGEST_BYTES], ..first.clone() },
     ] {
-        assert_eq!(Incoming::come(folder.path(), &other).unwrap(), 0);
-        assert_eq!(incoming(&folder, &other).bytes(), 0);
+        assert_eq!(Incoming::bytes_here(folder.path(), &other).unwrap(), 0);
+        assert_eq!(incoming(&folder, &other).offset(), 0);
         assert_eq!(files_in(&folder), 1);
     }
-    assert_eq!(Incoming::come(folder.path(), &first).unwrap(), 0);
+    assert_eq!(Incoming::bytes_here(folder.path(), &first).unwrap(), 0);
 }
 
 #[tokio::test]
@@ -268,7 +268,7 @@ async fn what_came_in_stays_over_a_restart_until_this_node_is_past_it() {
         incoming(&folder, &of(index)).put(vec![7; 5]).await.unwrap();
         write(folder.path(), "lab", &meta(20), &state()).unwrap();
         newest_in(&folder);
-        assert_eq!(Incoming::come(folder.path(), &of(index)).unwrap() == 5, stays, "{index}");
+        assert_eq!(Incoming::bytes_here(folder.path(), &of(index)).unwrap() == 5, stays, "{index}");
     }
 }
 

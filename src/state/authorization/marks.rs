@@ -18,7 +18,8 @@ impl Marks {
     /// An empty set with room for twice as many SIDs.
     pub(super) fn with_room_for(sids: usize) -> Self {
         let blocks = (2 * sids).div_ceil(BLOCK_SIDS).max(1);
-        Marks { blocks: Arc::new(vec![Arc::new([0; BLOCK_WORDS]); blocks]), noted: 0 }
+        let empty = Arc::new([0; BLOCK_WORDS]);
+        Marks { blocks: Arc::new((0..blocks).map(|_| empty.clone()).collect()), noted: 0 }
     }
 
     /// Whether the set may have a SID; where it says no, it has not.
