@@ -10,6 +10,7 @@ mod log_store;
 mod members;
 mod network;
 mod node_service;
+mod packed;
 mod peers;
 mod public;
 mod report;
@@ -74,8 +75,6 @@ struct Shared {
     published: Published,
     members: watch::Receiver<Arc<Vec<Member>>>,
     closed: Mutex<Option<Closed>>,
-    /// One snapshot comes in at a time; they are numbered.
-    incoming: Arc<tokio::sync::Mutex<u64>>,
     tasks: Tasks,
 }
 
@@ -103,7 +102,7 @@ impl Cluster {
         let opened =
             StateMachine::open(&config.data_dir, &config.cluster_id, &space, published.clone(), tasks);
         let (machine, snapshots, closed) = opened.map_err(failed)?;
-        let mut store = LogStore::new(log.clone());
+        let mut store = LogStore::new(log.clone()).behind(snapshots.clone());
         fit(&mut store, &machine, path).await?;
         let peers = Arc::new(Peers::new(dial));
         let network = Network {
@@ -130,7 +129,6 @@ impl Cluster {
             published,
             members,
             closed: Mutex::new(Some(closed)),
-            incoming: Arc::default(),
             tasks: tasks.clone(),
         };
         let cluster = Cluster { shared: Arc::new(shared) };
@@ -154,7 +152,6 @@ impl Cluster {
             },
             heard: self.shared.heard.clone(),
             snapshots: self.shared.snapshots.clone(),
-            incoming: self.shared.incoming.clone(),
         };
         tonic::service::Routes::new(raft.into_server()).add_service(NodeService(self.clone()).into_server())
     }

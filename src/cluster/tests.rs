@@ -2,6 +2,7 @@
 
 mod disk;
 mod lab;
+mod snapshots;
 
 use super::*;
 use crate::principal::Sid;
