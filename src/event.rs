@@ -1,14 +1,22 @@
 //! Every event in one table: its number, level, words and remedy. Numbers up to 3001 are those
 //! of the original connector and keep their meaning; new ones start at 4000.
 
+mod catalogue;
 mod membership;
 mod seen;
 
+pub use catalogue::{CATALOGUE, Description, Level};
 pub use membership::{NotJoined, Refused};
 pub use seen::Seen;
 
+use catalogue::{
+    ACCESS_ALLOWED, ACCESS_REFUSED, AMBIGUOUS, CERTIFICATE_RENEWED, CLEAR_TEXT, DAMAGE_SET_ASIDE, DISK_FULL,
+    DISK_HAS_ROOM, NODE_JOINED, NODE_LEFT, PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE,
+    SERVICE_STARTED, SERVICE_STOPPED, TABLE_EMPTY, TABLE_UPDATED, UNEXPECTED,
+};
 use std::error::Error;
 use std::fmt;
+use std::path::Path;
 use tracing::{error, info, warn};
 
 /// Something an administrator may want to know, with the fields that belong to it.
@@ -120,6 +128,22 @@ pub enum Event<'a> {
         /// The others.
         also: &'a str,
     },
+    /// 4010: the disk is full, so this node takes no changes.
+    DiskFull {
+        /// How full, and until when.
+        reason: &'a str,
+    },
+    /// 4011: there is room again.
+    DiskHasRoom,
+    /// 4012: something on disk was damaged; it is kept aside, and made again.
+    DamageSetAside {
+        /// What it is.
+        what: &'a str,
+        /// Where it is now.
+        kept: &'a Path,
+        /// What is wrong with it.
+        reason: &'a str,
+    },
     /// 3000: an unexpected error on the way to the service or in the node.
     Unexpected {
         /// What was being done.
@@ -152,145 +176,6 @@ impl fmt::Debug for Who<'_> {
     }
 }
 
-/// What is fixed about an event: the row of the catalogue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Description {
-    /// The number.
-    pub number: u16,
-    /// How urgent it is.
-    pub level: Level,
-    /// What it means.
-    pub words: &'static str,
-    /// What to do; empty where there is nothing to do.
-    pub remedy: &'static str,
-}
-
-/// How urgent an event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// For the record.
-    Information,
-    /// To be read tomorrow.
-    Warning,
-    /// To be read now.
-    Error,
-}
-
-/// The catalogue, in the order of the numbers.
-pub const CATALOGUE: &[Description] = &[
-    SERVICE_STARTED,
-    SERVICE_STOPPED,
-    ACCESS_ALLOWED,
-    TABLE_UPDATED,
-    NODE_JOINED,
-    CERTIFICATE_RENEWED,
-    NODE_LEFT,
-    PRINCIPAL_INVALID,
-    ACCESS_REFUSED,
-    CLEAR_TEXT,
-    TABLE_EMPTY,
-    UNEXPECTED,
-    AMBIGUOUS,
-    Refused::OtherCluster.description(),
-    Refused::AdministratorAtPeerPort.description(),
-    Refused::NodeAtAdminPort.description(),
-    Refused::Expired.description(),
-    Refused::NotYetValid.description(),
-    Refused::UnknownAuthority.description(),
-    Refused::RemovedNode.description(),
-    Refused::UnknownNode.description(),
-    Refused::OtherKey.description(),
-    Refused::NoMember.description(),
-    NotJoined::WrongToken.description(),
-    NotJoined::Expired.description(),
-    NotJoined::Used.description(),
-    NotJoined::Revoked.description(),
-    NotJoined::Other.description(),
-    RENEWAL_FAILED,
-    SEAL_KEY_IN_FILE,
-];
-
-const SERVICE_STARTED: Description =
-    Description { number: 1000, level: Level::Information, words: "the connector has started", remedy: "" };
-const SERVICE_STOPPED: Description =
-    Description { number: 1001, level: Level::Information, words: "the connector has stopped", remedy: "" };
-const ACCESS_ALLOWED: Description = Description {
-    number: 1002,
-    level: Level::Information,
-    words: "an authorized account was let in for the first time",
-    remedy: "",
-};
-const TABLE_UPDATED: Description = Description {
-    number: 1004,
-    level: Level::Information,
-    words: "the list of authorized accounts was updated",
-    remedy: "",
-};
-const NODE_JOINED: Description =
-    Description { number: 1010, level: Level::Information, words: "a node was let in", remedy: "" };
-const CERTIFICATE_RENEWED: Description = Description {
-    number: 1011,
-    level: Level::Information,
-    words: "the node has a new certificate",
-    remedy: "",
-};
-const NODE_LEFT: Description = Description {
-    number: 1012,
-    level: Level::Information,
-    words: "the node is not in the cluster any more, and ends",
-    remedy: "",
-};
-const PRINCIPAL_INVALID: Description = Description {
-    number: 2000,
-    level: Level::Warning,
-    words: "a request came without a valid Windows identity",
-    remedy: "check that the calling server uses Windows authentication and that its account is known here",
-};
-const ACCESS_REFUSED: Description = Description {
-    number: 2001,
-    level: Level::Warning,
-    words: "an account that is not authorized asked for service",
-    remedy: "if it is one of your servers: rmsc authz test ACCOUNT, then rmsc authz add",
-};
-const CLEAR_TEXT: Description = Description {
-    number: 2002,
-    level: Level::Warning,
-    words: "an account uses HTTP instead of HTTPS",
-    remedy: "give the server the connector's https address",
-};
-const TABLE_EMPTY: Description = Description {
-    number: 2003,
-    level: Level::Warning,
-    words: "the list of authorized accounts is empty, so nobody is served",
-    remedy: "authorize the servers: rmsc authz add",
-};
-const UNEXPECTED: Description = Description {
-    number: 3000,
-    level: Level::Error,
-    words: "an unexpected error occurred",
-    remedy: "read the reason; if it names the service, test the way to it from this node",
-};
-
-const AMBIGUOUS: Description = Description {
-    number: 4000,
-    level: Level::Warning,
-    words: "more than one entry matches an account",
-    remedy: "one and only one entry should: rmsc authz test ACCOUNT, then rmsc authz remove",
-};
-
-const RENEWAL_FAILED: Description = Description {
-    number: 4040,
-    level: Level::Warning,
-    words: "the node's certificate could not be renewed",
-    remedy: "read the reason; it is tried again, and until the old one ends nothing else changes",
-};
-const SEAL_KEY_IN_FILE: Description = Description {
-    number: 4041,
-    level: Level::Warning,
-    words: "the node's seal key lies in a plain file",
-    remedy: "whoever copies it and the data folder has every secret: give it to systemd, see rmsc.service",
-};
-
 impl Event<'_> {
     /// The event's row of the catalogue.
     #[must_use]
@@ -306,6 +191,9 @@ impl Event<'_> {
             Event::TableEmpty { .. } => TABLE_EMPTY,
             Event::Unexpected { .. } => UNEXPECTED,
             Event::Ambiguous { .. } => AMBIGUOUS,
+            Event::DiskFull { .. } => DISK_FULL,
+            Event::DiskHasRoom => DISK_HAS_ROOM,
+            Event::DamageSetAside { .. } => DAMAGE_SET_ASIDE,
             Event::NodeJoined { .. } => NODE_JOINED,
             Event::CertificateRenewed { .. } => CERTIFICATE_RENEWED,
             Event::NodeLeft { .. } => NODE_LEFT,
@@ -354,6 +242,11 @@ impl Event<'_> {
             Event::RenewalFailed { until, reason } => warn!(event, %until, reason, remedy, "{words}"),
             Event::SealKeyInFile { path } => warn!(event, %path, remedy, "{words}"),
             Event::TableEmpty { revision } => warn!(event, revision, remedy, "{words}"),
+            Event::DiskFull { reason } => warn!(event, reason, remedy, "{words}"),
+            Event::DiskHasRoom => info!(event, "{words}"),
+            Event::DamageSetAside { what, kept, reason } => {
+                warn!(event, what, kept = %kept.display(), reason, remedy, "{words}");
+            }
             Event::Unexpected { doing, reason } => error!(event, doing, reason, remedy, "{words}"),
         }
     }
@@ -384,9 +277,9 @@ mod tests {
     fn numbers_rise_and_say_the_level() {
         assert!(CATALOGUE.windows(2).all(|pair| pair[0].number < pair[1].number));
         for description in CATALOGUE {
-            let level = match description.number / 1000 {
-                1 => Level::Information,
-                2 | 4 => Level::Warning,
+            let level = match description.number {
+                1000..2000 | 4011 => Level::Information,
+                2000..3000 | 4000.. => Level::Warning,
                 _ => Level::Error,
             };
             assert_eq!(description.level, level, "{}", description.number);

@@ -5,97 +5,35 @@ mod dial;
 mod freshness;
 mod own;
 mod peer_service;
+mod start_error;
 mod table_events;
 
-use crate::cluster::{self, Cluster, Facts, Member};
+pub use start_error::StartError;
+
+use crate::cluster::{Cluster, Facts, Member};
 use crate::config::Config;
 use crate::control;
-use crate::directory::{self, Directory};
+use crate::directory::Directory;
 use crate::enrolment::{self, Enrolment, JoinService};
 use crate::event::{Event, with_causes};
 use crate::front::{self, Authenticator, Front, Listener, Peer, Peers};
-use crate::identity::{self, Settings};
+use crate::identity::Settings;
 use crate::listener::{self, Port};
 use crate::relay::{self, Readiness, Relay, Serving};
-use crate::seal;
 use crate::state::Timestamp;
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Answer, Ops, Registry};
-use crate::tls::{self, FrontServer, Guests};
+use crate::tls::{FrontServer, Guests};
 use crate::upstream::{self, Upstream};
 use admission::Admission;
 use own::Own;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-
-/// Why a node did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A certificate or key is unusable.
-    #[error("cannot use the node's certificates")]
-    Tls(#[from] tls::LoadError),
-    /// The host is no node, or its identity cannot be used.
-    #[error(transparent)]
-    WhoAmI(#[from] enrolment::IdentityError),
-    /// The host's own key cannot be used.
-    #[error(transparent)]
-    SealKey(#[from] seal::NodeKeyError),
-    /// The node's key cannot be used.
-    #[error("the node's key cannot be used")]
-    Key(#[from] tls::RequestError),
-    /// What the node had is gone, and with it what it promised to the others.
-    #[error(
-        "the data of {name} (node {node_id}) in {path} are gone, and it must not come back without them. \
-         On another node: rmsc node remove {name}. Then here, with a token of `rmsc token create`: \
-         rmsc join ADDRESS --token TOKEN"
-    )]
-    DataLost {
-        /// The node's name.
-        name: String,
-        /// Its id.
-        node_id: u64,
-        /// Where they were.
-        path: PathBuf,
-        /// What is missing.
-        source: cluster::OpenError,
-    },
-    /// The accounts file is unusable.
-    #[error("cannot use the directory")]
-    Directory(#[from] directory::OpenError),
-    /// The node's names cannot be told to clients.
-    #[error("cannot authenticate clients")]
-    Identity(#[from] identity::SettingsError),
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address} ({what})")]
-    Listen {
-        /// Which listener.
-        what: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The replicated part did not start.
-    #[error("cannot start the replicated store")]
-    Cluster(#[from] cluster::OpenError),
-    /// The admin port's descriptors are wrong.
-    #[error("cannot serve the admin port")]
-    Control(#[from] tonic_reflection::server::Error),
-}
-
-impl StartError {
-    /// Whether only the operator can change it: starting again is of no use.
-    #[must_use]
-    pub fn is_final(&self) -> bool {
-        matches!(self, StartError::WhoAmI(_) | StartError::SealKey(_) | StartError::DataLost { .. })
-    }
-}
 
 /// The replicated part of a running node stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -268,7 +206,6 @@ fn keep_up(cluster: &Cluster, enrolment: &Enrolment, serving: watch::Sender<Serv
     tasks.spawn("table events", table_events::log(cluster.state(), cluster.members(), tasks.clone()));
     tasks.spawn("freshness", freshness::keep(cluster.clone(), serving, tasks.clone()));
     tasks.spawn("enrolment", enrolment.clone().keep(tasks.clone()));
-    cluster.keep_reported(now);
 }
 
 fn now() -> Timestamp {

@@ -36,6 +36,7 @@ async fn copy(folder: &Path) -> Copy {
         kind: NodeKind::Relay,
         key: KeyHash::default(),
         version: "test".into(),
+        clock: || Timestamp(1),
         heartbeat: Duration::from_millis(50),
         election_min: Duration::from_millis(150),
         election_max: Duration::from_millis(300),

@@ -92,8 +92,13 @@ impl Archive {
 ///
 /// # Errors
 /// [`VerifyError`].
-pub async fn verify(archive: Archive, scratch: &Path, at: Timestamp) -> Result<Verified, VerifyError> {
+pub async fn verify(
+    archive: Archive,
+    scratch: &Path,
+    clock: fn() -> Timestamp,
+) -> Result<Verified, VerifyError> {
     archive.check()?;
+    let at = clock();
     let Archive { summary, copied, .. } = archive;
     let (table, secrets) = (copied.state().table.clone(), copied.state().roster.secrets.len());
     let begun = Instant::now();
@@ -102,7 +107,7 @@ pub async fn verify(archive: Archive, scratch: &Path, at: Timestamp) -> Result<V
     let beginning = Beginning { data_dir: &data_dir, node: node.clone(), by: BY, at };
     let node_id = copied.begin(beginning).await?;
     let tasks = Tasks::new();
-    let config = config(&data_dir, &summary.cluster_id, node_id, &node);
+    let config = config((&data_dir, clock), &summary.cluster_id, node_id, &node);
     let cluster = Cluster::open(config, Arc::new(Nowhere), Arc::new(Facts::default), &tasks).await?;
     let booted = exercise(&cluster, at).await;
     let same = cluster.state().borrow().table.entries == table.entries;
@@ -142,7 +147,12 @@ fn node() -> NewNode {
     }
 }
 
-fn config(data_dir: &Path, cluster_id: &str, node_id: u64, node: &NewNode) -> cluster::Config {
+fn config(
+    (data_dir, clock): (&Path, fn() -> Timestamp),
+    cluster_id: &str,
+    node_id: u64,
+    node: &NewNode,
+) -> cluster::Config {
     cluster::Config {
         data_dir: data_dir.into(),
         cluster_id: cluster_id.into(),
@@ -153,6 +163,7 @@ fn config(data_dir: &Path, cluster_id: &str, node_id: u64, node: &NewNode) -> cl
         kind: node.kind,
         key: node.key,
         version: env!("CARGO_PKG_VERSION").into(),
+        clock,
         heartbeat: Duration::from_millis(50),
         election_min: Duration::from_millis(150),
         election_max: Duration::from_millis(300),

@@ -239,7 +239,7 @@ impl Verify {
     async fn run(self, format: Format) -> anyhow::Result<Exit> {
         let scratch = Scratch::make(self.unlock.scratch.as_deref())?;
         let archive = self.unlock.open(&self.file, scratch.path())?;
-        let verified = verify(archive, scratch.path(), now()).await;
+        let verified = verify(archive, scratch.path(), now).await;
         let verified = verified.with_context(|| format!("{} is of no use", self.file.display()))?;
         let summary = &verified.summary;
         let age = file::age(summary.taken_at_ms, now().0);

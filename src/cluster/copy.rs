@@ -4,7 +4,7 @@ use super::offline::{self, Beginning, RecoverError};
 use super::snapshot::{self, SnapshotFile};
 use super::types::SnapshotMeta;
 use super::{Cluster, ReadError};
-use crate::state::{State, Timestamp};
+use crate::state::{State, Table, Timestamp};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -107,7 +107,7 @@ impl Copied {
     /// # Errors
     /// [`CopiedError`].
     pub fn read(path: &Path, cluster_id: &str) -> Result<Self, CopiedError> {
-        let read = SnapshotFile::open(path.into()).and_then(|file| file.read(cluster_id));
+        let read = SnapshotFile::open(path.into()).and_then(|file| file.read(cluster_id, &Table::default()));
         let contents = read.map_err(|error| CopiedError(error.into()))?;
         Ok(Copied { cluster_id: cluster_id.into(), state: contents.state, meta: contents.meta })
     }

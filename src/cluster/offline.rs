@@ -13,7 +13,8 @@ use super::{LOG, OpenError, codec, snapshot};
 use crate::state::{
     Change, ClientId, Command, Digest, NewNode, Outcome, Rejection, RosterChange, State, Timestamp,
 };
-use crate::storage::log::{Log, Vote};
+use crate::storage::log::{Log, Made, Vote};
+use crate::storage::space::Space;
 use crate::storage::{self, version};
 use crate::tasks::Tasks;
 use openraft::storage::RaftLogStorage;
@@ -89,9 +90,11 @@ impl Offline {
         if !Log::exists(&path).map_err(|source| OpenError::State { source })? {
             return Err(OpenError::LogLost { path });
         }
-        let log = Log::open(&path)?;
+        // A damaged log is not set aside here: nothing changes before a recovery is confirmed.
+        let log = Log::open(&path, Made::Perhaps)?;
         let failed = |source| OpenError::State { source };
-        let opened = StateMachine::open(data_dir, &cluster_id, Published::new(), &Tasks::new());
+        let space = Space::open(data_dir).map_err(failed)?;
+        let opened = StateMachine::open(data_dir, &cluster_id, &space, Published::new(), &Tasks::new());
         let (machine, snapshots, closed) = opened.map_err(failed)?;
         let contents = read(&log, machine).await.map_err(failed)?;
         let data_dir = data_dir.to_owned();
@@ -203,7 +206,7 @@ pub(super) async fn seed(
     let owner = super::owner(cluster_id, node_id);
     let made = version::make(data_dir, &path, &owner, node.incarnation).map_err(OpenError::from);
     let mut claim = made?;
-    let log = Log::open(&path).map_err(OpenError::from)?;
+    let log = Log::open(&path, Made::Perhaps).map_err(OpenError::from)?;
     claim.note_log().map_err(OpenError::from)?;
     let folder = data_dir.join(snapshot::FOLDER);
     storage::create_folder(&folder).map_err(RecoverError::Write)?;
@@ -336,6 +339,10 @@ fn copy_aside(data_dir: &Path, at: Timestamp) -> Result<PathBuf, RecoverError> {
                 }
             }
             storage::sync_folder(&to)?;
+        }
+        let guard = Log::guard_path(&data_dir.join(LOG));
+        if let Some(name) = guard.file_name().filter(|_| guard.exists()) {
+            std::fs::copy(&guard, folder.join(name))?;
         }
         storage::sync_folder(&folder)
     };

@@ -59,6 +59,7 @@ impl Own {
             admin_address: config.listen.admin.to_string(),
             kind: if self.identity.witness { NodeKind::Witness } else { NodeKind::Relay },
             key: self.key,
+            clock: super::now,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             heartbeat: config.cluster.heartbeat,
             election_min: config.cluster.election_min,
@@ -71,7 +72,8 @@ impl Own {
     pub(super) fn explain(&self, name: &str, error: OpenError) -> StartError {
         match error {
             OpenError::Folder(VersionError::Lost { .. } | VersionError::Unclaimed { .. })
-            | OpenError::LogLost { .. } => StartError::DataLost {
+            | OpenError::LogLost { .. }
+            | OpenError::LogDamaged { .. } => StartError::DataLost {
                 name: name.into(),
                 node_id: self.node_id(),
                 path: self.data_dir.clone(),

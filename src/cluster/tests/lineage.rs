@@ -4,7 +4,7 @@ use super::super::*;
 use super::lab::{Lab, Node};
 use super::{allow, sees, write};
 use crate::state::{KeyHash, NewNode, NodeKind, TokenFate};
-use crate::storage::log::Vote;
+use crate::storage::log::{Made, Vote};
 use std::path::PathBuf;
 use std::sync::mpsc;
 
@@ -95,7 +95,8 @@ async fn a_recovery_that_was_cut_off_is_whole_or_can_be_repeated() {
         let file = file.unwrap();
         std::fs::copy(file.path(), log.join(file.file_name())).unwrap();
     }
-    let old = Log::open(&log).unwrap();
+    std::fs::copy(Log::guard_path(&before), Log::guard_path(&log)).unwrap();
+    let old = Log::open(&log, Made::Before).unwrap();
     let term = old.contents().unwrap().vote.unwrap().term + 1;
     let (sender, saved) = mpsc::channel();
     let vote = Vote { term, committed: false, node_id: id };
