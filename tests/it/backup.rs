@@ -40,9 +40,9 @@ impl Backup {
     }
 }
 
-/// The node file of a host that has nothing yet, at the addresses of the lab's first node.
-fn new_host(cluster: &TestCluster, folder: &Path) -> PathBuf {
-    let node = cluster.node("node-1");
+/// The node file of a host that has nothing yet, at the addresses of a node of the lab.
+fn new_host(cluster: &TestCluster, name: &str, folder: &Path) -> PathBuf {
+    let node = cluster.node(name);
     let text = fs::read_to_string(&node.config).expect("a node of the lab has a node file");
     let lines = text.lines().map(|line| match line.split_once(" = ") {
         Some(("data_dir", _)) => format!("data_dir = {:?}\n", folder.join("data")),
@@ -122,7 +122,7 @@ fn a_cluster_begins_anew_out_of_a_backup_and_the_old_nodes_are_out() {
     assert!(lost > backup.revision);
 
     let host = NewDir::made();
-    let config = new_host(&cluster, host.path());
+    let config = new_host(&cluster, "node-1", host.path());
     backup.restore(&config, &[]).check_code(4).check_says(&["still answer", "node-2"]);
     for name in ["node-1", "node-2", "node-3"] {
         cluster.kill(name);
@@ -139,13 +139,21 @@ fn a_cluster_begins_anew_out_of_a_backup_and_the_old_nodes_are_out() {
     let revision = list.check_code(0).field("revision").as_u64().expect("a revision is a number");
     assert!(revision > lost, "{revision} {lost}");
     assert!(!list.stdout.contains("mallory") && list.stdout.contains("EXCH01"), "{list:?}");
-    // The secrets open: the authority issues, and a token is made and taken.
-    let token = cluster.rmsc(&["token", "create", "-o", "json"]);
-    token.check_code(0);
     cluster.rmsc(&["authz", "add", "--role", "sharepoint", &mallory]).check_code(0);
 
-    cluster.restart("node-2");
+    // The secrets open: the authority issues, so another host can join.
+    let second = NewDir::made();
+    let config = new_host(&cluster, "node-2", second.path());
+    let token = cluster.rmsc(&["token", "create", "-o", "json"]);
+    let token = token.check_code(0).field("token");
+    let address = cluster.node("node-1").peer.to_string();
+    let join = ["join", &address, "--token", token.as_str().expect("a token is a text"), "--config"];
+    run(rmsc().args(join).arg(&config)).check_code(0);
+    let joined = Server::start(&config, &second.path().join("node.log"));
+    joined.await_ready(cluster.node("node-2").monitor());
+
+    cluster.restart("node-3");
     server.await_event(4026);
     let status = cluster.rmsc(&["status", "-o", "json"]).field("nodes");
-    assert_eq!(status.as_array().map(Vec::len), Some(1), "{status}");
+    assert_eq!(status.as_array().map(Vec::len), Some(2), "{status}");
 }

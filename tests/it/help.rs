@@ -3,7 +3,7 @@
 use crate::support::program::{manifest_dir, rmsc, run};
 use std::fs;
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 29] = [
     "",
     "server",
     "init",
@@ -21,6 +21,14 @@ const COMMANDS: [&str; 21] = [
     "authz list",
     "authz test",
     "status",
+    "cluster",
+    "cluster recover",
+    "backup",
+    "backup key",
+    "backup create",
+    "backup list",
+    "backup verify",
+    "backup restore",
     "simulate",
     "simulate cloud",
     "config",
