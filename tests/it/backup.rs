@@ -1,8 +1,12 @@
 //! `rmsc backup`: a copy of everything, proven to be of use, and a cluster out of it when all nodes are gone.
 
 use crate::support::cluster::{NewDir, TestCluster};
+use crate::support::host::Host;
+use crate::support::http::{self, Request};
+use crate::support::lab::Node;
+use crate::support::log::await_event;
 use crate::support::program::{Ran, rmsc, run};
-use crate::support::server::Server;
+use crate::support::wait;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -40,18 +44,11 @@ impl Backup {
     }
 }
 
-/// The node file of a host that has nothing yet, at the addresses of a node of the lab.
-fn new_host(cluster: &TestCluster, name: &str, folder: &Path) -> PathBuf {
-    let node = cluster.node(name);
-    let text = fs::read_to_string(&node.config).expect("a node of the lab has a node file");
-    let lines = text.lines().map(|line| match line.split_once(" = ") {
-        Some(("data_dir", _)) => format!("data_dir = {:?}\n", folder.join("data")),
-        Some(("key_file", _)) => format!("key_file = {:?}\n", folder.join("seal.key")),
-        _ => format!("{line}\n"),
+#[track_caller]
+fn await_ready(node: &Node) {
+    wait::until_true(&format!("{} is ready", node.name), wait::PATIENCE, || {
+        http::try_exchange(node.monitor(), &Request::get("/readyz")).is_ok_and(|answer| answer.status == 200)
     });
-    let path = folder.join("rmsc.toml");
-    fs::write(&path, lines.collect::<String>()).expect("a folder of the test can be written");
-    path
 }
 
 #[test]
@@ -121,8 +118,12 @@ fn a_cluster_begins_anew_out_of_a_backup_and_the_old_nodes_are_out() {
     let lost = added.check_code(0).field("revision").as_u64().expect("a revision is a number");
     assert!(lost > backup.revision);
 
-    let host = NewDir::made();
-    let config = new_host(&cluster, "node-1", host.path());
+    // A host without data, at the address where the others knew the first node.
+    let mut host = Host::new(&cluster, "node-1");
+    let address = cluster.node("node-1").peer;
+    host.edit(&host.node.peer.to_string(), &address.to_string());
+    host.node.peer = address;
+    let config = host.node.config.clone();
     backup.restore(&config, &[]).check_code(4).check_says(&["still answer", "node-2"]);
     for name in ["node-1", "node-2", "node-3"] {
         cluster.kill(name);
@@ -132,28 +133,28 @@ fn a_cluster_begins_anew_out_of_a_backup_and_the_old_nodes_are_out() {
     assert!(node_id > lost, "{restored:?}");
     backup.restore(&config, &[]).check_code(4).check_says(&["is not empty"]);
 
-    let server = Server::start(&config, &host.path().join("node.log"));
-    server.await_ready(cluster.node("node-1").monitor());
+    host.start();
+    await_ready(&host.node);
     // The administrators of the old cluster are those of the new one.
-    let list = cluster.rmsc(&["authz", "list", "-o", "json"]);
+    let endpoint = host.node.admin.to_string();
+    let administer = |arguments: &[&str]| cluster.rmsc(&[&["--endpoint", &endpoint], arguments].concat());
+    let list = administer(&["authz", "list", "-o", "json"]);
     let revision = list.check_code(0).field("revision").as_u64().expect("a revision is a number");
     assert!(revision > lost, "{revision} {lost}");
     assert!(!list.stdout.contains("mallory") && list.stdout.contains("EXCH01"), "{list:?}");
-    cluster.rmsc(&["authz", "add", "--role", "sharepoint", &mallory]).check_code(0);
+    administer(&["authz", "add", "--role", "sharepoint", &mallory]).check_code(0);
 
     // The secrets open: the authority issues, so another host can join.
-    let second = NewDir::made();
-    let config = new_host(&cluster, "node-2", second.path());
-    let token = cluster.rmsc(&["token", "create", "-o", "json"]);
+    let mut second = Host::new(&cluster, "node-2");
+    let token = administer(&["token", "create", "-o", "json"]);
     let token = token.check_code(0).field("token");
-    let address = cluster.node("node-1").peer.to_string();
-    let join = ["join", &address, "--token", token.as_str().expect("a token is a text"), "--config"];
-    run(rmsc().args(join).arg(&config)).check_code(0);
-    let joined = Server::start(&config, &second.path().join("node.log"));
-    joined.await_ready(cluster.node("node-2").monitor());
+    second.join(&host.node, token.as_str().expect("a token is a text")).check_code(0);
+    second.start();
+    await_ready(&second.node);
+    assert!(second.node_id() > node_id);
 
     cluster.restart("node-3");
-    server.await_event(4026);
-    let status = cluster.rmsc(&["status", "-o", "json"]).field("nodes");
+    await_event(&host.node, 4026, |_| true);
+    let status = administer(&["status", "-o", "json"]).field("nodes");
     assert_eq!(status.as_array().map(Vec::len), Some(2), "{status}");
 }

@@ -46,8 +46,13 @@ async fn reflection_lists_the_services() {
         panic!("no list: {answer:?}");
     };
     let names: BTreeSet<String> = list.service.into_iter().map(|service| service.name).collect();
-    let ours = ["Authorizations", "Backups", "Cluster"].map(|name| format!("rmsc.control.v1.{name}"));
-    for name in ours.iter().map(String::as_str).chain(["grpc.health.v1.Health"]) {
+    for name in [
+        "rmsc.control.v1.Authorizations",
+        "rmsc.control.v1.Backups",
+        "rmsc.control.v1.Cluster",
+        "rmsc.control.v1.Tokens",
+        "grpc.health.v1.Health",
+    ] {
         assert!(names.contains(name), "{names:?}");
     }
     assert!(!names.iter().any(|name| name.starts_with("rmsc.peer.")), "{names:?}");

@@ -3,13 +3,13 @@
 pub mod certificates;
 pub mod cluster;
 pub mod disk;
+pub mod host;
 pub mod http;
 pub mod lab;
 pub mod load;
 pub mod log;
 pub mod processes;
 pub mod program;
-pub mod server;
 pub mod simulator;
 pub mod soap;
 pub mod turn;
