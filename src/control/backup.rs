@@ -12,7 +12,7 @@ use crate::seal::Key;
 use crate::secret::Secret;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -44,9 +44,10 @@ impl Backups for Service {
         let request = request.into_inner();
         let lock = Lock::new(&request.recipients, Secret::new(request.passphrase));
         let lock = lock.map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let running = self.running.clone().try_acquire_owned();
-        let running =
-            running.map_err(|_| Status::resource_exhausted("this node makes another backup now"))?;
+        let running = tokio::time::timeout(TURN_TIMEOUT, self.running.clone().acquire_owned()).await;
+        let Ok(Ok(running)) = running else {
+            return Err(Status::resource_exhausted("this node makes another backup now; try again"));
+        };
         let copy = self.cluster.copy().await.map_err(|error| of_copy(&error))?;
         let taken =
             Taken { service_name: self.service_name.clone(), at_ms: now(), by, node: self.node.clone() };
@@ -124,6 +125,8 @@ fn now() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// One that nobody takes any more ends within this.
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 /// What waits for a slow administrator: two MiB.
 const PARTS_MAX: usize = 8;
 const PART_BYTES: usize = 256 * 1024;
