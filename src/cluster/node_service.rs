@@ -2,10 +2,13 @@
 
 use super::forward::{self, Attempt};
 use super::service::Gate;
-use super::{Cluster, codec, form};
+use super::{Cluster, codec, form, rescue};
 use crate::proto::peer::v1 as wire;
 use crate::proto::peer::v1::node_server::{Node as NodeRpc, NodeServer};
 use crate::proto::state::v1 as stored;
+use crate::storage::log::LogId;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use prost::Message;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -30,6 +33,8 @@ impl NodeService {
 
 #[tonic::async_trait]
 impl NodeRpc for NodeService {
+    type FetchSnapshotStream = BoxStream<'static, Result<wire::FetchSnapshotResponse, Status>>;
+
     async fn hello(
         &self,
         request: Request<wire::HelloRequest>,
@@ -94,6 +99,16 @@ impl NodeRpc for NodeService {
         self.member(&request)?;
         let log_index = forward::read_index_here(&self.0).await.map_err(|attempt| to_status(&attempt))?;
         Ok(Response::new(wire::ReadIndexResponse { log_index }))
+    }
+
+    async fn fetch_snapshot(
+        &self,
+        request: Request<wire::FetchSnapshotRequest>,
+    ) -> Result<Response<Self::FetchSnapshotStream>, Status> {
+        self.member(&request)?;
+        let wire::FetchSnapshotRequest { term, index } = request.into_inner();
+        let parts = rescue::serve(&self.0, LogId { term, index }).await?;
+        Ok(Response::new(parts.boxed()))
     }
 }
 

@@ -67,7 +67,7 @@ impl StateMachine {
         published: Published,
         tasks: &Tasks,
     ) -> io::Result<(Self, Snapshots, Closed)> {
-        let folder = data_dir.join("snapshots");
+        let folder = data_dir.join(SNAPSHOTS);
         storage::create_folder(&folder)?;
         let newest = snapshot::newest(&folder, cluster_id)?;
         let (tree, stored) = open_tree(&data_dir.join("tree"))?;
@@ -91,6 +91,11 @@ impl StateMachine {
         let machine = StateMachine { state, meta, rows, snapshots: snapshots.clone(), published };
         machine.publish();
         Ok((machine, snapshots, closed))
+    }
+
+    /// Whether what the log has goes on where the state ends.
+    pub(super) fn reaches(&self, begins: Option<LogId>) -> bool {
+        self.meta.last_log_id >= begins
     }
 
     pub(super) fn has_applied(&self) -> bool {
@@ -303,6 +308,9 @@ where
 {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
+
+/// The folder of the snapshots, in the data folder.
+pub(super) const SNAPSHOTS: &str = "snapshots";
 
 #[cfg(test)]
 mod tests;

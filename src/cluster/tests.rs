@@ -2,6 +2,7 @@
 
 mod disk;
 mod lab;
+mod rescue;
 
 use super::*;
 use crate::principal::Sid;

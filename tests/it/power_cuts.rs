@@ -16,6 +16,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -106,6 +107,8 @@ fn writes_when_it_is_told_to() {
     let with_log = words[4] == format!("{:?}", What::LogAndStore);
     let mut next = if with_log { contents.last.map_or(0, |last| last.index + 1) } else { applied(&tree) + 1 };
     let mut term = contents.vote.map_or(1, |vote| vote.term);
+    // What the log has and the store lacks is applied again at a start.
+    write_rows(&tree, applied(&tree) + 1..next);
     while next < until {
         let entries = (next..next + batch).map(|index| (LogId { term: 1, index }, payload(index)));
         next += batch;
@@ -113,12 +116,7 @@ fn writes_when_it_is_told_to() {
             on_disk(|done| log.append(entries.collect(), done));
             writeln!(said, "log {}", next - 1).unwrap();
         }
-        let mut rows = Batch::default();
-        for index in next - batch..next {
-            rows.put(format!("row {}", index % 5_000).as_bytes(), &payload(index)).unwrap();
-        }
-        rows.put(b"applied", &(next - 1).to_be_bytes()).unwrap();
-        tree.write(rows);
+        write_rows(&tree, next - batch..next);
         writeln!(said, "tree {}", next - 1).unwrap();
         if with_log && next % (batch * 16) < batch {
             term += 1;
@@ -130,6 +128,17 @@ fn writes_when_it_is_told_to() {
         }
     }
     log.close();
+}
+
+fn write_rows(tree: &Tree, indexes: Range<u64>) {
+    let mut rows = Batch::default();
+    for index in indexes.clone() {
+        rows.put(format!("row {}", index % 5_000).as_bytes(), &payload(index)).unwrap();
+    }
+    if !indexes.is_empty() {
+        rows.put(b"applied", &(indexes.end - 1).to_be_bytes()).unwrap();
+        tree.write(rows);
+    }
 }
 
 /// How far the rows of the store go.
