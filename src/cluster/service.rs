@@ -337,6 +337,6 @@ fn stopped(error: &dyn std::error::Error) -> Status {
 }
 
 /// Several times what the largest table takes, and no danger to a disk.
-const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
+pub(super) const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
 /// A part is sent every few milliseconds.
 const PART_TIMEOUT: Duration = Duration::from_secs(5);
