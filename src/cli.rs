@@ -3,16 +3,25 @@
 mod authorization;
 mod config;
 mod dev;
+mod host;
+mod init;
+mod join;
+mod leave;
 mod output;
 mod server;
 mod simulate;
 mod status;
+mod token;
 
 use crate::control::{Client, ConnectError, Context};
+use crate::enrolment::{InitError, JoinError, TokenTextError};
+use crate::node::StartError;
 use clap::{Parser, Subcommand};
 use output::Format;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// A Rights Management (RMS) connector as a cluster, with no external load balancer.
 #[derive(Debug, Parser)]
@@ -40,6 +49,11 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Server(server::Server),
+    Init(init::Init),
+    Join(join::Join),
+    Leave(leave::Leave),
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     Dev(dev::Dev),
     #[command(subcommand)]
     Authz(authorization::Authorization),
@@ -91,6 +105,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let global = arguments.global;
     match arguments.command {
         Command::Server(server) => server.run().await,
+        Command::Init(init) => init.run(global.output),
+        Command::Join(join) => join.run(global.output).await,
+        Command::Leave(leave) => leave.run(&global).await,
+        Command::Token(token) => token.run(&global).await,
         Command::Dev(dev) => dev.run(global.output).await,
         Command::Authz(authorization) => authorization.run(&global).await,
         Command::Status(status) => status.run(&global).await,
@@ -114,6 +132,18 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     if error.is::<crate::config::LoadError>() {
         return Exit::Usage;
     }
+    if error.downcast_ref::<StartError>().is_some_and(StartError::is_final) || error.is::<TokenTextError>() {
+        return Exit::Usage;
+    }
+    match error.downcast_ref::<InitError>() {
+        Some(InitError::Already { .. }) => return Exit::Refused,
+        Some(_) | None => {}
+    }
+    match error.downcast_ref::<JoinError>() {
+        Some(JoinError::NotWelcome { again: true, .. }) => return Exit::NoQuorum,
+        Some(JoinError::NotWelcome { .. } | JoinError::OtherCluster { .. }) => return Exit::Refused,
+        Some(_) | None => {}
+    }
     match error.downcast_ref::<tonic::Status>().map(tonic::Status::code) {
         Some(tonic::Code::Unavailable | tonic::Code::DeadlineExceeded | tonic::Code::ResourceExhausted) => {
             Exit::NoQuorum
@@ -132,6 +162,14 @@ impl Global {
         }
         Client::connect(&context).await
     }
+}
+
+/// A time in milliseconds since 1970 as people and programs read it.
+fn date(milliseconds: i64) -> String {
+    OffsetDateTime::from_unix_timestamp(milliseconds / 1_000)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_default()
 }
 
 /// `~/.config/rmsc/context.toml`.

@@ -157,21 +157,6 @@ impl Cluster {
         tonic::service::Routes::new(raft.into_server()).add_service(NodeService(self.clone()).into_server())
     }
 
-    /// Makes a data folder this node's, once: when it founds a cluster or joins one. A node whose folder
-    /// was lost cannot be started again, because nothing else makes one.
-    ///
-    /// # Errors
-    /// [`OpenError::Folder`] when it is another's.
-    pub fn claim(
-        data_dir: &Path,
-        cluster_id: &str,
-        node_id: u64,
-        incarnation: u128,
-    ) -> Result<(), OpenError> {
-        version::make(data_dir, &data_dir.join(LOG), &owner(cluster_id, node_id), incarnation)?;
-        Ok(())
-    }
-
     /// Makes a group of this node alone, and founds the cluster in it. Can be repeated.
     ///
     /// # Errors

@@ -3,15 +3,20 @@
 mod authorization;
 mod client;
 mod cluster_status;
+mod context;
 mod convert;
 mod status;
+mod tokens;
 
-pub use client::{Client, ConnectError, Context};
+pub use client::{Client, ConnectError};
+pub use context::{CONTEXT_FILE, Context, WriteContextError};
 
 use crate::cluster::Cluster;
 use crate::directory::Directory;
+use crate::enrolment::Enrolment;
 use crate::proto::control::v1::authorizations_server::AuthorizationsServer;
 use crate::proto::control::v1::cluster_server::ClusterServer;
+use crate::proto::control::v1::tokens_server::TokensServer;
 use std::sync::Arc;
 use tonic::server::NamedService;
 use tonic::service::Routes;
@@ -27,6 +32,8 @@ pub struct Config {
     pub upstream_kind: &'static str,
     /// Where the service is.
     pub upstream_address: String,
+    /// This node's peer address, for who joins through it.
+    pub peer_address: String,
 }
 
 /// Who calls, as the certificate says. The listener puts it into the extensions of every request;
@@ -41,23 +48,28 @@ pub struct Administrator(pub String);
 pub async fn routes(
     config: Config,
     cluster: Cluster,
+    enrolment: Enrolment,
     directory: Arc<Directory>,
 ) -> Result<Routes, tonic_reflection::server::Error> {
     let authorizations = authorization::Service::new(cluster.clone(), directory);
+    let tokens = tokens::Service::new(enrolment, cluster.clone(), config.peer_address.clone());
     let status = cluster_status::Service::new(config, cluster);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<AuthorizationsServer<authorization::Service>>().await;
     reporter.set_serving::<ClusterServer<cluster_status::Service>>().await;
+    reporter.set_serving::<TokensServer<tokens::Service>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         // The descriptors hold what nodes say to each other too, which is not to be found here.
         .with_service_name(AuthorizationsServer::<authorization::Service>::NAME)
         .with_service_name(ClusterServer::<cluster_status::Service>::NAME)
+        .with_service_name(TokensServer::<tokens::Service>::NAME)
         .with_service_name(HEALTH)
         .build_v1()?;
     Ok(Routes::new(AuthorizationsServer::new(authorizations))
         .add_service(ClusterServer::new(status))
+        .add_service(TokensServer::new(tokens))
         .add_service(health)
         .add_service(reflection))
 }

@@ -1,17 +1,26 @@
 //! Every event in one table: its number, level, words and remedy. Numbers up to 3001 are those
 //! of the original connector and keep their meaning; new ones start at 4000.
 
+mod catalogue;
+mod membership;
 mod seen;
 
+pub use catalogue::{CATALOGUE, Description, Level};
+pub use membership::{NotJoined, Refused};
 pub use seen::Seen;
 
+use catalogue::{
+    ACCESS_ALLOWED, ACCESS_REFUSED, AMBIGUOUS, CERTIFICATE_RENEWED, CLEAR_TEXT, DAMAGE_SET_ASIDE, DISK_FULL,
+    DISK_HAS_ROOM, NODE_JOINED, NODE_LEFT, PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE,
+    SERVICE_STARTED, SERVICE_STOPPED, TABLE_EMPTY, TABLE_UPDATED, UNEXPECTED,
+};
 use std::error::Error;
 use std::fmt;
 use std::path::Path;
 use tracing::{error, info, warn};
 
 /// Something an administrator may want to know, with the fields that belong to it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Event<'a> {
     /// 1000: the node serves.
     ServiceStarted {
@@ -55,6 +64,61 @@ pub enum Event<'a> {
         /// The table's revision.
         revision: u64,
     },
+    /// 1010: a node was let in.
+    NodeJoined {
+        /// Its id.
+        node_id: u64,
+        /// Its name.
+        name: &'a str,
+        /// The token that it came with.
+        token: &'a dyn fmt::Display,
+    },
+    /// 1011: this node has a new certificate.
+    CertificateRenewed {
+        /// Until when it can be used.
+        until: &'a dyn fmt::Display,
+    },
+    /// 1012: this node is none of the cluster any more, and ends.
+    NodeLeft {
+        /// Its id.
+        node_id: u64,
+        /// Who removed it.
+        by: &'a str,
+    },
+    /// 4020 to 4029: a connection to the peer or the admin port was refused.
+    ConnectionRefused {
+        /// Why.
+        why: Refused,
+        /// `peer` or `admin`.
+        port: &'a str,
+        /// Where it came from.
+        remote: &'a dyn fmt::Display,
+        /// Who, as far as the certificate says, and what else is known.
+        who: &'a str,
+    },
+    /// 4030 to 4034: a host was not let in.
+    JoinRefused {
+        /// Why.
+        why: NotJoined,
+        /// Where it came from.
+        remote: &'a dyn fmt::Display,
+        /// The token's id.
+        token: &'a dyn fmt::Display,
+        /// Why, in words.
+        reason: &'a str,
+    },
+    /// 4040: this node's certificate could not be renewed.
+    RenewalFailed {
+        /// Until when the old one can be used.
+        until: &'a dyn fmt::Display,
+        /// What went wrong, with its causes.
+        reason: &'a str,
+    },
+    /// 4041: this node's seal key lies in the clear.
+    SealKeyInFile {
+        /// The file.
+        path: &'a dyn fmt::Display,
+    },
     /// 4000: more than one entry of the table matches an account.
     Ambiguous {
         /// Who asked.
@@ -89,6 +153,12 @@ pub enum Event<'a> {
     },
 }
 
+impl fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Event({})", self.description().number)
+    }
+}
+
 /// The caller an event is about.
 #[derive(Clone, Copy)]
 pub struct Who<'a> {
@@ -105,120 +175,6 @@ impl fmt::Debug for Who<'_> {
         write!(f, "{} ({}) at {}", self.account, self.sid, self.computer)
     }
 }
-
-/// What is fixed about an event: the row of the catalogue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Description {
-    /// The number.
-    pub number: u16,
-    /// How urgent it is.
-    pub level: Level,
-    /// What it means.
-    pub words: &'static str,
-    /// What to do; empty where there is nothing to do.
-    pub remedy: &'static str,
-}
-
-/// How urgent an event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// For the record.
-    Information,
-    /// To be read tomorrow.
-    Warning,
-    /// To be read now.
-    Error,
-}
-
-/// The catalogue, in the order of the numbers.
-pub const CATALOGUE: &[Description] = &[
-    SERVICE_STARTED,
-    SERVICE_STOPPED,
-    ACCESS_ALLOWED,
-    TABLE_UPDATED,
-    PRINCIPAL_INVALID,
-    ACCESS_REFUSED,
-    CLEAR_TEXT,
-    TABLE_EMPTY,
-    UNEXPECTED,
-    AMBIGUOUS,
-    DISK_FULL,
-    DISK_HAS_ROOM,
-    DAMAGE_SET_ASIDE,
-];
-
-const SERVICE_STARTED: Description =
-    Description { number: 1000, level: Level::Information, words: "the connector has started", remedy: "" };
-const SERVICE_STOPPED: Description =
-    Description { number: 1001, level: Level::Information, words: "the connector has stopped", remedy: "" };
-const ACCESS_ALLOWED: Description = Description {
-    number: 1002,
-    level: Level::Information,
-    words: "an authorized account was let in for the first time",
-    remedy: "",
-};
-const TABLE_UPDATED: Description = Description {
-    number: 1004,
-    level: Level::Information,
-    words: "the list of authorized accounts was updated",
-    remedy: "",
-};
-const PRINCIPAL_INVALID: Description = Description {
-    number: 2000,
-    level: Level::Warning,
-    words: "a request came without a valid Windows identity",
-    remedy: "check that the calling server uses Windows authentication and that its account is known here",
-};
-const ACCESS_REFUSED: Description = Description {
-    number: 2001,
-    level: Level::Warning,
-    words: "an account that is not authorized asked for service",
-    remedy: "if it is one of your servers: rmsc authz test ACCOUNT, then rmsc authz add",
-};
-const CLEAR_TEXT: Description = Description {
-    number: 2002,
-    level: Level::Warning,
-    words: "an account uses HTTP instead of HTTPS",
-    remedy: "give the server the connector's https address",
-};
-const TABLE_EMPTY: Description = Description {
-    number: 2003,
-    level: Level::Warning,
-    words: "the list of authorized accounts is empty, so nobody is served",
-    remedy: "authorize the servers: rmsc authz add",
-};
-const UNEXPECTED: Description = Description {
-    number: 3000,
-    level: Level::Error,
-    words: "an unexpected error occurred",
-    remedy: "read the reason; if it names the service, test the way to it from this node",
-};
-
-const AMBIGUOUS: Description = Description {
-    number: 4000,
-    level: Level::Warning,
-    words: "more than one entry matches an account",
-    remedy: "one and only one entry should: rmsc authz test ACCOUNT, then rmsc authz remove",
-};
-
-const DISK_FULL: Description = Description {
-    number: 4010,
-    level: Level::Warning,
-    words: "the disk is full: this node takes no changes of the table, and relays on",
-    remedy: "make room on the disk of the data folder; the node goes on by itself",
-};
-const DISK_HAS_ROOM: Description = Description {
-    number: 4011,
-    level: Level::Information,
-    words: "the disk has room again: this node takes changes",
-    remedy: "",
-};
-const DAMAGE_SET_ASIDE: Description = Description {
-    number: 4012,
-    level: Level::Warning,
-    words: "something on disk was damaged; it is kept aside, and made again from what is whole",
-    remedy: "test the disk; when it is sound or replaced, remove what was kept aside",
-};
 
 impl Event<'_> {
     /// The event's row of the catalogue.
@@ -238,6 +194,13 @@ impl Event<'_> {
             Event::DiskFull { .. } => DISK_FULL,
             Event::DiskHasRoom => DISK_HAS_ROOM,
             Event::DamageSetAside { .. } => DAMAGE_SET_ASIDE,
+            Event::NodeJoined { .. } => NODE_JOINED,
+            Event::CertificateRenewed { .. } => CERTIFICATE_RENEWED,
+            Event::NodeLeft { .. } => NODE_LEFT,
+            Event::ConnectionRefused { why, .. } => why.description(),
+            Event::JoinRefused { why, .. } => why.description(),
+            Event::RenewalFailed { .. } => RENEWAL_FAILED,
+            Event::SealKeyInFile { .. } => SEAL_KEY_IN_FILE,
         }
     }
 
@@ -267,6 +230,17 @@ impl Event<'_> {
                 let (sid, account, computer) = (who.sid, who.account, who.computer);
                 warn!(event, %sid, %account, computer, entry, also, remedy, "{words}");
             }
+            Event::NodeJoined { node_id, name, token } => info!(event, node_id, name, %token, "{words}"),
+            Event::CertificateRenewed { until } => info!(event, %until, "{words}"),
+            Event::NodeLeft { node_id, by } => info!(event, node_id, by, "{words}"),
+            Event::ConnectionRefused { port, remote, who, .. } => {
+                warn!(event, port, %remote, who, remedy, "{words}");
+            }
+            Event::JoinRefused { remote, token, reason, .. } => {
+                warn!(event, %remote, %token, reason, remedy, "{words}");
+            }
+            Event::RenewalFailed { until, reason } => warn!(event, %until, reason, remedy, "{words}"),
+            Event::SealKeyInFile { path } => warn!(event, %path, remedy, "{words}"),
             Event::TableEmpty { revision } => warn!(event, revision, remedy, "{words}"),
             Event::DiskFull { reason } => warn!(event, reason, remedy, "{words}"),
             Event::DiskHasRoom => info!(event, "{words}"),

@@ -1,68 +1,39 @@
 //! A node: builds every part, wires them, runs, drains. The only place that knows them all.
 
+mod admission;
 mod dial;
 mod freshness;
+mod own;
 mod peer_service;
+mod start_error;
 mod table_events;
 
-use crate::cluster::{self, Cluster, Facts, Member};
+pub use start_error::StartError;
+
+use crate::cluster::{Cluster, Facts, Member};
 use crate::config::Config;
 use crate::control;
-use crate::directory::{self, Directory};
-use crate::event::Event;
+use crate::directory::Directory;
+use crate::enrolment::{self, Enrolment, JoinService};
+use crate::event::{Event, with_causes};
 use crate::front::{self, Authenticator, Front, Listener, Peer, Peers};
-use crate::identity::{self, Settings};
-use crate::listener;
+use crate::identity::Settings;
+use crate::listener::{self, Port};
 use crate::relay::{self, Readiness, Relay, Serving};
-use crate::state::{KeyHash, NodeKind, Timestamp};
+use crate::state::Timestamp;
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Answer, Ops, Registry};
-use crate::tls::{self, FrontServer, Membership};
+use crate::tls::{FrontServer, Guests};
 use crate::upstream::{self, Upstream};
+use admission::Admission;
+use own::Own;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-
-/// Why a node did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A certificate or key is unusable.
-    #[error("cannot use the node's certificates")]
-    Tls(#[from] tls::LoadError),
-    /// The node's certificate is an administrator's.
-    #[error("{path} is an administrator's certificate; a node needs one for rmsc://CLUSTER/node/ID")]
-    NotANode {
-        /// The certificate.
-        path: PathBuf,
-    },
-    /// The accounts file is unusable.
-    #[error("cannot use the directory")]
-    Directory(#[from] directory::OpenError),
-    /// The node's names cannot be told to clients.
-    #[error("cannot authenticate clients")]
-    Identity(#[from] identity::SettingsError),
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address} ({what})")]
-    Listen {
-        /// Which listener.
-        what: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The replicated part did not start.
-    #[error("cannot start the replicated store")]
-    Cluster(#[from] cluster::OpenError),
-    /// The admin port's descriptors are wrong.
-    #[error("cannot serve the admin port")]
-    Control(#[from] tonic_reflection::server::Error),
-}
 
 /// The replicated part of a running node stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +45,8 @@ pub struct Broken {
 /// A node that runs.
 pub struct Node {
     name: String,
+    node_id: u64,
+    data_dir: PathBuf,
     serving: watch::Sender<Serving>,
     cluster: Cluster,
     clients: Tasks,
@@ -100,32 +73,35 @@ impl Node {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let groups = Groups::default();
         let mut registry = Registry::default();
-        let member = Membership::load(&config.node.member, &config.node.authority)?;
-        let node_id = member
-            .member()
-            .node_id()
-            .ok_or_else(|| StartError::NotANode { path: config.node.member.certificate.clone() })?;
+        let own = Own::open(&config)?;
         let directory = Arc::new(Directory::open_local(&config.identity.accounts_file)?);
         let relay_metrics = relay::Metrics::register(&mut registry);
         let (serving, served) = watch::channel(Serving::Not(UNHEARD.into()));
+        let admission = Arc::new(OnceLock::new());
+        let dial = dial::TlsDial::new(own.membership.client(), admission.clone());
         let cluster = Cluster::open(
-            cluster_config(&config, &member, node_id),
-            Arc::new(dial::TlsDial(member.client()?)),
+            own.cluster_config(&config),
+            Arc::new(dial),
             facts(served.clone(), relay_metrics.clone()),
             &groups.storage,
         )
-        .await?;
+        .await
+        .map_err(|error| own.explain(&config.node.name, error))?;
+        let admission = admission.get_or_init(|| Admission::new(cluster.clone())).clone();
+        let enrolment = own.enrolment(&config, &cluster, &mut registry);
+        enrolment.renew_if_due();
         let upstream = Upstream::new(config.upstream.clone(), upstream::Metrics::register(&mut registry))?;
         let relay = Relay::new(cluster.state(), served, upstream, relay_metrics);
-        serve_peers(&config, &member, &relay, &cluster, &groups).await?;
-        serve_administrators(&config, &member, &cluster, directory.clone(), &groups).await?;
-        let peers = Peers::start(
-            Peer { id: node_id, name: config.node.name.clone(), address: config.listen.peer.to_string() },
-            &relay,
-            member.client()?,
-            peers(&cluster, &groups.hops),
-            &groups.hops,
-        );
+        serve_peers(&config, (&own, admission), &relay, (&cluster, &enrolment), &groups).await?;
+        serve_administrators(&config, &own, (&cluster, &enrolment), directory.clone(), &groups).await?;
+        let this = Peer {
+            id: own.node_id(),
+            name: config.node.name.clone(),
+            address: config.listen.peer.to_string(),
+            key: own.key().0,
+        };
+        let peers =
+            Peers::start(this, &relay, own.membership.client(), peers(&cluster, &groups.hops), &groups.hops);
         let rotation = peers.clone();
         let front = Arc::new(Front::new(front::Parts {
             node: config.node.name.clone(),
@@ -137,7 +113,9 @@ impl Node {
             tenant_url: relay.tenant_url(),
             metrics: front::Metrics::register(&mut registry),
         }));
-        serve_clients(&config, &front, &groups.clients).await?;
+        if !own.identity.witness {
+            serve_clients(&config, &front, &groups.clients).await?;
+        }
         serve_monitors(
             &config,
             &cluster,
@@ -145,10 +123,12 @@ impl Node {
             &groups.control,
         )
         .await?;
-        keep_up(&cluster, serving.clone(), &groups.storage);
+        keep_up(&cluster, &enrolment, serving.clone(), &groups.storage);
         Event::ServiceStarted { node: &config.node.name, version: env!("CARGO_PKG_VERSION") }.log();
         Ok(Node {
             name: config.node.name,
+            node_id: own.node_id(),
+            data_dir: config.node.data_dir,
             serving,
             cluster,
             clients: groups.clients,
@@ -167,12 +147,13 @@ impl Node {
         let failed = self.cluster.clone();
         let ended = tokio::select! {
             () = stop => Ok(()),
-            reason = failed.failed() => {
-                // Only a disk, a newer entry or a defect can cause it; the others go on without this node.
-                Event::Unexpected { doing: "keeping the replicated state", reason: &reason }.log();
-                Err(Broken { reason })
-            }
+            reason = failed.failed() => Err(Broken { reason }),
         };
+        let removed_by = self.removed_by();
+        if let (Err(Broken { reason }), None) = (&ended, &removed_by) {
+            // Only a disk, a newer entry or a defect can cause it; the others go on without this node.
+            Event::Unexpected { doing: "keeping the replicated state", reason }.log();
+        }
         tracing::info!("draining");
         self.serving.send_replace(Serving::Not(DRAINING.into()));
         // The other fronts ask four times a second. They must have heard before connections close.
@@ -190,27 +171,25 @@ impl Node {
         if let Err(error) = self.storage.drain(STORAGE_DRAIN_TIMEOUT).await {
             tracing::warn!(%error, "the store's tasks did not end");
         }
+        if let Some(by) = removed_by {
+            // Nothing of it may be used again, so it is not left where a start would find it.
+            match enrolment::put_aside(&self.data_dir, self.node_id) {
+                Ok(aside) => tracing::info!(aside = %aside.display(), "what the node kept is put aside"),
+                Err(error) => {
+                    tracing::warn!(error = with_causes(&error), "what the node kept stays where it is")
+                }
+            }
+            Event::NodeLeft { node_id: self.node_id, by: &by }.log();
+            return Ok(());
+        }
         Event::ServiceStopped { node: &self.name }.log();
         ended
     }
-}
 
-fn cluster_config(config: &Config, member: &Membership, node_id: u64) -> cluster::Config {
-    cluster::Config {
-        data_dir: config.node.data_dir.clone(),
-        cluster_id: member.member().cluster.clone(),
-        node_id,
-        name: config.node.name.clone(),
-        peer_address: config.listen.peer.to_string(),
-        admin_address: config.listen.admin.to_string(),
-        kind: NodeKind::Relay,
-        key: KeyHash::default(),
-        clock: now,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        heartbeat: config.cluster.heartbeat,
-        election_min: config.cluster.election_min,
-        election_max: config.cluster.election_max,
-        snapshot_after: SNAPSHOT_AFTER_ENTRIES,
+    /// Who removed this node, if somebody did.
+    fn removed_by(&self) -> Option<String> {
+        let roster = self.cluster.state().borrow().roster.clone();
+        roster.removed.get(&self.node_id).map(|removed| removed.by.clone())
     }
 }
 
@@ -222,10 +201,11 @@ fn facts(serving: watch::Receiver<Serving>, metrics: relay::Metrics) -> Arc<dyn 
     })
 }
 
-/// What goes on beside the requests: forming the group, staying fresh, saying what changed.
-fn keep_up(cluster: &Cluster, serving: watch::Sender<Serving>, tasks: &Tasks) {
+/// What goes on beside the requests: founding, new certificates, staying fresh, saying what changed.
+fn keep_up(cluster: &Cluster, enrolment: &Enrolment, serving: watch::Sender<Serving>, tasks: &Tasks) {
     tasks.spawn("table events", table_events::log(cluster.state(), cluster.members(), tasks.clone()));
     tasks.spawn("freshness", freshness::keep(cluster.clone(), serving, tasks.clone()));
+    tasks.spawn("enrolment", enrolment.clone().keep(tasks.clone()));
 }
 
 fn now() -> Timestamp {
@@ -242,41 +222,47 @@ fn in_words(readiness: Readiness) -> (bool, String) {
 
 async fn serve_peers(
     config: &Config,
-    member: &Membership,
+    (own, admission): (&Own, Admission),
     relay: &Relay,
-    cluster: &Cluster,
+    (cluster, enrolment): (&Cluster, &Enrolment),
     groups: &Groups,
 ) -> Result<(), StartError> {
     let listener = bind("peer", config.listen.peer).await?;
     let service = peer_service::PeerService::new(
         relay::Server::new(relay.clone(), groups.hops.clone()),
         cluster.routes(),
-        cluster.members(),
+        JoinService::into_routes(enrolment.clone()),
+        admission,
     );
     // The peer port outlives the hops: Raft goes on until the store closes.
-    let serving = listener::serve(listener, member.server()?, Arc::new(service), groups.storage.clone());
-    groups.storage.spawn("peer listener", serving);
+    let port = Port { listener, name: "peer" };
+    let tls = own.membership.server(Guests::Welcome);
+    groups
+        .storage
+        .spawn("peer listener", listener::serve(port, tls, Arc::new(service), groups.storage.clone()));
     Ok(())
 }
 
 async fn serve_administrators(
     config: &Config,
-    member: &Membership,
-    cluster: &Cluster,
+    own: &Own,
+    (cluster, enrolment): (&Cluster, &Enrolment),
     directory: Arc<Directory>,
     groups: &Groups,
 ) -> Result<(), StartError> {
     let listener = bind("admin", config.listen.admin).await?;
     let control = control::Config {
-        cluster_id: member.member().cluster.clone(),
+        cluster_id: own.identity.cluster_id.clone(),
         service_name: config.cluster.service_name.clone(),
         upstream_kind: config.upstream.kind.word(),
         upstream_address: config.upstream.base.to_string(),
+        peer_address: config.listen.peer.to_string(),
     };
-    let routes = control::routes(control, cluster.clone(), directory).await?;
+    let routes = control::routes(control, cluster.clone(), enrolment.clone(), directory).await?;
     let service = Arc::new(peer_service::AdminService::new(routes));
-    let serving = listener::serve(listener, member.server()?, service, groups.control.clone());
-    groups.control.spawn("admin listener", serving);
+    let port = Port { listener, name: "admin" };
+    let tls = own.membership.server(Guests::Refused);
+    groups.control.spawn("admin listener", listener::serve(port, tls, service, groups.control.clone()));
     Ok(())
 }
 
@@ -352,13 +338,19 @@ fn authenticator(config: &Config, directory: Arc<Directory>) -> Result<Authentic
 /// The members as a front knows them.
 fn peers(cluster: &Cluster, tasks: &Tasks) -> watch::Receiver<Arc<Vec<Peer>>> {
     let mut members = cluster.members();
-    let as_peers = |members: &[Member]| {
-        let peer = |member: &Member| Peer {
-            id: member.node_id,
-            name: member.name.clone(),
-            address: member.peer_address.clone(),
+    let state = cluster.state();
+    let as_peers = move |members: &[Member]| {
+        let roster = state.borrow().roster.clone();
+        let peer = |member: &Member| {
+            let key = roster.nodes.get(&member.node_id)?.key.0;
+            Some(Peer {
+                id: member.node_id,
+                name: member.name.clone(),
+                address: member.peer_address.clone(),
+                key,
+            })
         };
-        Arc::new(members.iter().map(peer).collect())
+        Arc::new(members.iter().filter(|member| !member.witness).filter_map(peer).collect::<Vec<_>>())
     };
     let (sender, receiver) = watch::channel(as_peers(&members.borrow_and_update()));
     let draining = tasks.clone();
@@ -385,7 +377,5 @@ const DRAINING: &str = "draining";
 /// Two probes of the other fronts.
 const LEAVE_ROTATION: Duration = Duration::from_millis(500);
 const STORAGE_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// A snapshot of a small table costs little, and a log of this length is quickly replayed.
-const SNAPSHOT_AFTER_ENTRIES: u64 = 10_000;
 /// [MS-NBTE] 1.8: a NetBIOS name has 15 characters and a suffix.
 const NETBIOS_NAME_CHARS_MAX: usize = 15;

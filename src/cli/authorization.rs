@@ -1,14 +1,12 @@
 //! `rmsc authz`: who may use the connector.
 
 use super::output::{self, Format};
-use super::{Exit, Global};
+use super::{Exit, Global, date};
 use crate::proto::control::v1 as proto;
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::io::{BufRead, IsTerminal};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// Who may use the connector.
 #[derive(Debug, Subcommand)]
@@ -308,11 +306,4 @@ fn role_word(entry: &proto::Entry) -> &'static str {
         proto::Role::Fileserver => "fileserver",
         proto::Role::Unspecified => "?",
     }
-}
-
-fn date(milliseconds: i64) -> String {
-    OffsetDateTime::from_unix_timestamp(milliseconds / 1_000)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! `rmsc server`: runs a node.
 
-use super::Exit;
+use super::{Exit, host};
 use crate::config::Config;
 use crate::node::Node;
 use crate::telemetry;
@@ -13,6 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 ///
 /// It runs until SIGTERM or SIGINT, and then drains: it leaves the rotation, ends the requests it has
 /// accepted, and closes its store.
+///
+/// A host becomes a node by `rmsc init` or `rmsc join`; without that it ends with 2.
 ///
 /// Examples:
 ///   rmsc server --config /etc/rmsc/rmsc.toml
@@ -30,8 +32,7 @@ pub struct Server {
 
 impl Server {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
-        // Nothing that a node writes is for anybody else.
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        host::keep_private();
         let config = Config::load(&self.config)?;
         telemetry::start(&config.log.level, config.log.target).context("[log]")?;
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;

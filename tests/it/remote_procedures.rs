@@ -20,7 +20,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 async fn channel(cluster: &TestCluster) -> Channel {
     let dir = cluster.dir();
     let files = Files { certificate: dir.join("admin.pem"), key: dir.join("admin.key") };
-    let member = Membership::load(&files, &dir.join("cluster-ca.pem")).and_then(|member| member.client());
+    let member = Membership::load(&files, &dir.join("cluster-ca.pem")).map(|member| member.client());
     let member = member.expect("the lab's certificates are good");
     let address = cluster.any_node().admin.to_string();
     let connector = tower::service_fn(move |_| {
@@ -46,7 +46,7 @@ async fn reflection_lists_the_services() {
         panic!("no list: {answer:?}");
     };
     let names: BTreeSet<String> = list.service.into_iter().map(|service| service.name).collect();
-    for name in ["rmsc.control.v1.Authorizations", "rmsc.control.v1.Cluster", "grpc.health.v1.Health"] {
+    for name in ["rmsc.control.v1.Authorizations", "rmsc.control.v1.Cluster", "rmsc.control.v1.Tokens", "grpc.health.v1.Health"] {
         assert!(names.contains(name), "{names:?}");
     }
     assert!(!names.iter().any(|name| name.starts_with("rmsc.peer.")), "{names:?}");

@@ -1,7 +1,9 @@
 //! What tests of behaviour stand on: a lab of real node processes, and clients that are not ours.
 
+pub mod certificates;
 pub mod cluster;
 pub mod disk;
+pub mod host;
 pub mod http;
 pub mod lab;
 pub mod load;
