@@ -4,6 +4,7 @@ mod authorization;
 mod client;
 mod cluster_status;
 mod convert;
+mod entry;
 mod status;
 
 pub use client::{Client, ConnectError, Context};
