@@ -25,9 +25,9 @@ struct Goal {
 }
 
 enum Wanted {
-    AtMost(f64),
-    AtMostEtcd,
-    AtLeastEtcd,
+    Limit(f64),
+    EtcdOrLess,
+    EtcdOrMore,
 }
 
 impl Report {
@@ -80,9 +80,9 @@ impl Report {
         let figure = self.figures.iter().find(|figure| figure.name == goal.figure)?;
         let (rmsc, etcd) = (figure.rmsc.spread().median, figure.etcd.spread().median);
         let (words, met) = match goal.wanted {
-            Wanted::AtMost(limit) => (format!("at most {limit} {}", figure.unit), rmsc <= limit),
-            Wanted::AtMostEtcd => (format!("at most etcd's {}", number(etcd)), rmsc <= etcd),
-            Wanted::AtLeastEtcd => (format!("at least etcd's {}", number(etcd)), rmsc >= etcd),
+            Wanted::Limit(limit) => (format!("at most {limit} {}", figure.unit), rmsc <= limit),
+            Wanted::EtcdOrLess => (format!("at most etcd's {}", number(etcd)), rmsc <= etcd),
+            Wanted::EtcdOrMore => (format!("at least etcd's {}", number(etcd)), rmsc >= etcd),
         };
         Some((format!("{}: {} {}, wanted {words}", goal.figure, number(rmsc), figure.unit), met))
     }
@@ -109,8 +109,8 @@ pub const FAILOVER: &str = "leader killed, to the next write";
 pub const HANDOVER: &str = "leader stopped, longest gap of writes";
 
 const GOALS: [Goal; 4] = [
-    Goal { figure: PUT_1_P50, wanted: Wanted::AtMostEtcd },
-    Goal { figure: PUT_64_RATE, wanted: Wanted::AtLeastEtcd },
-    Goal { figure: FAILOVER, wanted: Wanted::AtMost(1_500.0) },
-    Goal { figure: HANDOVER, wanted: Wanted::AtMost(100.0) },
+    Goal { figure: PUT_1_P50, wanted: Wanted::EtcdOrLess },
+    Goal { figure: PUT_64_RATE, wanted: Wanted::EtcdOrMore },
+    Goal { figure: FAILOVER, wanted: Wanted::Limit(1_500.0) },
+    Goal { figure: HANDOVER, wanted: Wanted::Limit(100.0) },
 ];
