@@ -5,6 +5,7 @@ mod client;
 mod cluster_status;
 mod context;
 mod convert;
+mod entry;
 mod status;
 mod tokens;
 
