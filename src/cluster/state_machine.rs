@@ -71,7 +71,7 @@ impl StateMachine {
         published: Published,
         tasks: &Tasks,
     ) -> io::Result<(Self, Snapshots, Closed)> {
-        let folder = data_dir.join("snapshots");
+        let folder = data_dir.join(SNAPSHOTS);
         storage::create_folder(&folder)?;
         let (store, stored) = open_store(&data_dir.join("tree"))?;
         let mut replace = stored.is_none();
@@ -99,6 +99,11 @@ impl StateMachine {
         let machine = StateMachine { state, meta, rows, snapshots: snapshots.clone(), published };
         machine.publish();
         Ok((machine, snapshots, closed))
+    }
+
+    /// Whether what the log has goes on where the state ends.
+    pub(super) fn reaches(&self, begins: Option<LogId>) -> bool {
+        self.meta.last_log_id >= begins
     }
 
     pub(super) fn has_applied(&self) -> bool {
@@ -320,6 +325,9 @@ where
 {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
+
+/// The folder of the snapshots, in the data folder.
+pub(super) const SNAPSHOTS: &str = "snapshots";
 
 #[cfg(test)]
 mod tests;

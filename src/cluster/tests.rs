@@ -2,6 +2,7 @@
 
 mod disk;
 mod lab;
+mod rescue;
 mod snapshots;
 
 use super::*;
