@@ -92,7 +92,12 @@ fn a_token_of_another_cluster_is_refused_by_a_node_and_by_what_it_pins() {
     ran.check_code(1).check_says(&["cannot join through", "not of the cluster that the token is for"]);
     host.join(&cluster.any_node(), &token(&cluster, &[])).check_code(0);
     let ran = host.join(&other.any_node(), &foreign);
-    ran.check_code(4).check_says(&["this host is node", "token is of another cluster", "rmsc leave", "data_dir"]);
+    ran.check_code(4).check_says(&[
+        "this host is node",
+        "token is of another cluster",
+        "rmsc leave",
+        "data_dir",
+    ]);
 }
 
 #[test]
@@ -217,7 +222,8 @@ fn init_founds_a_cluster_and_says_what_comes_next() {
     let mut host = Host::new(&lab, "alone");
     let ran = host.rmsc(&["init"]);
     ran.check_code(0);
-    for words in ["✔ cluster", "alone (node 1)", "context.toml", "Next:", "rmsc server", "rmsc token create"] {
+    for words in ["✔ cluster", "alone (node 1)", "context.toml", "Next:", "rmsc server", "rmsc token create"]
+    {
         assert!(ran.stdout.contains(words), "no {words:?} in {ran:?}");
     }
     let context = host.path().join("context.toml");

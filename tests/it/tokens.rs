@@ -60,8 +60,7 @@ fn two_hosts_with_one_token_become_one_node() {
         .iter()
         .map(|host| host.command(&["join", &address, "--token", &text]).spawn().expect("it was built"))
         .collect();
-    let codes: Vec<_> =
-        racing.into_iter().map(|mut child| child.wait().expect("a child").code()).collect();
+    let codes: Vec<_> = racing.into_iter().map(|mut child| child.wait().expect("a child").code()).collect();
     assert_eq!(codes.iter().filter(|code| **code == Some(0)).count(), 1, "{codes:?}");
     assert_eq!(codes.iter().filter(|code| **code == Some(4)).count(), 3, "{codes:?}");
 }
@@ -93,9 +92,8 @@ fn an_expired_token_says_so_at_once() {
 
 /// The check part is right, so that the slip is not noticed before the proof.
 fn with_another_secret(text: &str) -> String {
-    let pin: Vec<u8> = (0..32)
-        .map(|at| u8::from_str_radix(&text[6 + 2 * at..8 + 2 * at], 16).expect("a pin"))
-        .collect();
+    let pin: Vec<u8> =
+        (0..32).map(|at| u8::from_str_radix(&text[6 + 2 * at..8 + 2 * at], 16).expect("a pin")).collect();
     let mut other = rmsc::enrolment::TokenText::new(pin.try_into().expect("32 bytes"));
     let given: rmsc::enrolment::TokenText = text.parse().expect("a token");
     other.id = given.id;
