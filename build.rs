@@ -12,9 +12,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "rmsc/control/v1/authorization.proto",
     "rmsc/control/v1/cluster.proto",
+    "rmsc/control/v1/nodes.proto",
     "rmsc/peer/v1/raft.proto",
     "rmsc/peer/v1/node.proto",
     "rmsc/peer/v1/relay.proto",

@@ -7,6 +7,7 @@ mod log_store;
 mod members;
 mod network;
 mod node_service;
+mod node_status;
 mod peers;
 mod public;
 mod rows;
@@ -237,16 +238,7 @@ impl Cluster {
         }
         let mut client = self.shared.peers.node(node.node_id, &node.peer_address);
         let answer = tokio::time::timeout(timeout, client.status(wire::StatusRequest {})).await.ok()?;
-        let status = answer.ok()?.into_inner();
-        Some(NodeStatus {
-            version: status.version,
-            ready: status.ready,
-            reason: status.reason,
-            revision: status.revision,
-            relayed: status.relayed,
-            uptime: Duration::from_secs(status.uptime_s),
-            applied: status.applied,
-        })
+        Some(node_status::from_wire(answer.ok()?.into_inner()))
     }
 
     /// Waits until Raft stops by itself, which only a disk, a newer entry or a defect can cause, or
@@ -323,16 +315,14 @@ impl Cluster {
         matches!(tokio::time::timeout_at(deadline, waiting).await, Ok(Ok(_)))
     }
 
-    fn own_status(&self) -> NodeStatus {
-        let facts = (self.shared.facts)();
+    /// How this node fares.
+    #[must_use]
+    pub fn own_status(&self) -> NodeStatus {
         NodeStatus {
             version: self.shared.config.version.clone(),
-            ready: facts.ready,
-            reason: facts.reason,
             revision: self.shared.published.state.borrow().table.revision,
-            relayed: facts.relayed,
-            uptime: facts.uptime,
             applied: *self.shared.published.applied.borrow(),
+            facts: (self.shared.facts)(),
         }
     }
 

@@ -2,8 +2,10 @@
 
 mod file;
 mod sections;
+mod witness;
 
 pub use file::Fault;
+pub use witness::Witness;
 
 use crate::front;
 use crate::identity::ChannelBindingPolicy;
@@ -34,6 +36,17 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// `[log]`.
     pub log: Log,
+}
+
+/// What every kind of node has.
+#[derive(Clone, Copy, Debug)]
+pub struct Basics<'a> {
+    /// `[node]`.
+    pub node: &'a Node,
+    /// `[listen]`.
+    pub listen: &'a Listen,
+    /// `[cluster]`.
+    pub cluster: &'a Cluster,
 }
 
 /// `[node]`.
@@ -128,9 +141,13 @@ impl Config {
     /// # Errors
     /// [`LoadError`] with every fault.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.into(), source })?;
-        Config::parse(&text).map_err(|faults| LoadError::Faults { path: path.into(), faults })
+        load(path, Config::parse)
+    }
+
+    /// What every kind of node has.
+    #[must_use]
+    pub fn basics(&self) -> Basics<'_> {
+        Basics { node: &self.node, listen: &self.listen, cluster: &self.cluster }
     }
 
     /// Checks the text of a node file.
@@ -142,7 +159,7 @@ impl Config {
         // First: a section must be known before the one above it ends.
         sections::not_yet(&reader);
         let node = sections::node(&reader);
-        let listen = sections::listen(&reader);
+        let listen = sections::listen(&reader, sections::Front::Needed);
         let cluster = sections::cluster(&reader, listen.as_ref());
         let identity = sections::identity(&reader, listen.as_ref(), cluster.as_ref());
         let name = node.as_ref().map(|node| node.name.clone()).unwrap_or_default();
@@ -160,6 +177,11 @@ impl Config {
             _ => Err(faults),
         }
     }
+}
+
+fn load<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, Vec<Fault>>) -> Result<T, LoadError> {
+    let text = std::fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.into(), source })?;
+    parse(&text).map_err(|faults| LoadError::Faults { path: path.into(), faults })
 }
 
 fn listed(faults: &[Fault]) -> String {

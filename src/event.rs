@@ -63,6 +63,22 @@ pub enum Event<'a> {
         /// The others.
         also: &'a str,
     },
+    /// 4030: an administrator took a node out of the rotation.
+    NodeDrained {
+        /// The node's name.
+        node: &'a str,
+        /// The administrator.
+        by: &'a str,
+    },
+    /// 4031: a node was removed from the cluster.
+    NodeRemoved {
+        /// The name it had.
+        node: &'a str,
+        /// Its id, which is never used again.
+        id: u64,
+        /// The administrator.
+        by: &'a str,
+    },
     /// 3000: an unexpected error on the way to the service or in the node.
     Unexpected {
         /// What was being done.
@@ -125,6 +141,8 @@ pub const CATALOGUE: &[Description] = &[
     TABLE_EMPTY,
     UNEXPECTED,
     AMBIGUOUS,
+    NODE_DRAINED,
+    NODE_REMOVED,
 ];
 
 const SERVICE_STARTED: Description =
@@ -181,6 +199,19 @@ const AMBIGUOUS: Description = Description {
     remedy: "one and only one entry should: rmsc authz test ACCOUNT, then rmsc authz remove",
 };
 
+const NODE_DRAINED: Description = Description {
+    number: 4030,
+    level: Level::Warning,
+    words: "a node takes no requests because an administrator drained it",
+    remedy: "put it back when the work on it is done: rmsc node undrain NODE",
+};
+const NODE_REMOVED: Description = Description {
+    number: 4031,
+    level: Level::Warning,
+    words: "a node was removed from the cluster",
+    remedy: "if it should come back, it must join anew with a token",
+};
+
 impl Event<'_> {
     /// The event's row of the catalogue.
     #[must_use]
@@ -196,6 +227,8 @@ impl Event<'_> {
             Event::TableEmpty { .. } => TABLE_EMPTY,
             Event::Unexpected { .. } => UNEXPECTED,
             Event::Ambiguous { .. } => AMBIGUOUS,
+            Event::NodeDrained { .. } => NODE_DRAINED,
+            Event::NodeRemoved { .. } => NODE_REMOVED,
         }
     }
 
@@ -225,6 +258,8 @@ impl Event<'_> {
                 let (sid, account, computer) = (who.sid, who.account, who.computer);
                 warn!(event, %sid, %account, computer, entry, also, remedy, "{words}");
             }
+            Event::NodeDrained { node, by } => warn!(event, node, by, remedy, "{words}"),
+            Event::NodeRemoved { node, id, by } => warn!(event, node, id, by, remedy, "{words}"),
             Event::TableEmpty { revision } => warn!(event, revision, remedy, "{words}"),
             Event::Unexpected { doing, reason } => error!(event, doing, reason, remedy, "{words}"),
         }

@@ -1,31 +1,37 @@
 //! A node: builds every part, wires them, runs, drains. The only place that knows them all.
 
 mod dial;
+mod duty;
 mod freshness;
+mod monitors;
 mod peer_service;
+mod relays;
+mod roster_events;
 mod table_events;
+mod witness;
 
-use crate::cluster::{self, Cluster, Facts, Member};
-use crate::config::Config;
-use crate::control;
+use crate::cluster::{self, Cluster, Facts};
+use crate::config::{Basics, Config, Listen};
+use crate::control::{self, Survey};
 use crate::directory::{self, Directory};
 use crate::event::Event;
 use crate::front::{self, Authenticator, Front, Listener, Peer, Peers};
 use crate::identity::{self, Settings};
 use crate::listener;
-use crate::relay::{self, Readiness, Relay, Serving};
+use crate::relay::{self, Readiness, Relay};
+use crate::state::{NodeKind, Timestamp};
 use crate::tasks::Tasks;
-use crate::telemetry::{self, Answer, Ops, Registry};
+use crate::telemetry::Registry;
 use crate::tls::{self, FrontServer, Membership};
 use crate::upstream::{self, Upstream};
+use duty::Duty;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +64,14 @@ pub enum StartError {
     /// The replicated part did not start.
     #[error("cannot start the replicated store")]
     Cluster(#[from] cluster::OpenError),
+    /// It was started as what it is not.
+    #[error("the cluster has this node as a {kind}; start it with: {command} --config FILE")]
+    OtherKind {
+        /// What it is.
+        kind: &'static str,
+        /// What starts such a node.
+        command: &'static str,
+    },
     /// The admin port's descriptors are wrong.
     #[error("cannot serve the admin port")]
     Control(#[from] tonic_reflection::server::Error),
@@ -73,7 +87,7 @@ pub struct Broken {
 /// A node that runs.
 pub struct Node {
     name: String,
-    serving: watch::Sender<Serving>,
+    duty: Duty,
     cluster: Cluster,
     clients: Tasks,
     hops: Tasks,
@@ -100,31 +114,29 @@ impl Node {
         let groups = Groups::default();
         let mut registry = Registry::default();
         let member = Membership::load(&config.node.member, &config.node.authority)?;
-        let node_id = member
-            .member()
-            .node_id()
-            .ok_or_else(|| StartError::NotANode { path: config.node.member.certificate.clone() })?;
+        let node_id = node_id(config.basics(), &member)?;
         let directory = Arc::new(Directory::open_local(&config.identity.accounts_file)?);
         let relay_metrics = relay::Metrics::register(&mut registry);
-        let (serving, served) = watch::channel(Serving::Not(UNHEARD.into()));
-        let cluster = Cluster::open(
-            cluster_config(&config, &member, node_id),
-            Arc::new(dial::TlsDial(member.client()?)),
-            facts(served.clone(), relay_metrics.clone()),
-            &groups.storage,
-        )
-        .await?;
+        let duty = Duty::new(node_id, NodeKind::Relay);
+        let rotation = Arc::new(OnceLock::new());
+        let facts = facts(&duty, &member, Counted { relay: relay_metrics.clone(), rotation: rotation.clone() });
+        let cluster = open(config.basics(), &member, facts, &groups.storage).await?;
+        check_kind(&cluster, node_id, NodeKind::Relay)?;
         let upstream = Upstream::new(config.upstream.clone(), upstream::Metrics::register(&mut registry))?;
-        let relay = Relay::new(cluster.state(), served, upstream, relay_metrics);
+        let relay = Relay::new(cluster.state(), duty.serving(), upstream, relay_metrics);
         serve_peers(&config, &member, &relay, &cluster, &groups).await?;
-        serve_administrators(&config, &member, &cluster, directory.clone(), &groups).await?;
+        let survey = Survey::new(cluster.clone(), control::Metrics::register(&mut registry));
+        let control = control_config(&config, &member);
+        serve_administrators(control, (&config.listen, &member), &survey, Some(directory.clone()), &groups).await?;
         let peers = Peers::start(
-            Peer { id: node_id, name: config.node.name.clone(), address: config.listen.peer.to_string() },
+            own_peer(&config, node_id),
             &relay,
             member.client()?,
-            peers(&cluster, &groups.hops),
+            relays::follow(&cluster, &groups.hops),
             &groups.hops,
         );
+        // It is set here alone.
+        let _ = rotation.set(peers.clone());
         let rotation = peers.clone();
         let front = Arc::new(Front::new(front::Parts {
             node: config.node.name.clone(),
@@ -137,18 +149,13 @@ impl Node {
             metrics: front::Metrics::register(&mut registry),
         }));
         serve_clients(&config, &front, &groups.clients).await?;
-        serve_monitors(
-            &config,
-            &cluster,
-            Readings { relay: relay.clone(), rotation, registry },
-            &groups.control,
-        )
-        .await?;
-        keep_up(&config, &cluster, serving.clone(), &groups.storage);
+        let readings = monitors::Readings { duty: duty.clone(), rotation: Some(rotation), survey, registry };
+        monitors::serve(&config.listen, &cluster, readings, &groups.control).await?;
+        keep_up(&config.cluster.peers, &cluster, &duty, &groups.storage);
         Event::ServiceStarted { node: &config.node.name, version: env!("CARGO_PKG_VERSION") }.log();
         Ok(Node {
             name: config.node.name,
-            serving,
+            duty,
             cluster,
             clients: groups.clients,
             hops: groups.hops,
@@ -173,7 +180,7 @@ impl Node {
             }
         };
         tracing::info!("draining");
-        self.serving.send_replace(Serving::Not(DRAINING.into()));
+        self.duty.stop();
         // The other fronts ask four times a second. They must have heard before connections close.
         tokio::time::sleep(LEAVE_ROTATION).await;
         for (tasks, what) in [
@@ -194,7 +201,43 @@ impl Node {
     }
 }
 
-fn cluster_config(config: &Config, member: &Membership, node_id: u64) -> cluster::Config {
+/// Opens what is on disk.
+async fn open(
+    basics: Basics<'_>,
+    member: &Membership,
+    facts: Arc<dyn Fn() -> Facts + Send + Sync>,
+    tasks: &Tasks,
+) -> Result<Cluster, StartError> {
+    let node_id = node_id(basics, member)?;
+    let config = cluster_config(basics, member, node_id);
+    Ok(Cluster::open(config, Arc::new(dial::TlsDial(member.client()?)), facts, tasks).await?)
+}
+
+fn node_id(basics: Basics<'_>, member: &Membership) -> Result<u64, StartError> {
+    let not_a_node = || StartError::NotANode { path: basics.node.member.certificate.clone() };
+    member.member().node_id().ok_or_else(not_a_node)
+}
+
+/// What the cluster knows this node as, if it does, is what it must be started as.
+fn check_kind(cluster: &Cluster, node_id: u64, runs_as: NodeKind) -> Result<(), StartError> {
+    let kind = cluster.state().borrow().roster.nodes.get(&node_id).map(|node| node.kind);
+    match kind {
+        Some(NodeKind::Relay) if runs_as != NodeKind::Relay => {
+            Err(StartError::OtherKind { kind: "node that relays", command: "rmsc server" })
+        }
+        Some(NodeKind::Witness) if runs_as != NodeKind::Witness => {
+            Err(StartError::OtherKind { kind: "witness", command: "rmsc witness" })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn own_peer(config: &Config, id: u64) -> Peer {
+    let (name, address) = (config.node.name.clone(), config.listen.peer.to_string());
+    Peer { id, name, address, drained: false }
+}
+
+fn cluster_config(config: Basics<'_>, member: &Membership, node_id: u64) -> cluster::Config {
     cluster::Config {
         data_dir: config.node.data_dir.clone(),
         cluster_id: member.member().cluster.clone(),
@@ -210,19 +253,39 @@ fn cluster_config(config: &Config, member: &Membership, node_id: u64) -> cluster
     }
 }
 
-fn facts(serving: watch::Receiver<Serving>, metrics: relay::Metrics) -> Arc<dyn Fn() -> Facts + Send + Sync> {
-    let started = Instant::now();
+/// Where a node that relays counts.
+struct Counted {
+    relay: relay::Metrics,
+    /// Its front comes later than the cluster that tells others about it.
+    rotation: Arc<OnceLock<Peers>>,
+}
+
+fn facts(duty: &Duty, member: &Membership, counted: Counted) -> Arc<dyn Fn() -> Facts + Send + Sync> {
+    let (duty, serving, started) = (duty.clone(), duty.serving(), Instant::now());
+    let certificate_expires_at = member.expires_at().map(Timestamp);
     Arc::new(move || {
         let (ready, reason) = in_words(serving.borrow().now());
-        Facts { ready, reason, relayed: metrics.answered(), uptime: started.elapsed() }
+        Facts {
+            ready,
+            reason,
+            relayed: counted.relay.answered(),
+            uptime: started.elapsed(),
+            age: duty.age(),
+            stale_after: duty.stale_after(),
+            in_flight: counted.relay.in_flight(),
+            rotation: counted.rotation.get().map(Peers::ids).unwrap_or_default(),
+            certificate_expires_at,
+        }
     })
 }
 
 /// What goes on beside the requests: forming the group, staying fresh, saying what changed.
-fn keep_up(config: &Config, cluster: &Cluster, serving: watch::Sender<Serving>, tasks: &Tasks) {
+fn keep_up(listed: &[String], cluster: &Cluster, duty: &Duty, tasks: &Tasks) {
     tasks.spawn("table events", table_events::log(cluster.state(), cluster.members(), tasks.clone()));
-    tasks.spawn("freshness", freshness::keep(cluster.clone(), serving, tasks.clone()));
-    let (forming, listed) = (cluster.clone(), config.cluster.peers.clone());
+    tasks.spawn("roster events", roster_events::log(cluster.state(), tasks.clone()));
+    tasks.spawn("freshness", freshness::keep(cluster.clone(), duty.clone(), tasks.clone()));
+    tasks.spawn("roster", freshness::heed(cluster.clone(), duty.clone(), tasks.clone()));
+    let (forming, listed) = (cluster.clone(), listed.to_vec());
     tasks.spawn("forming", async move {
         if let Err(error) = forming.form(&listed).await {
             tracing::error!(%error, "the group was not formed");
@@ -246,7 +309,7 @@ async fn serve_peers(
 ) -> Result<(), StartError> {
     let listener = bind("peer", config.listen.peer).await?;
     let service = peer_service::PeerService::new(
-        relay::Server::new(relay.clone(), groups.hops.clone()),
+        Some(relay::Server::new(relay.clone(), groups.hops.clone())),
         cluster.routes(),
         cluster.members(),
     );
@@ -256,21 +319,26 @@ async fn serve_peers(
     Ok(())
 }
 
-async fn serve_administrators(
-    config: &Config,
-    member: &Membership,
-    cluster: &Cluster,
-    directory: Arc<Directory>,
-    groups: &Groups,
-) -> Result<(), StartError> {
-    let listener = bind("admin", config.listen.admin).await?;
-    let control = control::Config {
+fn control_config(config: &Config, member: &Membership) -> control::Config {
+    control::Config {
         cluster_id: member.member().cluster.clone(),
+        node_id: member.member().node_id().unwrap_or_default(),
         service_name: config.cluster.service_name.clone(),
         upstream_kind: config.upstream.kind.word(),
         upstream_address: config.upstream.base.to_string(),
-    };
-    let routes = control::routes(control, cluster.clone(), directory).await?;
+    }
+}
+
+async fn serve_administrators(
+    control: control::Config,
+    (listen, member): (&Listen, &Membership),
+    survey: &Survey,
+    directory: Option<Arc<Directory>>,
+    groups: &Groups,
+) -> Result<(), StartError> {
+    let listener = bind("admin", listen.admin).await?;
+    groups.control.spawn("survey", survey.clone().keep(groups.control.clone()));
+    let routes = control::routes(control, survey.clone(), directory).await?;
     let service = Arc::new(peer_service::AdminService::new(routes));
     let serving = listener::serve(listener, member.server()?, service, groups.control.clone());
     groups.control.spawn("admin listener", serving);
@@ -294,47 +362,6 @@ async fn serve_clients(config: &Config, front: &Arc<Front>, tasks: &Tasks) -> Re
     Ok(())
 }
 
-/// What monitors read.
-struct Readings {
-    relay: Relay,
-    rotation: Peers,
-    registry: Registry,
-}
-
-async fn serve_monitors(
-    config: &Config,
-    cluster: &Cluster,
-    readings: Readings,
-    tasks: &Tasks,
-) -> Result<(), StartError> {
-    let listener = bind("ops", config.listen.ops).await?;
-    let Readings { relay, rotation, registry } = readings;
-    let (state, cluster) = (cluster.state(), cluster.clone());
-    let ops = Ops {
-        ready: Arc::new(move || {
-            let (yes, reason) = in_words(relay.readiness());
-            let table = state.borrow().table.clone();
-            let (revision, entries) = (table.revision, table.entries.len());
-            let details = serde_json::json!({ "ready": yes, "reason": reason, "revision": revision, "entries": entries,
-                "rotation": rotation.names(), });
-            Answer { yes, details }
-        }),
-        cluster: Arc::new(move || {
-            let standing = cluster.standing();
-            let members = cluster.members().borrow().clone();
-            let leader = standing.leader.and_then(|id| members.iter().find(|member| member.node_id == id));
-            let leader = leader.map(|member| member.name.clone());
-            let details = serde_json::json!({
-                "changes": standing.quorum, "leader": leader, "term": standing.term, "nodes": members.len(),
-            });
-            Answer { yes: standing.quorum, details }
-        }),
-        metrics: Arc::new(registry),
-    };
-    tasks.spawn("ops listener", telemetry::serve(listener, ops, tasks.clone()));
-    Ok(())
-}
-
 fn authenticator(config: &Config, directory: Arc<Directory>) -> Result<Authenticator, StartError> {
     let computer: String = config.node.name.chars().take(NETBIOS_NAME_CHARS_MAX).collect();
     let settings = Settings::new(
@@ -344,31 +371,6 @@ fn authenticator(config: &Config, directory: Arc<Directory>) -> Result<Authentic
         config.identity.channel_binding,
     )?;
     Ok(Authenticator::new(settings, directory, config.identity.target_names.clone()))
-}
-
-/// The members as a front knows them.
-fn peers(cluster: &Cluster, tasks: &Tasks) -> watch::Receiver<Arc<Vec<Peer>>> {
-    let mut members = cluster.members();
-    let as_peers = |members: &[Member]| {
-        let peer = |member: &Member| Peer {
-            id: member.node_id,
-            name: member.name.clone(),
-            address: member.peer_address.clone(),
-        };
-        Arc::new(members.iter().map(peer).collect())
-    };
-    let (sender, receiver) = watch::channel(as_peers(&members.borrow_and_update()));
-    let draining = tasks.clone();
-    tasks.spawn("members", async move {
-        loop {
-            tokio::select! {
-                changed = members.changed() => if changed.is_err() { return },
-                () = draining.draining() => return,
-            }
-            sender.send_replace(as_peers(&members.borrow_and_update()));
-        }
-    });
-    receiver
 }
 
 async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

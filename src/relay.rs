@@ -17,6 +17,7 @@ pub use metrics::Metrics;
 pub use serve::Server;
 pub use wire::{FrameError, Frames, HANDLE_PATH, READY_PATH, Read, encode_head, read_readiness};
 
+use body::Keeping;
 use crate::event::{Event, Seen, Who, with_causes};
 use crate::principal::{Caller, Sid};
 use crate::rms::agreement::{check_agreement, content_type};
@@ -207,9 +208,13 @@ impl Relay {
         deadline: Deadline,
         started: impl FnOnce() + Send,
     ) -> Result<Answered, Failure> {
+        let in_flight = self.metrics.begun();
         let result = self.relay(head, body, deadline, started).await;
         self.metrics.handled(head.endpoint.pipeline(), &result);
-        result
+        let mut answered = result?;
+        // Whoever drains the node waits for the last byte.
+        answered.body = Keeping::new(answered.body, in_flight).boxed_unsync();
+        Ok(answered)
     }
 
     async fn relay(

@@ -1,9 +1,11 @@
 //! TLS: server and client settings, and who is at the other end. The only user of `rustls`.
 
 mod authority;
+mod inspect;
 mod member;
 
 pub use authority::{Authority, IssueError, Issued};
+pub use inspect::key_hash;
 pub use member::{Member, MemberKind};
 
 use crate::secret::Secret;
@@ -153,6 +155,12 @@ impl Membership {
     #[must_use]
     pub fn member(&self) -> &Member {
         &self.member
+    }
+
+    /// When this member's certificate expires, in milliseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<i64> {
+        self.chain.first().and_then(|leaf| inspect::expires_at(leaf))
     }
 
     /// The server side: TLS 1.3, HTTP/2, and a certificate of the same authority asked of the client.

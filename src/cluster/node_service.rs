@@ -2,7 +2,7 @@
 
 use super::forward::{self, Attempt};
 use super::service::Gate;
-use super::{Cluster, codec, form};
+use super::{Cluster, codec, form, node_status};
 use crate::proto::peer::v1 as wire;
 use crate::proto::peer::v1::node_server::{Node as NodeRpc, NodeServer};
 use crate::proto::state::v1 as stored;
@@ -43,16 +43,7 @@ impl NodeRpc for NodeService {
         request: Request<wire::StatusRequest>,
     ) -> Result<Response<wire::StatusResponse>, Status> {
         Gate::peer(&request)?;
-        let status = self.0.own_status();
-        Ok(Response::new(wire::StatusResponse {
-            version: status.version,
-            ready: status.ready,
-            reason: status.reason,
-            revision: status.revision,
-            relayed: status.relayed,
-            uptime_s: status.uptime.as_secs(),
-            applied: status.applied,
-        }))
+        Ok(Response::new(node_status::to_wire(self.0.own_status())))
     }
 
     async fn await_applied(

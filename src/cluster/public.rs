@@ -1,6 +1,6 @@
 //! The values that go in and out of a [`Cluster`](super::Cluster).
 
-use crate::state::Outcome;
+use crate::state::{Outcome, Timestamp};
 use crate::storage::{log, version};
 use std::io;
 use std::path::PathBuf;
@@ -44,6 +44,16 @@ pub struct Facts {
     pub relayed: u64,
     /// How long it has been running.
     pub uptime: Duration,
+    /// How old its table may be; nothing until a leader was heard.
+    pub age: Option<Duration>,
+    /// From which age on it refuses by itself.
+    pub stale_after: Duration,
+    /// How many requests it is relaying now.
+    pub in_flight: u64,
+    /// The nodes that its front hands requests to.
+    pub rotation: Vec<u64>,
+    /// When its certificate expires.
+    pub certificate_expires_at: Option<Timestamp>,
 }
 
 /// A node of the cluster.
@@ -82,18 +92,12 @@ pub struct Standing {
 pub struct NodeStatus {
     /// The program's version.
     pub version: String,
-    /// Whether it relays.
-    pub ready: bool,
-    /// Why not.
-    pub reason: String,
     /// The revision of the table that acts on it.
     pub revision: u64,
-    /// How many requests it has relayed.
-    pub relayed: u64,
-    /// How long it has been running, in whole seconds.
-    pub uptime: Duration,
     /// The last entry that it has applied.
     pub applied: u64,
+    /// What the rest of it says.
+    pub facts: Facts,
 }
 
 /// A change was committed and applied.

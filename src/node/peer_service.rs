@@ -19,7 +19,8 @@ type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 /// The peer port: the relay hop for members of the cluster, Raft for nodes.
 pub(super) struct PeerService {
-    hop: relay::Server,
+    /// None: a witness, which relays nothing.
+    hop: Option<relay::Server>,
     raft: Routes,
     members: watch::Receiver<Arc<Vec<ClusterMember>>>,
 }
@@ -31,7 +32,7 @@ pub(super) struct AdminService {
 
 impl PeerService {
     pub(super) fn new(
-        hop: relay::Server,
+        hop: Option<relay::Server>,
         raft: Routes,
         members: watch::Receiver<Arc<Vec<ClusterMember>>>,
     ) -> Self {
@@ -55,10 +56,8 @@ impl Service for PeerService {
         let is_member = members.iter().any(|member| member.node_id == node_id);
         let path = request.uri().path();
         if path.starts_with(HOP) {
-            if !is_member {
-                return refuse();
-            }
-            let response = self.hop.serve(request.map(|body| body.map_err(Into::into).boxed_unsync()));
+            let Some(hop) = self.hop.as_ref().filter(|_| is_member) else { return refuse() };
+            let response = hop.serve(request.map(|body| body.map_err(Into::into).boxed_unsync()));
             return Box::pin(async { response });
         }
         if !is_member && !members.is_empty() && path != HELLO {
