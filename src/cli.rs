@@ -1,12 +1,17 @@
 //! The command line: one file a noun. The only printing to stdout.
 
 mod authorization;
+mod cluster;
 mod config;
 mod dev;
+mod effect;
+mod node;
 mod output;
 mod server;
 mod simulate;
 mod status;
+mod witness;
+mod words;
 
 use crate::control::{Client, ConnectError, Context};
 use clap::{Parser, Subcommand};
@@ -40,10 +45,15 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Server(server::Server),
+    Witness(witness::Witness),
     Dev(dev::Dev),
     #[command(subcommand)]
     Authz(authorization::Authorization),
     Status(status::Status),
+    #[command(subcommand)]
+    Node(node::Node),
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
     #[command(subcommand)]
     Simulate(simulate::Simulate),
     #[command(subcommand)]
@@ -91,9 +101,12 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let global = arguments.global;
     match arguments.command {
         Command::Server(server) => server.run().await,
+        Command::Witness(witness) => witness.run().await,
         Command::Dev(dev) => dev.run(global.output).await,
         Command::Authz(authorization) => authorization.run(&global).await,
         Command::Status(status) => status.run(&global).await,
+        Command::Node(node) => node.run(&global).await,
+        Command::Cluster(cluster) => cluster.run(&global).await,
         Command::Simulate(simulate) => simulate.run().await,
         Command::Config(config) => config.run(),
     }
@@ -124,9 +137,16 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
 
 impl Global {
     async fn client(&self) -> Result<Client, ConnectError> {
+        self.client_besides(None).await
+    }
+
+    /// Another node than the one with this admin address, if the context has one.
+    async fn client_besides(&self, admin_address: Option<&str>) -> Result<Client, ConnectError> {
         let mut context = Context::load(&self.context.clone().unwrap_or_else(default_context))?;
         if let Some(endpoint) = &self.endpoint {
             context.endpoints = vec![endpoint.clone()];
+        } else if context.endpoints.iter().any(|endpoint| Some(endpoint.as_str()) != admin_address) {
+            context.endpoints.retain(|endpoint| Some(endpoint.as_str()) != admin_address);
         }
         Client::connect(&context).await
     }

@@ -180,7 +180,8 @@ impl Config {
 }
 
 fn load<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, Vec<Fault>>) -> Result<T, LoadError> {
-    let text = std::fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.into(), source })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.into(), source })?;
     parse(&text).map_err(|faults| LoadError::Faults { path: path.into(), faults })
 }
 

@@ -19,7 +19,7 @@ use crate::front::{self, Authenticator, Front, Listener, Peer, Peers};
 use crate::identity::{self, Settings};
 use crate::listener;
 use crate::relay::{self, Readiness, Relay};
-use crate::state::{NodeKind, Timestamp};
+use crate::state::{KeyHash, NodeKind, Timestamp};
 use crate::tasks::Tasks;
 use crate::telemetry::Registry;
 use crate::tls::{self, FrontServer, Membership};
@@ -119,15 +119,17 @@ impl Node {
         let relay_metrics = relay::Metrics::register(&mut registry);
         let duty = Duty::new(node_id, NodeKind::Relay);
         let rotation = Arc::new(OnceLock::new());
-        let facts = facts(&duty, &member, Counted { relay: relay_metrics.clone(), rotation: rotation.clone() });
-        let cluster = open(config.basics(), &member, facts, &groups.storage).await?;
+        let facts =
+            facts(&duty, &member, Counted { relay: relay_metrics.clone(), rotation: rotation.clone() });
+        let cluster = open((config.basics(), NodeKind::Relay), &member, facts, &groups.storage).await?;
         check_kind(&cluster, node_id, NodeKind::Relay)?;
         let upstream = Upstream::new(config.upstream.clone(), upstream::Metrics::register(&mut registry))?;
         let relay = Relay::new(cluster.state(), duty.serving(), upstream, relay_metrics);
         serve_peers(&config, &member, &relay, &cluster, &groups).await?;
         let survey = Survey::new(cluster.clone(), control::Metrics::register(&mut registry));
         let control = control_config(&config, &member);
-        serve_administrators(control, (&config.listen, &member), &survey, Some(directory.clone()), &groups).await?;
+        serve_administrators(control, (&config.listen, &member), &survey, Some(directory.clone()), &groups)
+            .await?;
         let peers = Peers::start(
             own_peer(&config, node_id),
             &relay,
@@ -151,7 +153,7 @@ impl Node {
         serve_clients(&config, &front, &groups.clients).await?;
         let readings = monitors::Readings { duty: duty.clone(), rotation: Some(rotation), survey, registry };
         monitors::serve(&config.listen, &cluster, readings, &groups.control).await?;
-        keep_up(&config.cluster.peers, &cluster, &duty, &groups.storage);
+        keep_up(&cluster, &duty, &groups.storage);
         Event::ServiceStarted { node: &config.node.name, version: env!("CARGO_PKG_VERSION") }.log();
         Ok(Node {
             name: config.node.name,
@@ -203,13 +205,13 @@ impl Node {
 
 /// Opens what is on disk.
 async fn open(
-    basics: Basics<'_>,
+    (basics, kind): (Basics<'_>, NodeKind),
     member: &Membership,
     facts: Arc<dyn Fn() -> Facts + Send + Sync>,
     tasks: &Tasks,
 ) -> Result<Cluster, StartError> {
     let node_id = node_id(basics, member)?;
-    let config = cluster_config(basics, member, node_id);
+    let config = cluster_config(basics, member, kind, node_id);
     Ok(Cluster::open(config, Arc::new(dial::TlsDial(member.client()?)), facts, tasks).await?)
 }
 
@@ -237,7 +239,7 @@ fn own_peer(config: &Config, id: u64) -> Peer {
     Peer { id, name, address, drained: false }
 }
 
-fn cluster_config(config: Basics<'_>, member: &Membership, node_id: u64) -> cluster::Config {
+fn cluster_config(config: Basics<'_>, member: &Membership, kind: NodeKind, node_id: u64) -> cluster::Config {
     cluster::Config {
         data_dir: config.node.data_dir.clone(),
         cluster_id: member.member().cluster.clone(),
@@ -245,6 +247,8 @@ fn cluster_config(config: Basics<'_>, member: &Membership, node_id: u64) -> clus
         name: config.node.name.clone(),
         peer_address: config.listen.peer.to_string(),
         admin_address: config.listen.admin.to_string(),
+        kind,
+        key: KeyHash::default(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         heartbeat: config.cluster.heartbeat,
         election_min: config.cluster.election_min,
@@ -280,17 +284,17 @@ fn facts(duty: &Duty, member: &Membership, counted: Counted) -> Arc<dyn Fn() -> 
 }
 
 /// What goes on beside the requests: forming the group, staying fresh, saying what changed.
-fn keep_up(listed: &[String], cluster: &Cluster, duty: &Duty, tasks: &Tasks) {
+fn keep_up(cluster: &Cluster, duty: &Duty, tasks: &Tasks) {
     tasks.spawn("table events", table_events::log(cluster.state(), cluster.members(), tasks.clone()));
     tasks.spawn("roster events", roster_events::log(cluster.state(), tasks.clone()));
     tasks.spawn("freshness", freshness::keep(cluster.clone(), duty.clone(), tasks.clone()));
     tasks.spawn("roster", freshness::heed(cluster.clone(), duty.clone(), tasks.clone()));
-    let (forming, listed) = (cluster.clone(), listed.to_vec());
-    tasks.spawn("forming", async move {
-        if let Err(error) = forming.form(&listed).await {
-            tracing::error!(%error, "the group was not formed");
-        }
-    });
+    cluster.keep_reported(now);
+}
+
+fn now() -> Timestamp {
+    let now = time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
+    Timestamp(i64::try_from(now).unwrap_or(i64::MAX))
 }
 
 fn in_words(readiness: Readiness) -> (bool, String) {
@@ -338,7 +342,7 @@ async fn serve_administrators(
 ) -> Result<(), StartError> {
     let listener = bind("admin", listen.admin).await?;
     groups.control.spawn("survey", survey.clone().keep(groups.control.clone()));
-    let routes = control::routes(control, survey.clone(), directory).await?;
+    let routes = control::routes(control, survey.clone(), directory, groups.control.clone()).await?;
     let service = Arc::new(peer_service::AdminService::new(routes));
     let serving = listener::serve(listener, member.server()?, service, groups.control.clone());
     groups.control.spawn("admin listener", serving);

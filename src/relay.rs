@@ -17,7 +17,6 @@ pub use metrics::Metrics;
 pub use serve::Server;
 pub use wire::{FrameError, Frames, HANDLE_PATH, READY_PATH, Read, encode_head, read_readiness};
 
-use body::Keeping;
 use crate::event::{Event, Seen, Who, with_causes};
 use crate::principal::{Caller, Sid};
 use crate::rms::agreement::{check_agreement, content_type};
@@ -25,6 +24,7 @@ use crate::rms::envelope::{Inspected, Inspection};
 use crate::rms::{Endpoint, Malformed, envelope};
 use crate::state::State;
 use crate::upstream::{self, Body, BodyError, OnBehalfOf, Outgoing, SendError, Upstream};
+use body::Keeping;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Limited};
 use std::sync::Arc;

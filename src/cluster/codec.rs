@@ -10,6 +10,7 @@ pub(super) use raft::{
     vote_request_to, vote_response_from, vote_response_to, vote_to,
 };
 pub(super) use roster::{roster_row_from, roster_to};
+pub use values::KNOWN;
 pub(super) use values::{
     NEEDS, answered_from, answered_to, command_from, command_to, digest, entry_from, entry_to, outcome_from,
     outcome_to, within_needs,

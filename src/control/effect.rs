@@ -1,6 +1,7 @@
 //! On which nodes a change acts, and until when a node that does not answer may go on without it.
 
 use super::changes;
+use super::convert::milliseconds;
 use super::survey::{Seat, Survey};
 use crate::proto::control::v1 as proto;
 use std::time::{Duration, Instant};
@@ -44,10 +45,6 @@ async fn silent(survey: &Survey, seat: &Seat, acknowledged: Instant) -> proto::N
 fn fresh_at_the_latest(acknowledged: Instant, asked: Instant, age: Option<Duration>) -> Instant {
     let said = age.and_then(|age| asked.checked_sub(age));
     said.map_or(acknowledged, |said| said.min(acknowledged))
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A change acts everywhere within a second; a node that takes longer is named.

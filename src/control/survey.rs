@@ -113,12 +113,9 @@ impl Survey {
     pub(super) fn roll(&self) -> Vec<Seat> {
         let state = self.cluster().state().borrow().clone();
         let mut members = self.cluster().members().borrow().to_vec();
-        for (id, node) in &state.roster.nodes {
-            match members.iter_mut().find(|member| member.node_id == *id) {
-                Some(member) => member.name.clone_from(&node.name),
-                None => members.push(coming(*id, node)),
-            }
-        }
+        let coming = state.roster.nodes.iter().filter(|(id, _)| !knows(&members, **id));
+        let coming: Vec<Member> = coming.map(|(id, node)| coming_member(*id, node)).collect();
+        members.extend(coming);
         members.sort_by_key(|member| member.node_id);
         let answered = self.shared.answered.lock().unwrap_or_else(PoisonError::into_inner);
         let seat = |member: Member| Seat {
@@ -179,11 +176,11 @@ impl Seat {
     }
 
     pub(super) fn is_witness(&self) -> bool {
-        self.node.as_ref().is_some_and(|node| node.kind == NodeKind::Witness)
+        self.member.witness
     }
 
     pub(super) fn is_drained(&self) -> bool {
-        self.node.as_ref().is_some_and(|node| node.drained.is_some())
+        self.member.drained
     }
 
     pub(super) fn ready(&self) -> bool {
@@ -195,13 +192,19 @@ impl Seat {
     }
 }
 
-fn coming(node_id: u64, node: &Node) -> Member {
+fn knows(members: &[Member], node_id: u64) -> bool {
+    members.iter().any(|member| member.node_id == node_id)
+}
+
+fn coming_member(node_id: u64, node: &Node) -> Member {
     Member {
         node_id,
         name: node.name.clone(),
         peer_address: node.peer_address.clone(),
         admin_address: node.admin_address.clone(),
         voter: false,
+        witness: node.kind == NodeKind::Witness,
+        drained: node.drained.is_some(),
     }
 }
 

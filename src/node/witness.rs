@@ -27,7 +27,8 @@ impl Node {
         let member = Membership::load(&config.node.member, &config.node.authority)?;
         let node_id = node_id(config.basics(), &member)?;
         let duty = Duty::new(node_id, NodeKind::Witness);
-        let cluster = open(config.basics(), &member, facts(&duty, &member), &groups.storage).await?;
+        let basics = (config.basics(), NodeKind::Witness);
+        let cluster = open(basics, &member, facts(&duty, &member), &groups.storage).await?;
         check_kind(&cluster, node_id, NodeKind::Witness)?;
         let listener = bind("peer", config.listen.peer).await?;
         let service = PeerService::new(None, cluster.routes(), cluster.members());
@@ -44,7 +45,7 @@ impl Node {
         serve_administrators(control, (&config.listen, &member), &survey, None, &groups).await?;
         let readings = monitors::Readings { duty: duty.clone(), rotation: None, survey, registry };
         monitors::serve(&config.listen, &cluster, readings, &groups.control).await?;
-        keep_up(&config.cluster.peers, &cluster, &duty, &groups.storage);
+        keep_up(&cluster, &duty, &groups.storage);
         Event::ServiceStarted { node: &config.node.name, version: env!("CARGO_PKG_VERSION") }.log();
         Ok(Node {
             name: config.node.name,

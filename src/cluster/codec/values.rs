@@ -222,8 +222,8 @@ fn role_from(role: i32) -> Result<Role> {
     }
 }
 
-/// Raised with each change to the rules of the state.
-const KNOWN: u32 = 1;
+/// The newest version of the rules of the state that this build knows: raised with each change to them.
+pub const KNOWN: u32 = 1;
 /// What a build must know to use the commands and snapshots of this one.
 pub(in crate::cluster) const NEEDS: u32 = 1;
 

@@ -1,3 +1,5 @@
+//! What each change does to a roster, and what is refused.
+
 use super::super::{Change, ClientId, Digest, KeyHash, Sealed};
 use super::*;
 

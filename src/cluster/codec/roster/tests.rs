@@ -1,3 +1,5 @@
+//! Changes, outcomes and rosters there and back.
+
 use super::super::values::{command_from, command_to, outcome_from, outcome_to};
 use super::*;
 use crate::state::{Change, ClientId, Command, Digest, Outcome};
