@@ -2,6 +2,7 @@
 
 mod admission;
 mod codec;
+mod disk;
 mod forward;
 mod found;
 mod keeper;
@@ -31,8 +32,9 @@ pub use public::{
 pub use service::PeerNode;
 
 use crate::state::{Change, ClientId, KeyHash, State, Timestamp};
-use crate::storage::log::Log;
-use crate::storage::version;
+use crate::storage::log::{self, Log, Made};
+use crate::storage::space::Space;
+use crate::storage::{self, version};
 use crate::tasks::Tasks;
 use log_store::LogStore;
 use network::Network;
@@ -45,7 +47,8 @@ use rows::Closed;
 use service::{Gate, Heard, RaftService};
 use state_machine::{Published, Snapshots, StateMachine};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 use types::{Raft, TypeConfig};
 
@@ -61,6 +64,9 @@ struct Shared {
     incarnation: u128,
     raft: Raft,
     log: Log,
+    space: Space,
+    /// Which voters' disks have no room, as a leader knows.
+    crowded: Mutex<disk::Crowded>,
     snapshots: Snapshots,
     peers: Arc<Peers>,
     heard: Heard,
@@ -85,17 +91,18 @@ impl Cluster {
         facts: Arc<dyn Fn() -> Facts + Send + Sync>,
         tasks: &Tasks,
     ) -> Result<Self, OpenError> {
+        let clock = config.clock;
         let raft_config = settings::of_raft(&config)?;
         let path = config.data_dir.join(LOG);
         let mut claim = version::claim(&config.data_dir, &path, &owner(&config.cluster_id, config.node_id))?;
-        if claim.log_made && !Log::exists(&path).map_err(|source| OpenError::State { source })? {
-            return Err(OpenError::LogLost { path });
-        }
-        let log = Log::open(&path)?;
+        let failed = |source| OpenError::State { source };
+        let log = open_log(&path, claim.log_made, &config.name)?;
         claim.note_log()?;
+        let space = Space::open(&config.data_dir).map_err(failed)?;
         let published = Published::new();
-        let opened = StateMachine::open(&config.data_dir, &config.cluster_id, published.clone(), tasks);
-        let (machine, snapshots, closed) = opened.map_err(|source| OpenError::State { source })?;
+        let opened =
+            StateMachine::open(&config.data_dir, &config.cluster_id, &space, published.clone(), tasks);
+        let (machine, snapshots, closed) = opened.map_err(failed)?;
         let mut store = LogStore::new(log.clone());
         fit(&mut store, &machine, path).await?;
         let peers = Arc::new(Peers::new(dial));
@@ -109,12 +116,13 @@ impl Cluster {
             .await
             .map_err(|error| OpenError::Raft { reason: error.to_string() })?;
         let members = members::follow(&raft, &published, peers.clone(), tasks);
-        tasks.spawn("keeper", keeper::keep(raft.clone(), published.state.subscribe(), tasks.clone()));
         let shared = Shared {
             config,
             incarnation: claim.incarnation,
             raft,
             log,
+            space,
+            crowded: Mutex::default(),
             snapshots,
             peers,
             heard: Heard::default(),
@@ -125,7 +133,11 @@ impl Cluster {
             incoming: Arc::default(),
             tasks: tasks.clone(),
         };
-        Ok(Cluster { shared: Arc::new(shared) })
+        let cluster = Cluster { shared: Arc::new(shared) };
+        tasks.spawn("keeper", keeper::keep(cluster.clone(), clock));
+        tasks.spawn("report", report::report(cluster.clone(), clock));
+        tasks.spawn("disk", disk::keep(cluster.clone()));
+        Ok(cluster)
     }
 
     /// What the peer port serves. Its listener puts a [`PeerNode`] into every request.
@@ -168,11 +180,6 @@ impl Cluster {
     /// [`FoundError`].
     pub async fn found(&self, authority: String, by: &str, at: Timestamp) -> Result<(), FoundError> {
         found::found(self, authority, by, at).await
-    }
-
-    /// Keeps the cluster's knowledge about this node true, until the tasks drain.
-    pub fn keep_reported(&self, clock: fn() -> Timestamp) {
-        self.shared.tasks.spawn("report", report::report(self.clone(), clock));
     }
 
     /// Whether a node with a certificate of this cluster belongs to it now, as far as is known here.
@@ -258,6 +265,13 @@ impl Cluster {
         loop {
             let roster = state.borrow_and_update().roster.clone();
             if let Some(removed) = roster.removed.get(&own) {
+                // One that was dropped by force may still be needed to change the voters.
+                let wait = self.shared.raft.wait(Some(PARTING));
+                let settled = wait.metrics(
+                    |metrics| !metrics.membership_config.voter_ids().any(|voter| voter == own),
+                    "it has no vote",
+                );
+                settled.await.ok();
                 return format!(
                     "this node, {} ({own}), was removed from the cluster by {}; a new node can join in its place: \
                      rmsc token create on another node, then rmsc join here",
@@ -331,6 +345,38 @@ impl Cluster {
     fn peers(&self) -> &Peers {
         &self.shared.peers
     }
+
+    fn log(&self) -> &Log {
+        &self.shared.log
+    }
+
+    fn space(&self) -> &Space {
+        &self.shared.space
+    }
+
+    fn crowded(&self) -> MutexGuard<'_, disk::Crowded> {
+        self.shared.crowded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens the log, or sets it aside if it is damaged: what this node granted and acknowledged is not known
+/// any more, so it must not take part.
+fn open_log(path: &Path, made: bool, name: &str) -> Result<Log, OpenError> {
+    let damaged = |kept, reason| OpenError::LogDamaged { kept, reason, name: name.into() };
+    if (made || Log::has_guard(path)) && !Log::exists(path).map_err(|source| OpenError::State { source })? {
+        return Err(match storage::was_set_aside(path) {
+            Some(kept) => damaged(kept, "an earlier start found it so".into()),
+            None => OpenError::LogLost { path: path.into() },
+        });
+    }
+    match Log::open(path, if made { Made::Before } else { Made::Perhaps }) {
+        Ok(log) => Ok(log),
+        Err(log::OpenError::Damaged { reason, .. }) => {
+            let kept = storage::set_aside(path).map_err(|source| OpenError::State { source })?;
+            Err(damaged(kept, reason))
+        }
+        Err(error @ log::OpenError::Io { .. }) => Err(error.into()),
+    }
 }
 
 /// Log and state as they come back from disk: without its log a node must not start, and what only
@@ -349,6 +395,8 @@ fn owner(cluster_id: &str, node_id: u64) -> String {
     format!("{cluster_id} node {node_id}")
 }
 
+/// How long a node that was dropped waits for losing its vote before it ends.
+const PARTING: Duration = Duration::from_secs(5);
 /// Where in the data folder the log is.
 const LOG: &str = "log";
 

@@ -249,6 +249,7 @@ fn cluster_config(config: Basics<'_>, member: &Membership, kind: NodeKind, node_
         admin_address: config.listen.admin.to_string(),
         kind,
         key: KeyHash::default(),
+        clock: now,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         heartbeat: config.cluster.heartbeat,
         election_min: config.cluster.election_min,
@@ -289,7 +290,6 @@ fn keep_up(cluster: &Cluster, duty: &Duty, tasks: &Tasks) {
     tasks.spawn("roster events", roster_events::log(cluster.state(), tasks.clone()));
     tasks.spawn("freshness", freshness::keep(cluster.clone(), duty.clone(), tasks.clone()));
     tasks.spawn("roster", freshness::heed(cluster.clone(), duty.clone(), tasks.clone()));
-    cluster.keep_reported(now);
 }
 
 fn now() -> Timestamp {

@@ -70,6 +70,7 @@ mod tests {
             build: 1,
             joined_at: Timestamp(0),
             drained: None,
+            leaving: None,
         };
         roster.nodes.insert(1, node);
         let removed = RemovedNode { name: "two".into(), by: "admin".into(), at: Timestamp(0) };

@@ -1,10 +1,10 @@
 //! Writes and linearizable reads from any node: done here by the leader, else asked of it, one hop.
 
 use super::types::{Proposal, TypeConfig};
-use super::{Cluster, ReadError, WriteError, Written, codec, peers};
+use super::{Cluster, ReadError, WriteError, Written, codec, disk, peers};
 use crate::proto::peer::v1 as wire;
 use crate::proto::state::v1 as stored;
-use crate::state::{Change, ClientId, Command, Outcome, Timestamp};
+use crate::state::{Change, ClientId, Command, Outcome, Roster, Timestamp};
 use openraft::ReadPolicy;
 use openraft::errors::{ClientWriteError, ForwardReason, LinearizableReadError, RaftError};
 use prost::Message;
@@ -17,6 +17,8 @@ use tonic::{Code, Status};
 pub(super) enum Attempt {
     /// Surely nothing was proposed.
     Refused(String),
+    /// Nothing was proposed, because disks are full.
+    DiskFull(String),
     /// It may have been, and may still be committed.
     Unknown(String),
 }
@@ -29,6 +31,7 @@ pub(super) async fn write(
     client: Option<ClientId>,
     at: Timestamp,
 ) -> Result<Written, WriteError> {
+    permitted(change.version(), &cluster.state().borrow().roster)?;
     let client = client.unwrap_or_else(|| ClientId(rand::random()));
     let (digest, since) = (codec::digest(&change), cluster.standing().applied);
     let command = Command { client, serial: 1, digest, since, at, by: by.into(), change };
@@ -36,7 +39,8 @@ pub(super) async fn write(
     if bytes.len() > COMMAND_BYTES_MAX {
         return Err(WriteError::TooLarge { bytes: bytes.len(), bytes_max: COMMAND_BYTES_MAX });
     }
-    let deadline = Instant::now() + WRITE_TIMEOUT;
+    let begun = Instant::now();
+    let deadline = begun + WRITE_TIMEOUT;
     let (mut pause, mut unknown) = (PAUSE_FIRST, None);
     loop {
         let refused = match propose(cluster, bytes.clone(), deadline).await {
@@ -45,7 +49,10 @@ pub(super) async fn write(
                 return Err(WriteError::Unknown { waited: WRITE_TIMEOUT, reason });
             }
             Ok(written) => return Ok(written),
-            Err(Attempt::Refused(reason)) => reason,
+            Err(Attempt::DiskFull(reason)) if unknown.is_none() && begun.elapsed() >= FULL_PATIENCE => {
+                return Err(WriteError::DiskFull { reason });
+            }
+            Err(Attempt::Refused(reason) | Attempt::DiskFull(reason)) => reason,
             Err(Attempt::Unknown(reason)) => unknown.insert(reason).clone(),
         };
         tracing::debug!(refused, "a write did not get through yet");
@@ -58,6 +65,14 @@ pub(super) async fn write(
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
+}
+
+/// What some node's build could not apply would stop that node.
+fn permitted(needed: u32, roster: &Roster) -> Result<(), WriteError> {
+    if !roster.is_founded() || needed <= roster.version {
+        return Ok(());
+    }
+    Err(WriteError::TooNew { needed, now: roster.version })
 }
 
 fn no_leader(cluster: &Cluster, reason: String) -> WriteError {
@@ -93,6 +108,9 @@ pub(super) async fn propose_here(
     bytes: Vec<u8>,
     deadline: Instant,
 ) -> Result<Written, Attempt> {
+    if let Some(reason) = disk::refusal(cluster) {
+        return Err(Attempt::DiskFull(reason));
+    }
     let written = match tokio::time::timeout_at(deadline, cluster.raft().client_write(Proposal(bytes))).await
     {
         Ok(written) => written.map_err(write_failed)?,
@@ -125,7 +143,7 @@ pub(super) async fn read_barrier(cluster: &Cluster) -> Result<u64, ReadError> {
     let log_index = loop {
         let reason = match read_index(cluster, deadline).await {
             Ok(log_index) => break log_index,
-            Err(Attempt::Refused(reason) | Attempt::Unknown(reason)) => reason,
+            Err(Attempt::Refused(reason) | Attempt::DiskFull(reason) | Attempt::Unknown(reason)) => reason,
         };
         if Instant::now() + pause >= deadline {
             return Err(ReadError::NoLeader { reason });
@@ -191,12 +209,15 @@ fn from_status(leader: u64, status: &Status) -> Attempt {
         Code::FailedPrecondition | Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument => {
             Attempt::Refused(reason)
         }
+        Code::ResourceExhausted => Attempt::DiskFull(status.message().into()),
         _ => Attempt::Unknown(reason),
     }
 }
 
 /// Covers an election, and an administrator still waits for it.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A leader whose disk is full hands over within two looks at it, if another has room.
+const FULL_PATIENCE: Duration = Duration::from_millis(2_500);
 /// A name, a note and a SID; 256 of them fit into one message between nodes.
 pub(super) const COMMAND_BYTES_MAX: usize = 24 * 1024;
 /// A leader that is silent for so long is asked again, or its successor.
@@ -204,3 +225,22 @@ const HOP_TIMEOUT: Duration = Duration::from_secs(2);
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_not_every_build_knows_is_not_proposed() {
+        let founding = Roster::default();
+        permitted(1, &founding).unwrap();
+        let roster = Roster { authority: "PEM".into(), version: 1, ..founding };
+        permitted(1, &roster).unwrap();
+        let refused = permitted(2, &roster).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "this change needs the rules of version 2, and the cluster keeps to version 1; \
+             upgrade every node, then: rmsc cluster upgrade"
+        );
+    }
+}

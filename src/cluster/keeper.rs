@@ -2,30 +2,28 @@
 
 mod plan;
 
-use super::members;
-use super::types::{Address, Raft, TypeConfig};
-use crate::state::{Roster, State};
-use crate::tasks::Tasks;
+use super::types::{Address, TypeConfig};
+use super::{Cluster, members};
+use crate::state::{Change, Roster, RosterChange, Timestamp};
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::Precondition;
 use openraft::{ChangeMembers, RaftMetrics, ServerState};
 use plan::{Step, View};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Runs until the tasks drain.
-pub(super) async fn keep(raft: Raft, state: watch::Receiver<Arc<State>>, tasks: Tasks) {
-    let mut metrics = raft.metrics();
+pub(super) async fn keep(cluster: Cluster, clock: fn() -> Timestamp) {
+    let mut metrics = cluster.raft().metrics();
+    let state = cluster.state();
     let mut interval = tokio::time::interval(LOOK_EVERY);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // A removed node is told so by the log: it needs the entry, and the news that it is committed.
     let mut parting: Option<(u64, Instant)> = None;
     loop {
         tokio::select! {
-            () = tasks.draining() => return,
+            () = cluster.draining() => return,
             _ = interval.tick() => {}
         }
         let seen = metrics.borrow_and_update().clone();
@@ -45,7 +43,7 @@ pub(super) async fn keep(raft: Raft, state: watch::Receiver<Arc<State>>, tasks: 
             }
         }
         tracing::info!(?step, "the membership follows the roster");
-        match tokio::time::timeout(CHANGE_TIMEOUT, take(&raft, &seen, &roster, step)).await {
+        match tokio::time::timeout(CHANGE_TIMEOUT, take(&cluster, &seen, &roster, step, clock)).await {
             Ok(Ok(())) => interval.reset_immediately(),
             Ok(Err(error)) => tracing::warn!(%error, "the membership was not changed; trying again"),
             Err(_) => tracing::warn!("the membership was not changed in time; trying again"),
@@ -60,7 +58,7 @@ fn parts(step: &Step, seen: &RaftMetrics<TypeConfig>, roster: &Roster) -> bool {
             seen.membership_config.membership().voter_ids().any(|id| !roster.nodes.contains_key(&id))
         }
         Step::Remove(_) => true,
-        Step::AddLearner(_) | Step::Rewrite(_) | Step::HandOver => false,
+        Step::AddLearner(_) | Step::Rewrite(_) | Step::HandOver | Step::Drop(_) => false,
     }
 }
 
@@ -82,11 +80,13 @@ fn view_of(seen: &RaftMetrics<TypeConfig>) -> View {
 }
 
 async fn take(
-    raft: &Raft,
+    cluster: &Cluster,
     seen: &RaftMetrics<TypeConfig>,
     roster: &Roster,
     step: Step,
+    clock: fn() -> Timestamp,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let raft = cluster.raft();
     // Only if nobody else has changed the membership meanwhile.
     let unchanged =
         [Precondition::LastMembershipLogId { last_membership_log_id: *seen.membership_config.log_id() }];
@@ -96,6 +96,12 @@ async fn take(
         Step::Rewrite(id) => (ChangeMembers::SetNodes(address(id)), true),
         Step::Voters(ids) => (ChangeMembers::ReplaceAllVoters(ids), true),
         Step::Remove(ids) => (ChangeMembers::RemoveNodes(ids), false),
+        Step::Drop(node_id) => {
+            let by = roster.nodes.get(&node_id).and_then(|node| node.leaving.clone()).unwrap_or_default();
+            let change = Change::Roster(RosterChange::DropNode { node_id });
+            cluster.write(&by, change, None, clock()).await?;
+            return Ok(());
+        }
         Step::HandOver => {
             let next = members::best_successor(seen, seen.id).ok_or("no other voter answers")?;
             return Ok(raft.trigger().transfer_leader(next).await?);

@@ -77,7 +77,7 @@ fn members_of(metrics: &RaftMetrics<TypeConfig>, roster: &Roster) -> Arc<Vec<Mem
             admin_address: node.admin_address.clone(),
             voter: voters.is_some_and(|voters| voters.contains(node_id)),
             witness: node.kind == NodeKind::Witness,
-            drained: node.drained.is_some(),
+            drained: node.drained.is_some() || node.leaving.is_some(),
         })
     });
     Arc::new(members.collect())

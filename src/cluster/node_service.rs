@@ -2,7 +2,7 @@
 
 use super::forward::{self, Attempt};
 use super::service::Gate;
-use super::{Cluster, codec, status, transfer};
+use super::{Cluster, TransferError, codec, status, transfer};
 use crate::proto::peer::v1 as wire;
 use crate::proto::peer::v1::node_server::{Node as NodeRpc, NodeServer};
 use crate::proto::state::v1 as stored;
@@ -85,15 +85,19 @@ impl NodeRpc for NodeService {
         self.member(&request)?;
         let to = Some(request.into_inner().to).filter(|to| *to != 0);
         let leader = transfer::transfer_here(&self.0, to).await;
-        let leader = leader.map_err(|error| Status::failed_precondition(error.to_string()))?;
+        let leader = leader.map_err(|error| match error {
+            TransferError::NoLeader => Status::unavailable(error.to_string()),
+            other => Status::failed_precondition(other.to_string()),
+        })?;
         Ok(Response::new(wire::TransferResponse { leader }))
     }
 }
 
-/// "Failed precondition" promises that nothing was proposed.
+/// "Failed precondition" and "resource exhausted" promise that nothing was proposed.
 fn to_status(attempt: &Attempt) -> Status {
     match attempt {
         Attempt::Refused(reason) => Status::failed_precondition(reason.clone()),
+        Attempt::DiskFull(reason) => Status::resource_exhausted(reason.clone()),
         Attempt::Unknown(reason) => Status::unknown(reason.clone()),
     }
 }

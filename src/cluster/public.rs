@@ -27,6 +27,8 @@ pub struct Config {
     pub key: KeyHash,
     /// The program's version.
     pub version: String,
+    /// What time it is; written into what the node proposes by itself.
+    pub clock: fn() -> Timestamp,
     /// How often a leader says that it lives.
     pub heartbeat: Duration,
     /// The shortest silence after which a node stands for election; several heartbeats.
@@ -108,6 +110,8 @@ pub struct NodeStatus {
     pub revision: u64,
     /// The last entry that it has applied.
     pub applied: u64,
+    /// Why its disk takes no changes; empty if it does.
+    pub disk_full: String,
     /// What the rest of it says.
     pub facts: Facts,
 }
@@ -137,6 +141,18 @@ pub enum OpenError {
     LogLost {
         /// Where it was.
         path: PathBuf,
+    },
+    /// The log is there and not all of it can be read.
+    #[error(
+        "the log of this node is damaged ({reason}), and with it what the node granted and acknowledged is lost; it is kept in {kept}; remove the node (rmsc node remove {name}), empty its data folder, and join it anew (rmsc join)"
+    )]
+    LogDamaged {
+        /// Where it is now.
+        kept: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// The node's name.
+        name: String,
     },
     /// Neither the store nor a snapshot can be read.
     #[error("the state cannot be read back")]
@@ -227,6 +243,23 @@ pub enum WriteError {
         /// How long it was tried.
         waited: Duration,
         /// What the last attempt met.
+        reason: String,
+    },
+    /// Not every node could apply the change.
+    #[error(
+        "this change needs the rules of version {needed}, and the cluster keeps to version {now}; \
+         upgrade every node, then: rmsc cluster upgrade"
+    )]
+    TooNew {
+        /// What the change needs.
+        needed: u32,
+        /// What the cluster keeps to.
+        now: u32,
+    },
+    /// The disk of the leader, or of too many voters, is full. Nothing was changed.
+    #[error("{reason}")]
+    DiskFull {
+        /// Which disks, and how full.
         reason: String,
     },
     /// The change is too large to be replicated.

@@ -2,14 +2,17 @@
 //! it, and what the store misses is applied again at the next start.
 
 use super::codec;
+use super::snapshot::check::bytes_max;
 use super::types::{DecodeError, SnapshotMeta};
 use crate::principal::Sid;
 use crate::state::{ClientId, Roster, State};
+use crate::storage::space::Space;
 use crate::storage::tree::{Batch, ReadError, Tree};
 use crate::tasks::Tasks;
 use prost::Message;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// The way to the writer. Dropping it ends the writer, once it has written everything.
@@ -101,17 +104,33 @@ impl Changes {
     }
 }
 
+impl Step {
+    /// How much room it takes, besides what is free in the store anyway.
+    fn bytes_max(&self) -> u64 {
+        match self {
+            Step::Change(_) => 0,
+            // The store is as large as all rows of two generations.
+            Step::Replace(state, _) => 2 * bytes_max(state),
+        }
+    }
+}
+
 impl Rows {
     /// Starts the writer of a store.
-    pub(super) fn start(tree: Tree, tasks: &Tasks) -> (Self, Closed) {
+    pub(super) fn start(tree: Tree, space: Space, tasks: &Tasks) -> (Self, Closed) {
         let (queue, steps) = mpsc::channel(STEPS_MAX);
         let (closing, closed) = oneshot::channel();
         tasks.spawn("rows", async move {
-            write_all(Arc::new(tree), steps).await;
+            write_all(Arc::new(tree), steps, space).await;
             // Nobody has to wait for it.
             closing.send(()).ok();
         });
         (Rows { queue }, Closed(closed))
+    }
+
+    /// Hands over the first step.
+    pub(super) fn begin_with(&self, step: Step) {
+        assert!(self.queue.try_send(step).is_ok(), "the queue is empty, and its writer has just begun");
     }
 
     /// Hands a step to the writer; waits while too many are queued.
@@ -129,35 +148,72 @@ impl Closed {
     }
 }
 
-async fn write_all(tree: Arc<Tree>, mut steps: mpsc::Receiver<Step>) {
-    let mut next = steps.recv().await;
-    while let Some(step) = next.take() {
-        let mut batch = Batch::default();
-        match step {
-            Step::Replace(state, meta) => {
-                let tree = tree.clone();
-                blocking(move || replace(&tree, &state, &meta)).await;
-                next = steps.recv().await;
-                continue;
-            }
-            Step::Change(changes) => changes.into_batch(&mut batch),
+async fn write_all(tree: Arc<Tree>, mut steps: mpsc::Receiver<Step>, space: Space) {
+    let mut waiting = VecDeque::new();
+    loop {
+        match steps.recv().await {
+            Some(step) => waiting.push_back(step),
+            None => return,
         }
-        // Whatever is queued shares the sync, as far as it fits into one batch.
-        loop {
-            match steps.try_recv() {
-                Ok(Step::Change(changes)) if batch.bytes() + changes.bytes() <= BATCH_BYTES_MAX => {
-                    changes.into_batch(&mut batch);
+        while let Some(first) = waiting.pop_front() {
+            if !room(first.bytes_max(), &space, &mut steps, &mut waiting).await {
+                tracing::warn!("the disk is full; the next start applies again what the store lacks");
+                return;
+            }
+            while waiting.len() < STEPS_MAX
+                && let Ok(step) = steps.try_recv()
+            {
+                waiting.push_back(step);
+            }
+            let tree = tree.clone();
+            match first {
+                Step::Replace(state, meta) => blocking(move || replace(&tree, &state, &meta)).await,
+                Step::Change(changes) => {
+                    let batch = batch(changes, &mut waiting);
+                    blocking(move || tree.write(batch)).await;
                 }
-                Ok(other) => break next = Some(other),
-                Err(_) => break,
             }
-        }
-        let tree = tree.clone();
-        blocking(move || tree.write(batch)).await;
-        if next.is_none() {
-            next = steps.recv().await;
         }
     }
+}
+
+/// Whatever waits behind these changes shares the sync, as far as it fits into one batch.
+fn batch(changes: Changes, waiting: &mut VecDeque<Step>) -> Batch {
+    let mut batch = Batch::default();
+    changes.into_batch(&mut batch);
+    while let Some(step) = waiting.pop_front() {
+        match step {
+            Step::Change(changes) if batch.bytes() + changes.bytes() <= BATCH_BYTES_MAX => {
+                changes.into_batch(&mut batch);
+            }
+            other => {
+                waiting.push_front(other);
+                break;
+            }
+        }
+    }
+    batch
+}
+
+/// Waits for room on the disk: the store could not undo half a write. Applying does not wait, so the steps
+/// pile up, but only those of the log since the last snapshot; without room there are no new changes. False
+/// when nobody is left who could send a step.
+async fn room(
+    bytes: u64,
+    space: &Space,
+    steps: &mut mpsc::Receiver<Step>,
+    waiting: &mut VecDeque<Step>,
+) -> bool {
+    while !space.takes(bytes) {
+        tokio::select! {
+            step = steps.recv() => match step {
+                Some(step) => waiting.push_back(step),
+                None => return false,
+            },
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+    true
 }
 
 async fn blocking(work: impl FnOnce() + Send + 'static) {
@@ -262,3 +318,5 @@ const STEP_BYTES: usize = 256 * 1024;
 const BATCH_BYTES_MAX: usize = 900 * 1024;
 /// How many steps wait for the disk before applying waits, too.
 const STEPS_MAX: usize = 64;
+/// How often it is looked whether there is room.
+const LOOK_EVERY: Duration = Duration::from_secs(1);

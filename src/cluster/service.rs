@@ -1,10 +1,10 @@
 //! Raft's messages from the other nodes: who they come from is checked before Raft sees them.
 
-use super::codec;
 use super::peers::MESSAGE_BYTES_MAX;
 use super::snapshot::{Incoming, SnapshotError, SnapshotFile};
 use super::state_machine::Snapshots;
 use super::types::{Raft, Snapshot, TypeConfig};
+use super::{codec, disk};
 use crate::proto::peer::v1 as wire;
 use crate::proto::peer::v1::raft_server::{Raft as RaftRpc, RaftServer};
 use futures::stream::{self, BoxStream};
@@ -129,9 +129,9 @@ impl RaftService {
         requests: Streaming<wire::AppendRequest>,
         refusal: Arc<Mutex<Option<Status>>>,
     ) -> impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static {
-        let (gate, heard) = (self.gate.clone(), self.heard.clone());
+        let (gate, heard, space) = (self.gate.clone(), self.heard.clone(), self.snapshots.space.clone());
         stream::unfold(requests, move |mut requests| {
-            let (gate, heard, refusal) = (gate.clone(), heard.clone(), refusal.clone());
+            let (gate, heard, space, refusal) = (gate.clone(), heard.clone(), space.clone(), refusal.clone());
             async move {
                 let request = match requests.message().await {
                     Ok(None) => return None,
@@ -141,6 +141,12 @@ impl RaftService {
                 match request {
                     Ok(request) => {
                         heard.note(peer.0);
+                        if let Some(full) = disk::refuses(&space, &request.entries) {
+                            let reason = format!("the disk of node {} is full: {full}", gate.node_id);
+                            *refusal.lock().unwrap_or_else(PoisonError::into_inner) =
+                                Some(Status::resource_exhausted(reason));
+                            return None;
+                        }
                         Some((request, requests))
                     }
                     Err(status) => {
@@ -160,6 +166,12 @@ impl RaftService {
     ) -> Result<Snapshot, Status> {
         if head.bytes > SNAPSHOT_BYTES_MAX {
             let reason = format!("{} bytes; at most {SNAPSHOT_BYTES_MAX} are taken", head.bytes);
+            return Err(Status::resource_exhausted(reason));
+        }
+        // It is written once as it comes, and its rows into the store.
+        if !self.snapshots.space.takes(3 * head.bytes) {
+            let node_id = self.gate.node_id;
+            let reason = format!("the disk of node {node_id} has no room for {} bytes", head.bytes);
             return Err(Status::resource_exhausted(reason));
         }
         let incoming = Incoming::new(&self.snapshots.folder, number);

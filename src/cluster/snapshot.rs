@@ -1,6 +1,8 @@
 //! Snapshots as files: the state at a log index, with a checksum, durable before anything rests on
 //! it.
 
+pub(super) mod check;
+
 use super::codec;
 use super::types::{DecodeError, SnapshotMeta};
 use crate::proto::state::v1 as stored;
@@ -190,12 +192,12 @@ pub(super) fn newest(folder: &Path, cluster_id: &str) -> io::Result<Option<(Snap
         }
     }
     for path in snapshots(folder)?.into_iter().rev() {
-        let read = SnapshotFile::open(path)
+        let read = SnapshotFile::open(path.clone())
             .and_then(|snapshot| snapshot.read(cluster_id).map(|contents| (snapshot, contents)));
         match read {
             Ok(found) => return Ok(Some(found)),
-            Err(error @ SnapshotError::Damaged { .. }) => {
-                tracing::error!(%error, "a snapshot is not used");
+            Err(error) if error.is_damage() => {
+                check::set_aside_path(&path, &error)?;
             }
             Err(error) => return Err(error.into()),
         }

@@ -1,11 +1,13 @@
 //! Applies committed entries to the state, publishes it, and keeps it.
 
 use super::rows::{self, Changes, Closed, LoadError, Rows, Step};
-use super::snapshot::{self, SnapshotFile};
+use super::snapshot::{self, SnapshotFile, check};
 use super::types::{Applied, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::event::Event;
 use crate::state::{Command, State};
-use crate::storage::StopOnPanic;
-use crate::storage::tree::{self, OpenError, Tree};
+use crate::storage::space::Space;
+use crate::storage::tree::{OpenError, Tree};
+use crate::storage::{self, StopOnPanic};
 use crate::tasks::Tasks;
 use futures::{Stream, StreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
@@ -38,6 +40,8 @@ pub(super) struct Published {
 pub(super) struct Snapshots {
     pub(super) folder: PathBuf,
     pub(super) cluster_id: String,
+    /// Nothing large is written without asking it.
+    pub(super) space: Space,
     newest: Arc<Mutex<Option<(SnapshotMeta, SnapshotFile)>>>,
 }
 
@@ -59,11 +63,12 @@ impl StateMachine {
     pub(super) fn open(
         data_dir: &Path,
         cluster_id: &str,
+        space: &Space,
         published: Published,
         tasks: &Tasks,
     ) -> io::Result<(Self, Snapshots, Closed)> {
         let folder = data_dir.join("snapshots");
-        crate::storage::create_folder(&folder)?;
+        storage::create_folder(&folder)?;
         let newest = snapshot::newest(&folder, cluster_id)?;
         let (tree, stored) = open_tree(&data_dir.join("tree"))?;
         let empty = stored.is_none();
@@ -77,12 +82,12 @@ impl StateMachine {
             }
             current = Some((contents.meta, file));
         }
+        let (cluster_id, space) = (cluster_id.to_owned(), space.clone());
+        let (rows, closed) = Rows::start(tree, space.clone(), tasks);
         if replace {
-            rows::replace(&tree, &state, &meta);
+            rows.begin_with(Step::Replace(Arc::new(state.clone()), meta.clone()));
         }
-        let snapshots =
-            Snapshots { folder, cluster_id: cluster_id.into(), newest: Arc::new(Mutex::new(current)) };
-        let (rows, closed) = Rows::start(tree, tasks);
+        let snapshots = Snapshots { folder, cluster_id, space, newest: Arc::new(Mutex::new(current)) };
         let machine = StateMachine { state, meta, rows, snapshots: snapshots.clone(), published };
         machine.publish();
         Ok((machine, snapshots, closed))
@@ -162,8 +167,8 @@ fn open_tree(folder: &Path) -> io::Result<(Tree, Option<(State, SnapshotMeta)>)>
         Ok(Err(error @ TreeError::Load(LoadError::Read(_)))) => return Err(io::Error::other(error)),
         Err(_) => "reading it panicked".into(),
     };
-    let aside = tree::set_aside(folder)?;
-    tracing::error!(reason, aside = %aside.display(), "the store is damaged; it is made again");
+    let kept = storage::set_aside(folder)?;
+    Event::DamageSetAside { what: "the store", kept: &kept, reason: &reason }.log();
     Ok((Tree::open(folder).map_err(io::Error::other)?, None))
 }
 
@@ -239,7 +244,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
-        Ok(self.snapshots.current())
+        let (state, meta, snapshots) = (self.state.clone(), self.meta.clone(), self.snapshots.clone());
+        blocking(move || snapshots.current_whole(&state, &meta)).await
     }
 }
 
@@ -247,13 +253,16 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        let (state, meta, snapshots) = (self.state.clone(), self.meta.clone(), self.snapshots.clone());
-        blocking(move || {
-            let file = snapshot::write(&snapshots.folder, &snapshots.cluster_id, &meta, &state)?;
-            snapshots.put(meta.clone(), file.clone());
-            Ok(Snapshot { meta, snapshot: file })
-        })
-        .await
+        let bytes = check::bytes_max(&self.state);
+        loop {
+            // An error would end Raft. Until there is room the log just keeps what it has.
+            self.snapshots.space.room(bytes).await;
+            let (state, meta, snapshots) = (self.state.clone(), self.meta.clone(), self.snapshots.clone());
+            match blocking(move || snapshots.write(&state, &meta)).await {
+                Err(error) if check::is_full(&error) => self.snapshots.space.note_full(),
+                written => return written,
+            }
+        }
     }
 }
 
@@ -263,6 +272,28 @@ impl Snapshots {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         if newest.as_ref().is_none_or(|(known, _)| known.last_log_id <= meta.last_log_id) {
             *newest = Some((meta, file));
+        }
+    }
+
+    fn write(&self, state: &State, meta: &SnapshotMeta) -> io::Result<Snapshot> {
+        let file = snapshot::write(&self.folder, &self.cluster_id, meta, state)?;
+        self.put(meta.clone(), file.clone());
+        Ok(Snapshot { meta: meta.clone(), snapshot: file })
+    }
+
+    /// The newest snapshot, which others are about to get: it must be as it was written. One that is not
+    /// is set aside, and the state is written anew.
+    fn current_whole(&self, state: &State, meta: &SnapshotMeta) -> io::Result<Option<Snapshot>> {
+        let Some(snapshot) = self.current() else {
+            return Ok(None);
+        };
+        match snapshot.snapshot.check() {
+            Ok(()) => Ok(Some(snapshot)),
+            Err(error) if error.is_damage() => {
+                check::set_aside(&snapshot.snapshot, &error)?;
+                self.write(state, meta).map(Some)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 

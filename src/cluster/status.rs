@@ -1,6 +1,6 @@
 //! How the nodes fare, and how far they have come: this one and the others.
 
-use super::{Cluster, Facts, Member, NodeStatus};
+use super::{Cluster, Facts, Member, NodeStatus, disk};
 use crate::proto::peer::v1 as wire;
 use crate::state::Timestamp;
 use openraft::async_runtime::WatchReceiver;
@@ -53,6 +53,7 @@ impl Cluster {
             version: self.shared.config.version.clone(),
             revision: self.shared.published.state.borrow().table.revision,
             applied: *self.shared.published.applied.borrow(),
+            disk_full: disk::own(self).unwrap_or_default(),
             facts: (self.shared.facts)(),
         }
     }
@@ -68,6 +69,7 @@ pub(super) fn to_wire(status: NodeStatus) -> wire::StatusResponse {
         relayed: facts.relayed,
         uptime_s: facts.uptime.as_secs(),
         applied: status.applied,
+        disk_full: status.disk_full,
         fresh_ms: facts.age.map(milliseconds),
         stale_after_ms: milliseconds(facts.stale_after),
         in_flight: facts.in_flight,
@@ -81,6 +83,7 @@ pub(super) fn from_wire(status: wire::StatusResponse) -> NodeStatus {
         version: status.version,
         revision: status.revision,
         applied: status.applied,
+        disk_full: status.disk_full,
         facts: Facts {
             ready: status.ready,
             reason: status.reason,
@@ -118,7 +121,8 @@ mod tests {
             rotation: vec![1, 2],
             certificate_expires_at: Some(Timestamp(5)),
         };
-        let status = NodeStatus { version: "1".into(), revision: 4, applied: 8, facts };
+        let disk_full = "full".into();
+        let status = NodeStatus { version: "1".into(), revision: 4, applied: 8, disk_full, facts };
         assert_eq!(from_wire(to_wire(status.clone())), status);
         let unheard = NodeStatus::default();
         assert_eq!(from_wire(to_wire(unheard.clone())), unheard);

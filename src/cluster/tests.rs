@@ -1,5 +1,6 @@
 //! Three nodes in one process over plain TCP.
 
+mod disk;
 mod lab;
 
 use super::*;
@@ -225,9 +226,26 @@ async fn voters_are_at_most_five_and_a_removed_node_leaves() {
     let six = lab.node(6).id;
     let votes = members.wait_for(|members| members.iter().any(|one| one.node_id == six && one.voter));
     tokio::time::timeout(PATIENCE, votes).await.unwrap().unwrap();
+    let mut state = lab.node(6).cluster.state();
+    let dropped = state.wait_for(|state| state.roster.removed.contains_key(&gone));
+    tokio::time::timeout(PATIENCE, dropped).await.unwrap().unwrap();
     let refused = lab.node(6).cluster.admits(gone, &KeyHash::default()).unwrap_err();
     assert!(matches!(refused, NotAdmitted::Removed { .. }), "{refused}");
     write(lab.node(6), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_two_voters_can_be_removed_whoever_leads() {
+    for leads in [1, 2] {
+        let lab = Lab::formed(2).await;
+        lab.node(1).cluster.transfer(Some(lab.node(leads).id)).await.unwrap();
+        let node_id = lab.node(2).id;
+        assert_eq!(roster(&lab, 1, RosterChange::RemoveNode { node_id }).await, Outcome::RosterChanged);
+        let said = tokio::time::timeout(PATIENCE, lab.node(2).cluster.failed()).await.unwrap();
+        assert!(said.contains("was removed"), "{said}");
+        lab.node(1).votes_with(1).await;
+        write(lab.node(1), 1).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -265,7 +283,6 @@ async fn a_node_that_moved_says_so() {
     let mut lab = Lab::formed(3).await;
     lab.kill(3).await;
     let moved = lab.move_to_another_port(3).await;
-    lab.node(3).cluster.keep_reported(|| Timestamp(9));
     let mut members = lab.node(1).cluster.members();
     let there = |members: &Arc<Vec<Member>>| members.iter().any(|member| member.peer_address == moved);
     tokio::time::timeout(PATIENCE, members.wait_for(there)).await.unwrap().unwrap();

@@ -5,10 +5,21 @@ use crate::proto::peer::v1 as wire;
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Makes another node lead: the one that is named, or the voter that has most of the log. Returns who
-/// leads then.
+/// leads then. Waits a little while nobody leads.
 pub(super) async fn transfer(cluster: &Cluster, to: Option<u64>) -> Result<u64, TransferError> {
+    let deadline = Instant::now() + LEADER_TIMEOUT;
+    loop {
+        match attempt(cluster, to).await {
+            Err(TransferError::NoLeader) if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+            done => return done,
+        }
+    }
+}
+
+async fn attempt(cluster: &Cluster, to: Option<u64>) -> Result<u64, TransferError> {
     let leader = cluster.standing().leader.ok_or(TransferError::NoLeader)?;
     if to == Some(leader) {
         return Ok(leader);
@@ -22,6 +33,7 @@ pub(super) async fn transfer(cluster: &Cluster, to: Option<u64>) -> Result<u64, 
     let asked = client.transfer(wire::TransferRequest { to: to.unwrap_or(0) });
     match tokio::time::timeout(TRANSFER_TIMEOUT * 2, asked).await {
         Ok(Ok(answer)) => Ok(answer.into_inner().leader),
+        Ok(Err(status)) if status.code() == tonic::Code::Unavailable => Err(TransferError::NoLeader),
         Ok(Err(status)) => Err(TransferError::Failed { reason: status.message().into() }),
         Err(_) => Err(TransferError::Failed { reason: format!("no answer from node {leader}") }),
     }
@@ -65,4 +77,7 @@ pub(super) async fn transfer_here(cluster: &Cluster, to: Option<u64>) -> Result<
     }
 }
 
-pub(super) const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Covers an election.
+const LEADER_TIMEOUT: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(50);

@@ -82,8 +82,13 @@ pub enum RosterChange {
         /// The node.
         node: NewNode,
     },
-    /// Take a node out, for ever.
+    /// Let a node go: it loses its vote first, and is dropped then.
     RemoveNode {
+        /// Which one.
+        node_id: u64,
+    },
+    /// Take a node out at once and for ever.
+    DropNode {
         /// Which one.
         node_id: u64,
     },

@@ -51,7 +51,18 @@ impl Roster {
                 }
             }
             RosterChange::Admit { token, node } => return self.admit(*token, node, command, log_index),
-            RosterChange::RemoveNode { node_id } => self.remove_node(*node_id, command)?,
+            RosterChange::RemoveNode { node_id } => {
+                if !self.removed.contains_key(node_id) {
+                    self.check_goes(*node_id)?;
+                    self.node(*node_id)?.leaving.get_or_insert(command.by.clone());
+                }
+            }
+            RosterChange::DropNode { node_id } => {
+                if !self.removed.contains_key(node_id) {
+                    self.check_goes(*node_id)?;
+                    self.take_out(*node_id, &command.by, command.at);
+                }
+            }
             RosterChange::RenameNode { node_id, name } => {
                 self.check_name(name, *node_id)?;
                 self.node(*node_id)?.name.clone_from(name);
@@ -126,8 +137,8 @@ impl Roster {
             }
             TokenFate::Open => {}
         }
-        if let Some(replaced) = replaces.filter(|replaced| self.nodes.contains_key(replaced)) {
-            self.take_out(replaced, command);
+        if let Some(replaced) = replaces.and_then(|replaced| self.nodes.get_mut(&replaced)) {
+            replaced.leaving.get_or_insert(command.by.clone());
         }
         self.check_name(&new.name, log_index)?;
         if self.nodes.len() >= NODES_MAX {
@@ -140,32 +151,31 @@ impl Roster {
         Ok(Outcome::Admitted { node_id: log_index })
     }
 
-    fn remove_node(&mut self, node_id: u64, command: &Command) -> Result<(), Rejection> {
-        if self.removed.contains_key(&node_id) {
-            return Ok(());
+    fn check_goes(&self, node_id: u64) -> Result<(), Rejection> {
+        if !self.nodes.contains_key(&node_id) {
+            return Err(Rejection::NoSuchNode { node_id });
         }
-        self.node(node_id)?;
-        let others = self.nodes.iter().filter(|(id, _)| **id != node_id);
-        if !others.clone().any(|(_, node)| node.kind == NodeKind::Relay) {
+        let mut others = self.nodes.iter().filter(|(id, node)| **id != node_id && node.leaving.is_none());
+        if !others.any(|(_, node)| node.kind == NodeKind::Relay) {
             return Err(Rejection::LastNode { node_id });
         }
-        self.take_out(node_id, command);
         Ok(())
     }
 
     fn recover(&mut self, node_id: u64, command: &Command) -> Result<(), Rejection> {
         self.node(node_id)?;
         let others: Vec<u64> = self.nodes.keys().copied().filter(|other| *other != node_id).collect();
-        others.into_iter().for_each(|other| self.take_out(other, command));
+        others.into_iter().for_each(|other| self.take_out(other, &command.by, command.at));
         for token in self.tokens.values_mut().filter(|token| token.fate == TokenFate::Open) {
             token.fate = TokenFate::Revoked;
         }
         Ok(())
     }
 
-    fn take_out(&mut self, node_id: u64, command: &Command) {
+    fn take_out(&mut self, node_id: u64, by: &str, at: Timestamp) {
         let Some(node) = self.nodes.remove(&node_id) else { return };
-        let removed = RemovedNode { name: node.name, by: command.by.clone(), at: command.at };
+        let by = node.leaving.unwrap_or_else(|| by.into());
+        let removed = RemovedNode { name: node.name, by, at };
         self.removed.insert(node_id, removed);
         while self.removed.len() > REMOVED_MAX {
             self.removed.pop_first();
@@ -186,7 +196,8 @@ impl Roster {
     }
 
     fn check_name(&self, name: &str, own: u64) -> Result<(), Rejection> {
-        match self.nodes.iter().find(|(id, node)| **id != own && node.name == name) {
+        let stays = |node: &Node| node.leaving.is_none();
+        match self.nodes.iter().find(|(id, node)| **id != own && node.name == name && stays(node)) {
             Some((node_id, _)) => Err(Rejection::NameTaken { name: name.into(), node_id: *node_id }),
             None => Ok(()),
         }
@@ -204,6 +215,7 @@ fn node_of(new: &NewNode, at: Timestamp) -> Node {
         build: new.build,
         joined_at: at,
         drained: None,
+        leaving: None,
     }
 }
 

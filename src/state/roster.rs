@@ -45,6 +45,8 @@ pub struct Node {
     pub joined_at: Timestamp,
     /// Whether an administrator took it out of the rotation.
     pub drained: Option<Drained>,
+    /// Who removes it. It still helps to change the voters; when it is none of them, it goes.
+    pub leaving: Option<String>,
 }
 
 /// What a node does.

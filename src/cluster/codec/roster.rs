@@ -37,6 +37,7 @@ pub(super) fn change_to(change: &RosterChange) -> StoredChange {
         RosterChange::RemoveNode { node_id } => {
             StoredChange::RemoveNode(stored::RemoveNode { node_id: *node_id })
         }
+        RosterChange::DropNode { node_id } => StoredChange::DropNode(stored::DropNode { node_id: *node_id }),
         RosterChange::RenameNode { node_id, name } => {
             StoredChange::RenameNode(stored::RenameNode { node_id: *node_id, name: name.clone() })
         }
@@ -77,6 +78,7 @@ pub(super) fn change_from(change: StoredChange) -> Result<RosterChange> {
             RosterChange::Admit { token: token_id_from(&admit.token_id)?, node: new_node_from(admit.node)? }
         }
         StoredChange::RemoveNode(remove) => RosterChange::RemoveNode { node_id: remove.node_id },
+        StoredChange::DropNode(drop) => RosterChange::DropNode { node_id: drop.node_id },
         StoredChange::RenameNode(rename) => {
             RosterChange::RenameNode { node_id: rename.node_id, name: rename.name }
         }
@@ -194,6 +196,7 @@ pub(in crate::cluster) fn roster_row_from(roster: &mut Roster, row: stored::Rost
                 key: new.key,
                 build: new.build,
                 joined_at: Timestamp(row.joined_at_ms),
+                leaving: row.leaving,
                 drained: row.drained.map(|drained| Drained { by: drained.by, at: Timestamp(drained.at_ms) }),
             };
             roster.nodes.insert(row.node_id, node);
@@ -226,6 +229,7 @@ fn node_to(node_id: u64, node: &Node) -> stored::RosterNode {
         node_id,
         node: Some(new_node_to(&as_new)),
         joined_at_ms: node.joined_at.0,
+        leaving: node.leaving.clone(),
         drained: drained.map(|drained| stored::Drained { by: drained.by.clone(), at_ms: drained.at.0 }),
     }
 }

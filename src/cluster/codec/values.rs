@@ -45,7 +45,7 @@ pub(in crate::cluster) fn command_to(command: &Command) -> Vec<u8> {
         at_ms: command.at.0,
         by: command.by.clone(),
         change: Some(change_to(&command.change)),
-        needs: NEEDS,
+        needs: command.change.version(),
         digest: command.digest.0.to_vec(),
         since: command.since,
     }
@@ -230,13 +230,14 @@ pub(in crate::cluster) const NEEDS: u32 = 1;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::frozen;
 
     fn sid() -> Sid {
         Sid::new(5, &[21, 1, 2, 3, 1104]).unwrap()
     }
 
     #[test]
-    fn commands_come_back_as_they_were() {
+    fn commands_come_back_as_they_were_and_as_they_were_frozen() {
         let entry = NewEntry {
             sid: sid(),
             name: "LAB\\exch01$".into(),
@@ -244,7 +245,7 @@ mod tests {
             role: Role::Exchange,
             note: "CHG-1".into(),
         };
-        for change in [Change::Allow(entry), Change::Remove { sid: sid() }] {
+        for (name, change) in [("allow", Change::Allow(entry)), ("remove", Change::Remove { sid: sid() })] {
             let command = Command {
                 client: ClientId([7; 16]),
                 serial: 3,
@@ -254,21 +255,28 @@ mod tests {
                 by: "admin".into(),
                 change,
             };
-            assert_eq!(command_from(&command_to(&command)).unwrap(), command);
+            let frozen = frozen::check(&format!("command-1/{name}"), &command_to(&command));
+            assert_eq!(command_from(&frozen).unwrap(), command);
         }
     }
 
     #[test]
-    fn outcomes_come_back_as_they_were() {
-        for outcome in [
+    fn outcomes_come_back_as_they_were_and_as_they_were_frozen() {
+        let outcomes = [
             Outcome::Allowed,
             Outcome::Renewed,
             Outcome::HasOtherRole { role: Role::SharePoint },
             Outcome::TableFull,
             Outcome::Removed { name: "x".into(), role: Role::FileServer },
             Outcome::NotInTable,
-        ] {
-            assert_eq!(outcome_from(outcome_to(&outcome)).unwrap(), outcome);
+            Outcome::OtherCommand,
+            Outcome::Forgotten,
+        ];
+        for (number, outcome) in outcomes.into_iter().enumerate() {
+            let bytes = outcome_to(&outcome).encode_to_vec();
+            let frozen = frozen::check(&format!("outcome-1/table-{number}"), &bytes);
+            let frozen = stored::Outcome::decode(frozen.as_slice()).unwrap();
+            assert_eq!(outcome_from(frozen).unwrap(), outcome);
         }
     }
 

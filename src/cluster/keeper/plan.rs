@@ -39,6 +39,8 @@ pub(super) enum Step {
     HandOver,
     /// These follow no more.
     Remove(BTreeSet<u64>),
+    /// This one is none of the voters any more, so it can be dropped from the roster.
+    Drop(u64),
 }
 
 /// The next step, if there is one.
@@ -55,11 +57,15 @@ pub(super) fn next_step(view: &View, roster: &Roster) -> Option<Step> {
         return Some(Step::Rewrite(*moved));
     }
     let voters = voters(view, roster);
-    if !roster.nodes.contains_key(&view.own) && !voters.is_empty() {
+    if !stays(roster, view.own) && !voters.is_empty() {
         return Some(Step::HandOver);
     }
     if !voters.is_empty() && (voters != view.voters || view.joint) {
         return Some(Step::Voters(voters));
+    }
+    let mut leaving = roster.nodes.iter().filter(|(_, node)| node.leaving.is_some()).map(|(id, _)| *id);
+    if let Some(leaving) = leaving.find(|id| !view.voters.contains(id)) {
+        return Some(Step::Drop(leaving));
     }
     let gone: BTreeSet<u64> =
         view.members.keys().copied().filter(|id| !roster.nodes.contains_key(id)).collect();
@@ -71,12 +77,15 @@ pub(super) fn written(name: &str, peer: &str, admin: &str) -> Written {
     Written { name: name.into(), peer: peer.into(), admin: admin.into() }
 }
 
+fn stays(roster: &Roster, id: u64) -> bool {
+    roster.nodes.get(&id).is_some_and(|node| node.leaving.is_none())
+}
+
 /// Who should vote: those that do stay, and others come as far as the number allows.
 fn voters(view: &View, roster: &Roster) -> BTreeSet<u64> {
-    let mut voters: BTreeSet<u64> =
-        view.voters.iter().copied().filter(|id| roster.nodes.contains_key(id)).collect();
+    let mut voters: BTreeSet<u64> = view.voters.iter().copied().filter(|id| stays(roster, *id)).collect();
     let mut others: Vec<u64> = roster.nodes.keys().copied().filter(|id| !voters.contains(id)).collect();
-    others.retain(|id| view.caught_up.contains(id));
+    others.retain(|id| view.caught_up.contains(id) && stays(roster, *id));
     // A witness is there for its vote.
     let is_witness = |id: &u64| roster.nodes.get(id).is_some_and(|node| node.kind == NodeKind::Witness);
     others.sort_by_key(|id| (!is_witness(id), *id));
@@ -122,6 +131,7 @@ mod tests {
             build: 1,
             joined_at: Timestamp(0),
             drained: None,
+            leaving: None,
         }
     }
 
@@ -190,6 +200,15 @@ mod tests {
         assert_eq!(next_step(&view(1, &[1, 2, 3], &[]), &roster), Some(Step::Voters(set(&[1, 2]))));
         assert_eq!(next_step(&view(1, &[1, 2], &[3]), &roster), Some(Step::Remove(set(&[3]))));
         assert_eq!(next_step(&view(3, &[1, 2, 3], &[]), &roster), Some(Step::HandOver));
+    }
+
+    #[test]
+    fn a_leaving_node_helps_until_it_has_no_vote() {
+        let mut roster = roster(&[1, 2], &[]);
+        roster.nodes.get_mut(&2).unwrap().leaving = Some("admin".into());
+        assert_eq!(next_step(&view(2, &[1, 2], &[]), &roster), Some(Step::HandOver));
+        assert_eq!(next_step(&view(1, &[1, 2], &[]), &roster), Some(Step::Voters(set(&[1]))));
+        assert_eq!(next_step(&view(1, &[1], &[2]), &roster), Some(Step::Drop(2)));
     }
 
     #[test]

@@ -55,6 +55,7 @@ fn every_damaged_byte_is_noticed() {
         std::fs::write(&snapshot.path, bytes).unwrap();
         let damaged = SnapshotFile::open(snapshot.path.clone()).unwrap();
         assert!(damaged.read("lab").is_err(), "byte {at}");
+        assert!(snapshot.check().is_err(), "byte {at}");
     }
     for length in (0..bytes.len()).step_by(11) {
         std::fs::write(&snapshot.path, &bytes[..length]).unwrap();

@@ -274,6 +274,7 @@ impl Lab {
             kind: NodeKind::Relay,
             key: KeyHash::default(),
             version: "test".into(),
+            clock: || Timestamp(1),
             heartbeat: Duration::from_millis(75),
             election_min: self.election_min,
             election_max: self.election_min + Duration::from_millis(300),

@@ -116,9 +116,11 @@ fn a_replaced_node_goes_when_the_new_one_comes() {
     apply(&mut state, 4, admit("two"));
     state.roster = Arc::new(Roster { tokens: Default::default(), ..Roster::clone(&state.roster) });
     apply(&mut state, 5, token(Some(4)));
-    assert!(state.roster.nodes.contains_key(&4));
+    assert_eq!(state.roster.nodes[&4].leaving, None);
     let new = NewNode { incarnation: 9, ..new("two") };
     apply(&mut state, 6, RosterChange::Admit { token: ID, node: new });
+    assert_eq!(state.roster.nodes[&4].leaving.as_deref(), Some("admin"));
+    apply(&mut state, 7, RosterChange::DropNode { node_id: 4 });
     assert_eq!(state.roster.nodes.keys().copied().collect::<Vec<_>>(), [FOUNDER, 6]);
     assert!(state.roster.removed.contains_key(&4));
 }
@@ -131,9 +133,16 @@ fn a_removed_node_stays_removed_and_the_last_one_stays() {
     assert_eq!(apply(&mut state, 5, RosterChange::RemoveNode { node_id: 4 }), Outcome::RosterChanged);
     assert_eq!(apply(&mut state, 6, RosterChange::RemoveNode { node_id: 4 }), Outcome::RosterUnchanged);
     let last = Rejection::LastNode { node_id: FOUNDER };
-    assert_eq!(apply(&mut state, 7, RosterChange::RemoveNode { node_id: FOUNDER }), Outcome::Rejected(last));
+    assert_eq!(
+        apply(&mut state, 7, RosterChange::DropNode { node_id: FOUNDER }),
+        Outcome::Rejected(last.clone())
+    );
+    assert_eq!(apply(&mut state, 8, RosterChange::DropNode { node_id: 4 }), Outcome::RosterChanged);
+    assert_eq!(apply(&mut state, 9, RosterChange::DropNode { node_id: 4 }), Outcome::RosterUnchanged);
+    assert_eq!(apply(&mut state, 10, RosterChange::RemoveNode { node_id: 4 }), Outcome::RosterUnchanged);
+    assert_eq!(apply(&mut state, 11, RosterChange::RemoveNode { node_id: FOUNDER }), Outcome::Rejected(last));
     let unknown = Rejection::NoSuchNode { node_id: 77 };
-    assert_eq!(apply(&mut state, 8, RosterChange::RemoveNode { node_id: 77 }), Outcome::Rejected(unknown));
+    assert_eq!(apply(&mut state, 12, RosterChange::RemoveNode { node_id: 77 }), Outcome::Rejected(unknown));
 }
 
 #[test]
