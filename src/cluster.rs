@@ -174,6 +174,22 @@ impl Cluster {
         Ok(())
     }
 
+    /// Whether the data folder still has what this node was given and has written.
+    ///
+    /// # Errors
+    /// [`OpenError`] when it is another's, or cannot be read.
+    pub fn has_data(data_dir: &Path, cluster_id: &str, node_id: u64) -> Result<bool, OpenError> {
+        let log = data_dir.join(LOG);
+        match version::claim(data_dir, &log, &owner(cluster_id, node_id)) {
+            Ok(claim) => {
+                let there = Log::exists(&log).map_err(|source| OpenError::State { source })?;
+                Ok(there || !claim.log_made)
+            }
+            Err(version::VersionError::Lost { .. } | version::VersionError::Unclaimed { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Makes a group of this node alone, and founds the cluster in it. Can be repeated.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ pub use witness::Witness;
 
 use crate::front;
 use crate::identity::ChannelBindingPolicy;
+use crate::seal;
 use crate::telemetry::Target;
 use crate::tls::Files;
 use crate::upstream;
@@ -34,6 +35,8 @@ pub struct Config {
     pub front: front::Config,
     /// `[drain] deadline`: how long requests in flight may take to end.
     pub drain_timeout: Duration,
+    /// `[secrets]`.
+    pub secrets: seal::Config,
     /// `[log]`.
     pub log: Log,
 }
@@ -47,6 +50,8 @@ pub struct Basics<'a> {
     pub listen: &'a Listen,
     /// `[cluster]`.
     pub cluster: &'a Cluster,
+    /// `[secrets]`.
+    pub secrets: &'a seal::Config,
 }
 
 /// `[node]`.
@@ -58,10 +63,8 @@ pub struct Node {
     pub site: String,
     /// Where everything of the node is kept.
     pub data_dir: PathBuf,
-    /// The node's certificate and key, by which the others know it.
-    pub member: Files,
-    /// The cluster's certificate authority.
-    pub authority: PathBuf,
+    /// How long the certificates of nodes live that this one issues.
+    pub certificate_life: Duration,
 }
 
 /// `[listen]`.
@@ -84,8 +87,6 @@ pub struct Listen {
 pub struct Cluster {
     /// The name that calling servers use.
     pub service_name: String,
-    /// The peer addresses of all nodes, for the first start.
-    pub peers: Vec<String>,
     /// How often a leader shows itself.
     pub heartbeat: Duration,
     /// The shortest time without a leader before an election.
@@ -147,7 +148,8 @@ impl Config {
     /// What every kind of node has.
     #[must_use]
     pub fn basics(&self) -> Basics<'_> {
-        Basics { node: &self.node, listen: &self.listen, cluster: &self.cluster }
+        let Config { node, listen, cluster, secrets, .. } = self;
+        Basics { node, listen, cluster, secrets }
     }
 
     /// Checks the text of a node file.
@@ -160,19 +162,20 @@ impl Config {
         sections::not_yet(&reader);
         let node = sections::node(&reader);
         let listen = sections::listen(&reader, sections::Front::Needed);
-        let cluster = sections::cluster(&reader, listen.as_ref());
+        let cluster = sections::cluster(&reader);
         let identity = sections::identity(&reader, listen.as_ref(), cluster.as_ref());
         let name = node.as_ref().map(|node| node.name.clone()).unwrap_or_default();
         let upstream = sections::upstream(&reader, name);
         let front = sections::limits(&reader);
         let drain_timeout = sections::drain(&reader);
+        let secrets = sections::secrets(&reader, node.as_ref());
         let log = sections::log(&reader);
         let faults = reader.faults();
         match (node, listen, cluster, identity, upstream) {
             (Some(node), Some(listen), Some(cluster), Some(identity), Some(upstream))
                 if faults.is_empty() =>
             {
-                Ok(Config { node, listen, cluster, identity, upstream, front, drain_timeout, log })
+                Ok(Config { node, listen, cluster, identity, upstream, front, drain_timeout, secrets, log })
             }
             _ => Err(faults),
         }
@@ -204,7 +207,6 @@ peer = "10.1.0.11:8700"
 admin = "10.1.0.11:8701"
 [cluster]
 service_name = "rmsconnector.contoso.com"
-peers = ["10.1.0.11:8700", "10.1.0.12:8700"]
 [identity]
 accounts_file = "accounts.toml"
 [upstream]
@@ -224,7 +226,8 @@ url = "http://127.0.0.1:18080"
     fn takes_a_good_file_and_its_defaults() {
         let config = Config::parse(GOOD).unwrap();
         assert_eq!(config.listen.ops.to_string(), "127.0.0.1:8702");
-        assert_eq!(config.node.member.certificate, Path::new("/var/lib/rmsc/identity/node.pem"));
+        assert_eq!(config.node.certificate_life, Duration::from_secs(90 * 86_400));
+        assert_eq!(config.secrets.key_file, Path::new("/etc/rmsc/seal.key"));
         assert_eq!(config.drain_timeout, Duration::from_secs(30));
     }
 
@@ -258,12 +261,18 @@ url = "http://127.0.0.1:18080"
     #[test]
     fn refuses_what_this_version_cannot_keep() {
         check_faults(&format!("{GOOD}[upstream.proxy]\nurl = \"http://proxy:8080\"\n"), &["not supported"]);
-        check_faults(&format!("{GOOD}[secrets]\nseal = \"tpm2\"\n"), &["write auto"]);
+        check_faults(&format!("{GOOD}[secrets]\nseal = \"tpm2\"\n"), &["write auto, systemd-creds or file"]);
     }
 
     #[test]
-    fn refuses_peers_that_do_not_add_up() {
-        let text = GOOD.replace("peers =", "expect = 3\npeers =");
-        check_faults(&text, &["expect: must be the number of peers, which is 2"]);
+    fn refuses_a_seal_key_beside_what_it_seals() {
+        let text = format!("{GOOD}[secrets]\nkey_file = \"/var/lib/rmsc/keys/seal.key\"\n");
+        check_faults(&text, &["secrets.key_file: must not be inside node.data_dir"]);
+    }
+
+    #[test]
+    fn refuses_keys_of_the_time_before_joining() {
+        let text = GOOD.replace("service_name", "peers = [\"10.1.0.11:8700\"]\nservice_name");
+        check_faults(&text, &["cluster.peers: is not a known key"]);
     }
 }

@@ -1,8 +1,10 @@
 //! Every event in one table: its number, level, words and remedy. Numbers up to 3001 are those
 //! of the original connector and keep their meaning; new ones start at 4000.
 
+mod membership;
 mod seen;
 
+pub use membership::{NotJoined, Refused};
 pub use seen::Seen;
 
 use std::error::Error;
@@ -11,7 +13,7 @@ use std::path::Path;
 use tracing::{error, info, warn};
 
 /// Something an administrator may want to know, with the fields that belong to it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Event<'a> {
     /// 1000: the node serves.
     ServiceStarted {
@@ -54,6 +56,61 @@ pub enum Event<'a> {
     TableEmpty {
         /// The table's revision.
         revision: u64,
+    },
+    /// 1010: a node was let in.
+    NodeJoined {
+        /// Its id.
+        node_id: u64,
+        /// Its name.
+        name: &'a str,
+        /// The token that it came with.
+        token: &'a dyn fmt::Display,
+    },
+    /// 1011: this node has a new certificate.
+    CertificateRenewed {
+        /// Until when it can be used.
+        until: &'a dyn fmt::Display,
+    },
+    /// 1012: this node is none of the cluster any more, and ends.
+    NodeLeft {
+        /// Its id.
+        node_id: u64,
+        /// Who removed it.
+        by: &'a str,
+    },
+    /// 4020 to 4029: a connection to the peer or the admin port was refused.
+    ConnectionRefused {
+        /// Why.
+        why: Refused,
+        /// `peer` or `admin`.
+        port: &'a str,
+        /// Where it came from.
+        remote: &'a dyn fmt::Display,
+        /// Who, as far as the certificate says, and what else is known.
+        who: &'a str,
+    },
+    /// 4030 to 4034: a host was not let in.
+    JoinRefused {
+        /// Why.
+        why: NotJoined,
+        /// Where it came from.
+        remote: &'a dyn fmt::Display,
+        /// The token's id.
+        token: &'a dyn fmt::Display,
+        /// Why, in words.
+        reason: &'a str,
+    },
+    /// 4040: this node's certificate could not be renewed.
+    RenewalFailed {
+        /// Until when the old one can be used.
+        until: &'a dyn fmt::Display,
+        /// What went wrong, with its causes.
+        reason: &'a str,
+    },
+    /// 4041: this node's seal key lies in the clear.
+    SealKeyInFile {
+        /// The file.
+        path: &'a dyn fmt::Display,
     },
     /// 4000: more than one entry of the table matches an account.
     Ambiguous {
@@ -105,6 +162,12 @@ pub enum Event<'a> {
     },
 }
 
+impl fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Event({})", self.description().number)
+    }
+}
+
 /// The caller an event is about.
 #[derive(Clone, Copy)]
 pub struct Who<'a> {
@@ -152,6 +215,9 @@ pub const CATALOGUE: &[Description] = &[
     SERVICE_STOPPED,
     ACCESS_ALLOWED,
     TABLE_UPDATED,
+    NODE_JOINED,
+    CERTIFICATE_RENEWED,
+    NODE_LEFT,
     PRINCIPAL_INVALID,
     ACCESS_REFUSED,
     CLEAR_TEXT,
@@ -161,8 +227,25 @@ pub const CATALOGUE: &[Description] = &[
     DISK_FULL,
     DISK_HAS_ROOM,
     DAMAGE_SET_ASIDE,
+    Refused::OtherCluster.description(),
+    Refused::AdministratorAtPeerPort.description(),
+    Refused::NodeAtAdminPort.description(),
+    Refused::Expired.description(),
+    Refused::NotYetValid.description(),
+    Refused::UnknownAuthority.description(),
+    Refused::RemovedNode.description(),
+    Refused::UnknownNode.description(),
+    Refused::OtherKey.description(),
+    Refused::NoMember.description(),
+    NotJoined::WrongToken.description(),
+    NotJoined::Expired.description(),
+    NotJoined::Used.description(),
+    NotJoined::Revoked.description(),
+    NotJoined::Other.description(),
     NODE_DRAINED,
     NODE_REMOVED,
+    RENEWAL_FAILED,
+    SEAL_KEY_IN_FILE,
 ];
 
 const SERVICE_STARTED: Description =
@@ -179,6 +262,20 @@ const TABLE_UPDATED: Description = Description {
     number: 1004,
     level: Level::Information,
     words: "the list of authorized accounts was updated",
+    remedy: "",
+};
+const NODE_JOINED: Description =
+    Description { number: 1010, level: Level::Information, words: "a node was let in", remedy: "" };
+const CERTIFICATE_RENEWED: Description = Description {
+    number: 1011,
+    level: Level::Information,
+    words: "the node has a new certificate",
+    remedy: "",
+};
+const NODE_LEFT: Description = Description {
+    number: 1012,
+    level: Level::Information,
+    words: "the node is not in the cluster any more, and ends",
     remedy: "",
 };
 const PRINCIPAL_INVALID: Description = Description {
@@ -249,6 +346,18 @@ const NODE_REMOVED: Description = Description {
     words: "a node was removed from the cluster",
     remedy: "if it should come back, it must join anew with a token",
 };
+const RENEWAL_FAILED: Description = Description {
+    number: 4040,
+    level: Level::Warning,
+    words: "the node's certificate could not be renewed",
+    remedy: "read the reason; it is tried again, and until the old one ends nothing else changes",
+};
+const SEAL_KEY_IN_FILE: Description = Description {
+    number: 4041,
+    level: Level::Warning,
+    words: "the node's seal key lies in a plain file",
+    remedy: "whoever copies it and the data folder has every secret: give it to systemd, see rmsc.service",
+};
 
 impl Event<'_> {
     /// The event's row of the catalogue.
@@ -270,6 +379,13 @@ impl Event<'_> {
             Event::DamageSetAside { .. } => DAMAGE_SET_ASIDE,
             Event::NodeDrained { .. } => NODE_DRAINED,
             Event::NodeRemoved { .. } => NODE_REMOVED,
+            Event::NodeJoined { .. } => NODE_JOINED,
+            Event::CertificateRenewed { .. } => CERTIFICATE_RENEWED,
+            Event::NodeLeft { .. } => NODE_LEFT,
+            Event::ConnectionRefused { why, .. } => why.description(),
+            Event::JoinRefused { why, .. } => why.description(),
+            Event::RenewalFailed { .. } => RENEWAL_FAILED,
+            Event::SealKeyInFile { .. } => SEAL_KEY_IN_FILE,
         }
     }
 
@@ -301,6 +417,17 @@ impl Event<'_> {
             }
             Event::NodeDrained { node, by } => warn!(event, node, by, remedy, "{words}"),
             Event::NodeRemoved { node, id, by } => warn!(event, node, id, by, remedy, "{words}"),
+            Event::NodeJoined { node_id, name, token } => info!(event, node_id, name, %token, "{words}"),
+            Event::CertificateRenewed { until } => info!(event, %until, "{words}"),
+            Event::NodeLeft { node_id, by } => info!(event, node_id, by, "{words}"),
+            Event::ConnectionRefused { port, remote, who, .. } => {
+                warn!(event, port, %remote, who, remedy, "{words}");
+            }
+            Event::JoinRefused { remote, token, reason, .. } => {
+                warn!(event, %remote, %token, reason, remedy, "{words}");
+            }
+            Event::RenewalFailed { until, reason } => warn!(event, %until, reason, remedy, "{words}"),
+            Event::SealKeyInFile { path } => warn!(event, %path, remedy, "{words}"),
             Event::TableEmpty { revision } => warn!(event, revision, remedy, "{words}"),
             Event::DiskFull { reason } => warn!(event, reason, remedy, "{words}"),
             Event::DiskHasRoom => info!(event, "{words}"),

@@ -1,6 +1,7 @@
 //! The lab behind `rmsc dev`: a simulated service, node processes on loopback, and sample traffic.
 
 mod client;
+mod enrol;
 mod files;
 mod layout;
 mod ntlm_http;
@@ -38,6 +39,8 @@ pub struct Options {
     pub run_for: Option<Duration>,
     /// Requests a second of the sample traffic; `None` for none.
     pub traffic_rate: Option<u32>,
+    /// How long certificates of nodes live.
+    pub certificate_life: Duration,
 }
 
 /// A lab that runs.
@@ -70,7 +73,7 @@ impl Lab {
         let simulator_tasks = tasks.clone();
         tasks.spawn("simulator", async move { simulator::serve(listener, config, &simulator_tasks).await });
         say(&format!("  ✔ simulated service     {}", layout.simulator_url()));
-        let processes = Processes::start(layout.clone())?;
+        let processes = Processes::new(layout.clone());
         let lab = Lab { options, layout, processes, simulated, tasks };
         match timeout(READY_TIMEOUT, lab.prepare()).await {
             Ok(Ok(())) => {}
@@ -150,6 +153,7 @@ impl Lab {
     }
 
     async fn prepare(&self) -> anyhow::Result<()> {
+        enrol::nodes(&self.layout, &self.processes).await?;
         self.wait_until_ready().await?;
         self.authorize().await?;
         Ok(())

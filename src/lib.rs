@@ -9,6 +9,7 @@ pub mod front;
 pub mod relay;
 
 pub mod control;
+pub mod enrolment;
 
 pub mod cluster;
 pub mod state;
@@ -17,6 +18,7 @@ pub mod directory;
 pub mod identity;
 pub mod listener;
 pub mod rms;
+pub mod seal;
 pub mod simulator;
 pub mod storage;
 pub mod telemetry;

@@ -1,9 +1,10 @@
 //! Takes connections of members over mutual TLS, and hands each request with its member to a service:
 //! the peer port and the admin port alike.
 
-use crate::event::Seen;
+use crate::event::{Event, Refused, Seen};
 use crate::tasks::Tasks;
-use crate::tls::{Member, MemberServer};
+use crate::tls::{Accepted, MemberServer, Refusal, Who};
+use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
@@ -12,81 +13,156 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::Future;
-use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 /// A body of an answer.
 pub type Body = UnsyncBoxBody<bytes::Bytes, Box<dyn Error + Send + Sync>>;
 
 /// Answers the requests of members.
 pub trait Service: Send + Sync + 'static {
-    /// Answers one request; the member is who the connection's certificate says.
+    /// Answers one request; who asks is what the connection's certificate says.
     fn call(
         &self,
-        member: &Member,
+        who: &Who,
+        remote: SocketAddr,
         request: Request<Incoming>,
-    ) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+    ) -> BoxFuture<'static, Response<Body>>;
 
-    /// Whether this member may talk to this port at all; the error says why not.
+    /// Whether this one may talk to this port at all.
     ///
     /// # Errors
-    /// The reason, for the log.
-    fn admit(&self, member: &Member) -> Result<(), String>;
+    /// Why not.
+    fn admit(&self, who: &Who) -> Result<(), Unwelcome>;
+
+    /// Ends when one that was let in may talk to this port no longer, and says why. The connection is closed
+    /// then, with all that is on it.
+    fn dismissed(&self, who: &Who) -> BoxFuture<'static, Unwelcome>;
+}
+
+/// Somebody may not talk to a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unwelcome {
+    /// Why.
+    pub why: Refused,
+    /// Who it is.
+    pub who: String,
+}
+
+/// The address of a port, and what it is called.
+pub struct Port {
+    /// Where it listens.
+    pub listener: TcpListener,
+    /// `peer` or `admin`.
+    pub name: &'static str,
+}
+
+struct Serving {
+    port: &'static str,
+    tls: MemberServer,
+    service: Arc<dyn Service>,
+    guests: Semaphore,
+    refused: Seen<(IpAddr, u16, String)>,
+    tasks: Tasks,
 }
 
 /// Accepts connections until the tasks drain; those that are open then finish their requests.
-pub async fn serve(listener: TcpListener, tls: MemberServer, service: Arc<dyn Service>, tasks: Tasks) {
-    let refused = Arc::new(Seen::new(REFUSED_EVERY));
+pub async fn serve(port: Port, tls: MemberServer, service: Arc<dyn Service>, tasks: Tasks) {
+    let serving = Arc::new(Serving {
+        port: port.name,
+        tls,
+        service,
+        guests: Semaphore::new(GUESTS_MAX),
+        refused: Seen::new(REFUSED_EVERY),
+        tasks: tasks.clone(),
+    });
     let accepted = |stream, remote: SocketAddr| {
-        let (tls, service, tasks, refused) = (tls.clone(), service.clone(), tasks.clone(), refused.clone());
+        let serving = serving.clone();
         async move {
-            if let Err(error) = converse(stream, &tls, service, &tasks).await
-                && refused.is_new(remote.ip(), Instant::now())
-            {
-                tracing::warn!(%remote, error, "a connection was refused: it is of no member that may use this port");
+            match serving.tls.accept(stream).await {
+                Ok(accepted) => serving.receive(accepted, remote).await,
+                Err(refusal) => serving.refuse(&refusal, remote),
             }
         }
     };
-    tasks.accept("member connection", listener, CONNECTIONS_MAX, accepted).await;
+    tasks.accept("member connection", port.listener, CONNECTIONS_MAX, accepted).await;
 }
 
-async fn converse(
-    stream: TcpStream,
-    tls: &MemberServer,
-    service: Arc<dyn Service>,
-    tasks: &Tasks,
-) -> Result<(), String> {
-    let (stream, member) = tls.accept(stream).await.map_err(|error| error.to_string())?;
-    service.admit(&member)?;
-    let answer = service_fn(|request| {
-        let answer = service.call(&member, request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
-    let serving = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .max_concurrent_streams(STREAMS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .serve_connection(TokioIo::new(stream), answer);
-    let mut serving = pin!(serving);
-    tokio::select! {
-        // A member that goes away ends its connections as it likes.
-        _ = serving.as_mut() => return Ok(()),
-        () = tasks.draining() => serving.as_mut().graceful_shutdown(),
+impl Serving {
+    async fn receive(&self, accepted: Accepted, remote: SocketAddr) {
+        if let Err(unwelcome) = self.service.admit(&accepted.who) {
+            return self.say(&unwelcome, remote);
+        }
+        match &accepted.who {
+            Who::Member(_) => self.converse(accepted, remote).await,
+            // Strangers: few at once, and not for long.
+            Who::Guest(_) => {
+                if let Ok(_place) = self.guests.try_acquire() {
+                    let _ = tokio::time::timeout(GUEST_TIMEOUT, self.converse(accepted, remote)).await;
+                }
+            }
+        }
     }
-    // Members keep streams open for as long as they can; only the calls that are about to end are waited for.
-    let _ = tokio::time::timeout(LAST_CALLS, serving).await;
-    Ok(())
+
+    async fn converse(&self, accepted: Accepted, remote: SocketAddr) {
+        let Accepted { stream, who } = accepted;
+        let answer = service_fn(|request| {
+            let answer = self.service.call(&who, remote, request);
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
+        let serving = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .max_concurrent_streams(STREAMS_MAX)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .serve_connection(TokioIo::new(stream), answer);
+        let mut serving = pin!(serving);
+        tokio::select! {
+            // A member that goes away ends its connections as it likes.
+            _ = serving.as_mut() => return,
+            unwelcome = self.service.dismissed(&who) => return self.say(&unwelcome, remote),
+            () = self.tasks.draining() => serving.as_mut().graceful_shutdown(),
+        }
+        // Members keep streams open for as long as they can; only the calls that are about to end are waited for.
+        let _ = tokio::time::timeout(LAST_CALLS, serving).await;
+    }
+
+    fn refuse(&self, refusal: &Refusal, remote: SocketAddr) {
+        let why = match refusal {
+            Refusal::OtherCluster { .. } => Refused::OtherCluster,
+            Refusal::Expired => Refused::Expired,
+            Refusal::NotYetValid => Refused::NotYetValid,
+            Refusal::UnknownAuthority => Refused::UnknownAuthority,
+            Refusal::NoCertificate | Refusal::NotAMember => Refused::NoMember,
+            Refusal::Handshake(error) => {
+                // A port that is only looked at, or a program that speaks no TLS.
+                tracing::debug!(port = self.port, %remote, %error, "a handshake failed");
+                return;
+            }
+        };
+        self.say(&Unwelcome { why, who: refusal.to_string() }, remote);
+    }
+
+    fn say(&self, unwelcome: &Unwelcome, remote: SocketAddr) {
+        let Unwelcome { why, who } = unwelcome;
+        if self.refused.is_new((remote.ip(), why.description().number, who.clone()), Instant::now()) {
+            Event::ConnectionRefused { why: *why, port: self.port, remote: &remote, who }.log();
+        }
+    }
 }
 
 /// A cluster has few members, and each a few connections.
 const CONNECTIONS_MAX: usize = 256;
+/// Hosts that join at the same time; more try again.
+const GUESTS_MAX: usize = 16;
+/// A join is one call, which may wait for a leader.
+const GUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// A front hands over so many requests at once on one connection; more wait.
 const STREAMS_MAX: u32 = 1_000;
 /// A stranger that knocks all the time must not fill the log.

@@ -1,9 +1,11 @@
 //! A node: builds every part, wires them, runs, drains. The only place that knows them all.
 
+mod admission;
 mod dial;
 mod duty;
 mod freshness;
 mod monitors;
+mod own;
 mod peer_service;
 mod relays;
 mod roster_events;
@@ -11,20 +13,23 @@ mod table_events;
 mod witness;
 
 use crate::cluster::{self, Cluster, Facts};
-use crate::config::{Basics, Config, Listen};
+use crate::config::{Config, Listen};
 use crate::control::{self, Survey};
 use crate::directory::{self, Directory};
-use crate::event::Event;
+use crate::enrolment::{self, Enrolment, JoinService};
+use crate::event::{Event, with_causes};
 use crate::front::{self, Authenticator, Front, Listener, Peer, Peers};
 use crate::identity::{self, Settings};
-use crate::listener;
+use crate::listener::{self, Port};
 use crate::relay::{self, Readiness, Relay};
-use crate::state::{KeyHash, NodeKind, Timestamp};
+use crate::seal;
+use crate::state::{NodeKind, Timestamp};
 use crate::tasks::Tasks;
 use crate::telemetry::Registry;
-use crate::tls::{self, FrontServer, Membership};
+use crate::tls::{self, FrontServer, Guests};
 use crate::upstream::{self, Upstream};
 use duty::Duty;
+use own::Own;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -39,11 +44,30 @@ pub enum StartError {
     /// A certificate or key is unusable.
     #[error("cannot use the node's certificates")]
     Tls(#[from] tls::LoadError),
-    /// The node's certificate is an administrator's.
-    #[error("{path} is an administrator's certificate; a node needs one for rmsc://CLUSTER/node/ID")]
-    NotANode {
-        /// The certificate.
+    /// The host is no node, or its identity cannot be used.
+    #[error(transparent)]
+    WhoAmI(#[from] enrolment::IdentityError),
+    /// The host's own key cannot be used.
+    #[error(transparent)]
+    SealKey(#[from] seal::NodeKeyError),
+    /// The node's key cannot be used.
+    #[error("the node's key cannot be used")]
+    Key(#[from] tls::RequestError),
+    /// What the node had is gone, and with it what it promised to the others.
+    #[error(
+        "the data of {name} (node {node_id}) in {path} are gone, and it must not come back without them. \
+         On another node: rmsc node remove {name}. Then here, with a token of `rmsc token create`: \
+         rmsc join ADDRESS --token TOKEN"
+    )]
+    DataLost {
+        /// The node's name.
+        name: String,
+        /// Its id.
+        node_id: u64,
+        /// Where they were.
         path: PathBuf,
+        /// What is missing.
+        source: cluster::OpenError,
     },
     /// The accounts file is unusable.
     #[error("cannot use the directory")]
@@ -65,7 +89,7 @@ pub enum StartError {
     #[error("cannot start the replicated store")]
     Cluster(#[from] cluster::OpenError),
     /// It was started as what it is not.
-    #[error("the cluster has this node as a {kind}; start it with: {command} --config FILE")]
+    #[error("this host joined as a {kind}; start it with: {command} --config FILE")]
     OtherKind {
         /// What it is.
         kind: &'static str,
@@ -75,6 +99,20 @@ pub enum StartError {
     /// The admin port's descriptors are wrong.
     #[error("cannot serve the admin port")]
     Control(#[from] tonic_reflection::server::Error),
+}
+
+impl StartError {
+    /// Whether only the operator can change it: starting again is of no use.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            StartError::WhoAmI(_)
+                | StartError::SealKey(_)
+                | StartError::DataLost { .. }
+                | StartError::OtherKind { .. }
+        )
+    }
 }
 
 /// The replicated part of a running node stopped by itself.
@@ -87,6 +125,8 @@ pub struct Broken {
 /// A node that runs.
 pub struct Node {
     name: String,
+    node_id: u64,
+    data_dir: PathBuf,
     duty: Duty,
     cluster: Cluster,
     clients: Tasks,
@@ -113,30 +153,35 @@ impl Node {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let groups = Groups::default();
         let mut registry = Registry::default();
-        let member = Membership::load(&config.node.member, &config.node.authority)?;
-        let node_id = node_id(config.basics(), &member)?;
+        let own = Own::open(config.basics(), NodeKind::Relay)?;
         let directory = Arc::new(Directory::open_local(&config.identity.accounts_file)?);
         let relay_metrics = relay::Metrics::register(&mut registry);
-        let duty = Duty::new(node_id, NodeKind::Relay);
+        let duty = Duty::new(own.node_id(), NodeKind::Relay);
         let rotation = Arc::new(OnceLock::new());
-        let facts =
-            facts(&duty, &member, Counted { relay: relay_metrics.clone(), rotation: rotation.clone() });
-        let cluster = open((config.basics(), NodeKind::Relay), &member, facts, &groups.storage).await?;
-        check_kind(&cluster, node_id, NodeKind::Relay)?;
+        let counted = Counted { relay: relay_metrics.clone(), rotation: rotation.clone() };
+        let (cluster, admission) = own.join_in(config.basics(), facts(&duty, &own, counted), &groups).await?;
+        let enrolment = own.enrolment(config.basics(), &cluster, &mut registry);
+        enrolment.renew_if_due();
         let upstream = Upstream::new(config.upstream.clone(), upstream::Metrics::register(&mut registry))?;
         let relay = Relay::new(cluster.state(), duty.serving(), upstream, relay_metrics);
-        serve_peers(&config, &member, &relay, &cluster, &groups).await?;
-        let survey = Survey::new(cluster.clone(), control::Metrics::register(&mut registry));
-        let control = control_config(&config, &member);
-        serve_administrators(control, (&config.listen, &member), &survey, Some(directory.clone()), &groups)
-            .await?;
-        let peers = Peers::start(
-            own_peer(&config, node_id),
-            &relay,
-            member.client()?,
-            relays::follow(&cluster, &groups.hops),
-            &groups.hops,
+        let hop = relay::Server::new(relay.clone(), groups.hops.clone());
+        let service = peer_service::PeerService::new(
+            Some(hop),
+            cluster.routes(),
+            JoinService::into_routes(enrolment.clone()),
+            admission,
         );
+        serve_peers(&config.listen, &own, service, &groups).await?;
+        let survey = Survey::new(cluster.clone(), control::Metrics::register(&mut registry));
+        let parts = control::Parts {
+            survey: survey.clone(),
+            enrolment: enrolment.clone(),
+            directory: Some(directory.clone()),
+        };
+        serve_administrators(&config.listen, &own, (control_config(&config, &own), parts), &groups).await?;
+        let relays = relays::follow(&cluster, &groups.hops);
+        let peers =
+            Peers::start(own_peer(&config, &own), &relay, own.membership.client(), relays, &groups.hops);
         // It is set here alone.
         let _ = rotation.set(peers.clone());
         let rotation = peers.clone();
@@ -153,10 +198,12 @@ impl Node {
         serve_clients(&config, &front, &groups.clients).await?;
         let readings = monitors::Readings { duty: duty.clone(), rotation: Some(rotation), survey, registry };
         monitors::serve(&config.listen, &cluster, readings, &groups.control).await?;
-        keep_up(&cluster, &duty, &groups.storage);
+        keep_up(&cluster, &enrolment, &duty, &groups.storage);
         Event::ServiceStarted { node: &config.node.name, version: env!("CARGO_PKG_VERSION") }.log();
         Ok(Node {
             name: config.node.name,
+            node_id: own.node_id(),
+            data_dir: config.node.data_dir,
             duty,
             cluster,
             clients: groups.clients,
@@ -175,12 +222,13 @@ impl Node {
         let failed = self.cluster.clone();
         let ended = tokio::select! {
             () = stop => Ok(()),
-            reason = failed.failed() => {
-                // Only a disk, a newer entry or a defect can cause it; the others go on without this node.
-                Event::Unexpected { doing: "keeping the replicated state", reason: &reason }.log();
-                Err(Broken { reason })
-            }
+            reason = failed.failed() => Err(Broken { reason }),
         };
+        let removed_by = self.removed_by();
+        if let (Err(Broken { reason }), None) = (&ended, &removed_by) {
+            // Only a disk, a newer entry or a defect can cause it; the others go on without this node.
+            Event::Unexpected { doing: "keeping the replicated state", reason }.log();
+        }
         tracing::info!("draining");
         self.duty.stop();
         // The other fronts ask four times a second. They must have heard before connections close.
@@ -198,63 +246,25 @@ impl Node {
         if let Err(error) = self.storage.drain(STORAGE_DRAIN_TIMEOUT).await {
             tracing::warn!(%error, "the store's tasks did not end");
         }
+        if let Some(by) = removed_by {
+            // Nothing of it may be used again, so it is not left where a start would find it.
+            match enrolment::put_aside(&self.data_dir, self.node_id) {
+                Ok(aside) => tracing::info!(aside = %aside.display(), "what the node kept is put aside"),
+                Err(error) => {
+                    tracing::warn!(error = with_causes(&error), "what the node kept stays where it is")
+                }
+            }
+            Event::NodeLeft { node_id: self.node_id, by: &by }.log();
+            return Ok(());
+        }
         Event::ServiceStopped { node: &self.name }.log();
         ended
     }
-}
 
-/// Opens what is on disk.
-async fn open(
-    (basics, kind): (Basics<'_>, NodeKind),
-    member: &Membership,
-    facts: Arc<dyn Fn() -> Facts + Send + Sync>,
-    tasks: &Tasks,
-) -> Result<Cluster, StartError> {
-    let node_id = node_id(basics, member)?;
-    let config = cluster_config(basics, member, kind, node_id);
-    Ok(Cluster::open(config, Arc::new(dial::TlsDial(member.client()?)), facts, tasks).await?)
-}
-
-fn node_id(basics: Basics<'_>, member: &Membership) -> Result<u64, StartError> {
-    let not_a_node = || StartError::NotANode { path: basics.node.member.certificate.clone() };
-    member.member().node_id().ok_or_else(not_a_node)
-}
-
-/// What the cluster knows this node as, if it does, is what it must be started as.
-fn check_kind(cluster: &Cluster, node_id: u64, runs_as: NodeKind) -> Result<(), StartError> {
-    let kind = cluster.state().borrow().roster.nodes.get(&node_id).map(|node| node.kind);
-    match kind {
-        Some(NodeKind::Relay) if runs_as != NodeKind::Relay => {
-            Err(StartError::OtherKind { kind: "node that relays", command: "rmsc server" })
-        }
-        Some(NodeKind::Witness) if runs_as != NodeKind::Witness => {
-            Err(StartError::OtherKind { kind: "witness", command: "rmsc witness" })
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-fn own_peer(config: &Config, id: u64) -> Peer {
-    let (name, address) = (config.node.name.clone(), config.listen.peer.to_string());
-    Peer { id, name, address, drained: false }
-}
-
-fn cluster_config(config: Basics<'_>, member: &Membership, kind: NodeKind, node_id: u64) -> cluster::Config {
-    cluster::Config {
-        data_dir: config.node.data_dir.clone(),
-        cluster_id: member.member().cluster.clone(),
-        node_id,
-        name: config.node.name.clone(),
-        peer_address: config.listen.peer.to_string(),
-        admin_address: config.listen.admin.to_string(),
-        kind,
-        key: KeyHash::default(),
-        clock: now,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        heartbeat: config.cluster.heartbeat,
-        election_min: config.cluster.election_min,
-        election_max: config.cluster.election_max,
-        snapshot_after: SNAPSHOT_AFTER_ENTRIES,
+    /// Who removed this node, if somebody did.
+    fn removed_by(&self) -> Option<String> {
+        let roster = self.cluster.state().borrow().roster.clone();
+        roster.removed.get(&self.node_id).map(|removed| removed.by.clone())
     }
 }
 
@@ -265,9 +275,9 @@ struct Counted {
     rotation: Arc<OnceLock<Peers>>,
 }
 
-fn facts(duty: &Duty, member: &Membership, counted: Counted) -> Arc<dyn Fn() -> Facts + Send + Sync> {
+fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Send + Sync> {
     let (duty, serving, started) = (duty.clone(), duty.serving(), Instant::now());
-    let certificate_expires_at = member.expires_at().map(Timestamp);
+    let membership = own.membership.clone();
     Arc::new(move || {
         let (ready, reason) = in_words(serving.borrow().now());
         Facts {
@@ -279,17 +289,18 @@ fn facts(duty: &Duty, member: &Membership, counted: Counted) -> Arc<dyn Fn() -> 
             stale_after: duty.stale_after(),
             in_flight: counted.relay.in_flight(),
             rotation: counted.rotation.get().map(Peers::ids).unwrap_or_default(),
-            certificate_expires_at,
+            certificate_expires_at: Some(own::expires_at(&membership)),
         }
     })
 }
 
-/// What goes on beside the requests: forming the group, staying fresh, saying what changed.
-fn keep_up(cluster: &Cluster, duty: &Duty, tasks: &Tasks) {
+/// What goes on beside the requests: founding, new certificates, staying fresh, saying what changed.
+fn keep_up(cluster: &Cluster, enrolment: &Enrolment, duty: &Duty, tasks: &Tasks) {
     tasks.spawn("table events", table_events::log(cluster.state(), cluster.members(), tasks.clone()));
     tasks.spawn("roster events", roster_events::log(cluster.state(), tasks.clone()));
     tasks.spawn("freshness", freshness::keep(cluster.clone(), duty.clone(), tasks.clone()));
     tasks.spawn("roster", freshness::heed(cluster.clone(), duty.clone(), tasks.clone()));
+    tasks.spawn("enrolment", enrolment.clone().keep(tasks.clone()));
 }
 
 fn now() -> Timestamp {
@@ -305,47 +316,55 @@ fn in_words(readiness: Readiness) -> (bool, String) {
 }
 
 async fn serve_peers(
-    config: &Config,
-    member: &Membership,
-    relay: &Relay,
-    cluster: &Cluster,
+    listen: &Listen,
+    own: &Own,
+    service: peer_service::PeerService,
     groups: &Groups,
 ) -> Result<(), StartError> {
-    let listener = bind("peer", config.listen.peer).await?;
-    let service = peer_service::PeerService::new(
-        Some(relay::Server::new(relay.clone(), groups.hops.clone())),
-        cluster.routes(),
-        cluster.members(),
-    );
+    let listener = bind("peer", listen.peer).await?;
     // The peer port outlives the hops: Raft goes on until the store closes.
-    let serving = listener::serve(listener, member.server()?, Arc::new(service), groups.storage.clone());
-    groups.storage.spawn("peer listener", serving);
+    let port = Port { listener, name: "peer" };
+    let tls = own.membership.server(Guests::Welcome);
+    groups
+        .storage
+        .spawn("peer listener", listener::serve(port, tls, Arc::new(service), groups.storage.clone()));
     Ok(())
 }
 
-fn control_config(config: &Config, member: &Membership) -> control::Config {
+fn own_peer(config: &Config, own: &Own) -> Peer {
+    Peer {
+        id: own.node_id(),
+        name: config.node.name.clone(),
+        address: config.listen.peer.to_string(),
+        key: own.key().0,
+        drained: false,
+    }
+}
+
+fn control_config(config: &Config, own: &Own) -> control::Config {
     control::Config {
-        cluster_id: member.member().cluster.clone(),
-        node_id: member.member().node_id().unwrap_or_default(),
+        cluster_id: own.identity.cluster_id.clone(),
+        node_id: own.node_id(),
         service_name: config.cluster.service_name.clone(),
         upstream_kind: config.upstream.kind.word(),
         upstream_address: config.upstream.base.to_string(),
+        peer_address: config.listen.peer.to_string(),
     }
 }
 
 async fn serve_administrators(
-    control: control::Config,
-    (listen, member): (&Listen, &Membership),
-    survey: &Survey,
-    directory: Option<Arc<Directory>>,
+    listen: &Listen,
+    own: &Own,
+    (control, parts): (control::Config, control::Parts),
     groups: &Groups,
 ) -> Result<(), StartError> {
     let listener = bind("admin", listen.admin).await?;
-    groups.control.spawn("survey", survey.clone().keep(groups.control.clone()));
-    let routes = control::routes(control, survey.clone(), directory, groups.control.clone()).await?;
+    groups.control.spawn("survey", parts.survey.clone().keep(groups.control.clone()));
+    let routes = control::routes(control, parts, groups.control.clone()).await?;
     let service = Arc::new(peer_service::AdminService::new(routes));
-    let serving = listener::serve(listener, member.server()?, service, groups.control.clone());
-    groups.control.spawn("admin listener", serving);
+    let port = Port { listener, name: "admin" };
+    let tls = own.membership.server(Guests::Refused);
+    groups.control.spawn("admin listener", listener::serve(port, tls, service, groups.control.clone()));
     Ok(())
 }
 
@@ -388,7 +407,5 @@ const DRAINING: &str = "draining";
 /// Two probes of the other fronts.
 const LEAVE_ROTATION: Duration = Duration::from_millis(500);
 const STORAGE_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// A snapshot of a small table costs little, and a log of this length is quickly replayed.
-const SNAPSHOT_AFTER_ENTRIES: u64 = 10_000;
 /// [MS-NBTE] 1.8: a NetBIOS name has 15 characters and a suffix.
 const NETBIOS_NAME_CHARS_MAX: usize = 15;

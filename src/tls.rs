@@ -1,18 +1,24 @@
 //! TLS: server and client settings, and who is at the other end. The only user of `rustls`.
 
 mod authority;
-mod inspect;
+mod key;
 mod member;
+mod membership;
+mod pinned;
+mod refusal;
 
-pub use authority::{Authority, IssueError, Issued};
-pub use inspect::key_hash;
+pub use authority::{Authority, AuthorityError, IssueError, Issued, Subject};
+pub use key::{MemberKey, Request, RequestError, authority_pin, key_hash};
 pub use member::{Member, MemberKind};
+pub use membership::{
+    Accepted, Credentials, Guests, MemberClient, MemberServer, Membership, Peer, Validity, Who,
+};
+pub use pinned::{Pinned, connect_pinned};
+pub use refusal::Refusal;
 
-use crate::secret::Secret;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -126,139 +132,6 @@ impl FrontServer {
     }
 }
 
-/// A member's own certificate and the authority it trusts: both ends of the peer and admin ports.
-#[derive(Clone)]
-pub struct Membership {
-    chain: Vec<CertificateDer<'static>>,
-    key: Arc<Secret<Vec<u8>>>,
-    roots: Arc<RootCertStore>,
-    member: Member,
-    path: PathBuf,
-}
-
-impl Membership {
-    /// Loads a member's certificate, its key, and the cluster's certificate authority.
-    ///
-    /// # Errors
-    /// [`LoadError`] names the file.
-    pub fn load(files: &Files, authority: &Path) -> Result<Self, LoadError> {
-        let path = files.certificate.clone();
-        let chain = certificates(&path)?;
-        let leaf = leaf_of(&chain, &path)?;
-        let member = Member::of_certificate(&leaf).ok_or(LoadError::NotAMember { path: path.clone() })?;
-        let key = private_key(&files.key)?;
-        let roots = Arc::new(roots(authority)?);
-        Ok(Membership { chain, key: Arc::new(Secret::new(key.secret_der().to_vec())), roots, member, path })
-    }
-
-    /// Who this member is.
-    #[must_use]
-    pub fn member(&self) -> &Member {
-        &self.member
-    }
-
-    /// When this member's certificate expires, in milliseconds since 1970-01-01T00:00:00Z.
-    #[must_use]
-    pub fn expires_at(&self) -> Option<i64> {
-        self.chain.first().and_then(|leaf| inspect::expires_at(leaf))
-    }
-
-    /// The server side: TLS 1.3, HTTP/2, and a certificate of the same authority asked of the client.
-    ///
-    /// # Errors
-    /// [`LoadError::Unusable`].
-    pub fn server(&self) -> Result<MemberServer, LoadError> {
-        let unusable = |source| LoadError::Unusable { path: self.path.clone(), source };
-        let verifier = WebPkiClientVerifier::builder_with_provider(self.roots.clone(), provider())
-            .build()
-            .map_err(|error| unusable(rustls::Error::General(error.to_string())))?;
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(MEMBER_VERSIONS)
-            .and_then(|builder| {
-                builder.with_client_cert_verifier(verifier).with_single_cert(self.chain.clone(), self.key()?)
-            })
-            .map_err(unusable)?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        // A resumed session would not look at the client's certificate again.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        Ok(MemberServer {
-            acceptor: TlsAcceptor::from(Arc::new(config)),
-            cluster: self.member.cluster.clone(),
-        })
-    }
-
-    /// The client side: TLS 1.3, HTTP/2, and only nodes of the same cluster are taken for servers.
-    ///
-    /// # Errors
-    /// [`LoadError::Unusable`].
-    pub fn client(&self) -> Result<MemberClient, LoadError> {
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(MEMBER_VERSIONS)
-            .and_then(|builder| {
-                builder
-                    .with_root_certificates(self.roots.clone())
-                    .with_client_auth_cert(self.chain.clone(), self.key()?)
-            })
-            .map_err(|source| LoadError::Unusable { path: self.path.clone(), source })?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(MemberClient {
-            connector: TlsConnector::from(Arc::new(config)),
-            cluster: self.member.cluster.clone(),
-            server_name: server_name(&self.member.cluster),
-        })
-    }
-
-    fn key(&self) -> Result<PrivateKeyDer<'static>, rustls::Error> {
-        PrivateKeyDer::try_from(self.key.expose().clone())
-            .map_err(|reason| rustls::Error::General(reason.to_owned()))
-    }
-}
-
-/// Takes connections of members.
-#[derive(Clone)]
-pub struct MemberServer {
-    acceptor: TlsAcceptor,
-    cluster: String,
-}
-
-impl MemberServer {
-    /// Shakes hands and says who is there: a member of this cluster, or an error.
-    ///
-    /// # Errors
-    /// No certificate, one of another authority or cluster, or it took too long.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<(ServerStream, Member)> {
-        let stream = timed(self.acceptor.accept(stream)).await?;
-        let member = member_of(stream.get_ref().1.peer_certificates(), &self.cluster)?;
-        Ok((stream, member))
-    }
-}
-
-/// Opens connections to nodes.
-#[derive(Clone)]
-pub struct MemberClient {
-    connector: TlsConnector,
-    cluster: String,
-    server_name: ServerName<'static>,
-}
-
-impl MemberClient {
-    /// Connects and says which node is there.
-    ///
-    /// # Errors
-    /// Nobody listens, the certificate is not one of a node of this cluster, or it took too long.
-    pub async fn connect(&self, address: &str) -> io::Result<(ClientStream, Member)> {
-        timed(async {
-            let tcp = TcpStream::connect(address).await?;
-            tcp.set_nodelay(true)?;
-            let stream = self.connector.connect(self.server_name.clone(), tcp).await?;
-            let member = member_of(stream.get_ref().1.peer_certificates(), &self.cluster)?;
-            Ok((stream, member))
-        })
-        .await
-    }
-}
-
 /// Client settings towards the service, trusting the certificates in a file, or nobody.
 ///
 /// # Errors
@@ -347,34 +220,11 @@ fn roots(path: &Path) -> Result<RootCertStore, LoadError> {
     Ok(roots)
 }
 
-fn member_of(chain: Option<&[CertificateDer<'_>]>, cluster: &str) -> io::Result<Member> {
-    let member = chain
-        .and_then(<[_]>::first)
-        .and_then(|leaf| Member::of_certificate(leaf))
-        .ok_or_else(|| refused("its certificate names no member of a cluster".to_owned()))?;
-    if member.cluster != cluster {
-        return Err(refused(format!("it is a member of cluster {:?}, not of {cluster:?}", member.cluster)));
-    }
-    Ok(member)
-}
-
-fn refused(reason: String) -> io::Error {
-    io::Error::new(io::ErrorKind::PermissionDenied, reason)
-}
-
-/// The name that every node's certificate carries and no administrator's does.
-fn server_name(cluster: &str) -> ServerName<'static> {
-    ServerName::try_from(authority::node_dns_name(cluster))
-        .expect("a cluster id is made of letters and digits, checked by Member")
-}
-
 async fn timed<T>(handshake: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
         .await
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))?
 }
 
-/// Nodes speak the newest version alone.
-const MEMBER_VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 /// A client that says nothing must not keep a connection slot.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -32,6 +32,9 @@ pub struct Dev {
     /// Requests a second of the sample traffic, over all fronts.
     #[arg(long, default_value_t = 150, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
+    /// How long the certificates of nodes live, which are renewed at two thirds of it.
+    #[arg(long, hide = true, value_name = "TIME", value_parser = words::duration, default_value = "2160h")]
+    certificate_life: Duration,
     #[command(subcommand)]
     command: Option<DevCommand>,
 }
@@ -60,6 +63,7 @@ impl Dev {
             dir: self.dir,
             run_for: self.run_for,
             traffic_rate: (!self.no_traffic).then_some(self.rate),
+            certificate_life: self.certificate_life,
         };
         // From the beginning: a lab that is interrupted while it starts must not leave its folder behind.
         let mut signals = Signals::new()?;

@@ -4,6 +4,7 @@ use super::file::{Reader, Section};
 use super::{Cluster, Identity, Listen, Log, Node};
 use crate::front;
 use crate::identity::ChannelBindingPolicy;
+use crate::seal;
 use crate::telemetry::Target;
 use crate::tls::Files;
 use crate::upstream::{self, Kind};
@@ -18,12 +19,10 @@ pub(super) fn node(reader: &Reader<'_>) -> Option<Node> {
     let name = if section.has("name") { name } else { host_name(&section) };
     let site = section.text("site").unwrap_or_default().to_owned();
     let data_dir = PathBuf::from(section.text("data_dir").unwrap_or(DATA_DIR));
-    let identity = data_dir.join("identity");
-    let file = |key, name| section.text(key).map_or_else(|| identity.join(name), PathBuf::from);
-    let member = Files { certificate: file("certificate", "node.pem"), key: file("key", "node.key") };
-    let authority = file("authority", "ca.pem");
+    let certificate_life = section.duration("certificate_life", CERTIFICATE_LIFE_MIN, CERTIFICATE_LIFE_MAX);
     section.end();
-    Some(Node { name: name?, site, data_dir, member, authority })
+    let certificate_life = certificate_life.unwrap_or(CERTIFICATE_LIFE);
+    Some(Node { name: name?, site, data_dir, certificate_life })
 }
 
 /// Whether a node takes requests of calling servers.
@@ -91,34 +90,11 @@ pub(super) fn listen(reader: &Reader<'_>, front: Front) -> Option<Listen> {
     Some(Listen { https, http, peer: peer?, admin: admin?, ops: ops? })
 }
 
-pub(super) fn cluster(reader: &Reader<'_>, listen: Option<&Listen>) -> Option<Cluster> {
+pub(super) fn cluster(reader: &Reader<'_>) -> Option<Cluster> {
     let section = reader.section("cluster");
     let service_name = section.parsed("service_name", "write the DNS name that calling servers use", name);
     if !section.has("service_name") {
         section.missing("service_name", "write the DNS name that calling servers use");
-    }
-    let peers = section.list("peers").unwrap_or_default();
-    if peers.is_empty() {
-        section.missing("peers", "list the peer addresses of all nodes, this one's too");
-    }
-    for peer in &peers {
-        if peer.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
-            section.refuse("peers", &format!("{peer:?} is not possible; {ADDRESS_ACCEPTED}"));
-        }
-    }
-    let mut seen = peers.clone();
-    seen.sort_unstable();
-    seen.dedup();
-    if seen.len() != peers.len() {
-        section.refuse("peers", "names a node twice");
-    }
-    let own = listen.map(|listen| listen.peer.to_string());
-    if let Some(own) = own.filter(|own| !peers.is_empty() && !peers.contains(own)) {
-        section.refuse("peers", &format!("must have this node's own address too: {own}"));
-    }
-    let expect = section.number("expect", 1, 9);
-    if expect.is_some_and(|expect| expect != peers.len() as u64) {
-        section.refuse("expect", &format!("must be the number of peers, which is {}", peers.len()));
     }
     let (min, max) = (Duration::from_millis(10), Duration::from_secs(60));
     let heartbeat = section.duration("heartbeat", min, max).unwrap_or(HEARTBEAT);
@@ -135,7 +111,7 @@ pub(super) fn cluster(reader: &Reader<'_>, listen: Option<&Listen>) -> Option<Cl
         );
     }
     section.end();
-    Some(Cluster { service_name: service_name?, peers, heartbeat, election_min, election_max })
+    Some(Cluster { service_name: service_name?, heartbeat, election_min, election_max })
 }
 
 pub(super) fn identity(
@@ -215,16 +191,27 @@ pub(super) fn log(reader: &Reader<'_>) -> Log {
     Log { level, target }
 }
 
+pub(super) fn secrets(reader: &Reader<'_>, node: Option<&Node>) -> seal::Config {
+    let section = reader.section("secrets");
+    let kind = section.parsed("seal", "write auto, systemd-creds or file", |text| match text {
+        "auto" => Some(seal::Kind::Auto),
+        "systemd-creds" => Some(seal::Kind::SystemdCreds),
+        "file" => Some(seal::Kind::File),
+        _ => None,
+    });
+    let key_file = PathBuf::from(section.text("key_file").unwrap_or(SEAL_KEY_FILE));
+    if node.is_some_and(|node| key_file.starts_with(&node.data_dir)) {
+        section.refuse(
+            "key_file",
+            "must not be inside node.data_dir: whoever copies that folder would have key and secrets together",
+        );
+    }
+    section.end();
+    seal::Config { kind: kind.unwrap_or(seal::Kind::Auto), key_file }
+}
+
 /// Settings of the finished product that would be dangerous to take and not to heed.
 pub(super) fn not_yet(reader: &Reader<'_>) {
-    let secrets = reader.section("secrets");
-    // This version stores no secret, so there is nothing to seal; a promise to use a TPM it could not keep.
-    secrets.parsed(
-        "seal",
-        "write auto; this version keeps no secrets and seals nothing with a TPM or systemd",
-        |text| (text == "auto").then_some(()),
-    );
-    secrets.end();
     let proxy = reader.section("upstream.proxy");
     for key in ["url", "username", "password_file", "no_proxy"] {
         if proxy.has(key) {
@@ -266,6 +253,13 @@ fn is_local(ip: IpAddr) -> bool {
 }
 
 const DATA_DIR: &str = "/var/lib/rmsc";
+/// Where `rmsc init` and `rmsc join` make the node's own key if systemd hands none over.
+const SEAL_KEY_FILE: &str = "/etc/rmsc/seal.key";
+/// 90 days, renewed after 60.
+const CERTIFICATE_LIFE: Duration = Duration::from_secs(90 * 24 * 3_600);
+/// Only tests have it so short.
+const CERTIFICATE_LIFE_MIN: Duration = Duration::from_secs(3);
+const CERTIFICATE_LIFE_MAX: Duration = Duration::from_secs(825 * 24 * 3_600);
 const OPS_ADDRESS: &str = "127.0.0.1:8702";
 const ADDRESS_ACCEPTED: &str = "write an address and a port, for instance 10.1.0.11:8700";
 /// See the decision record on election times.

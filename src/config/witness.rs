@@ -2,6 +2,7 @@
 
 use super::file::{Fault, Reader};
 use super::{Basics, Cluster, Listen, LoadError, Log, Node, sections};
+use crate::seal;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ pub struct Witness {
     pub cluster: Cluster,
     /// `[drain] deadline`.
     pub drain_timeout: Duration,
+    /// `[secrets]`.
+    pub secrets: seal::Config,
     /// `[log]`.
     pub log: Log,
 }
@@ -41,13 +44,14 @@ impl Witness {
         sections::not_yet(&reader);
         let node = sections::node(&reader);
         let listen = sections::listen(&reader, sections::Front::None);
-        let cluster = sections::cluster(&reader, listen.as_ref());
+        let cluster = sections::cluster(&reader);
+        let secrets = sections::secrets(&reader, node.as_ref());
         let drain_timeout = sections::drain(&reader);
         let log = sections::log(&reader);
         let faults = reader.faults();
         match (node, listen, cluster) {
             (Some(node), Some(listen), Some(cluster)) if faults.is_empty() => {
-                Ok(Witness { node, listen, cluster, drain_timeout, log })
+                Ok(Witness { node, listen, cluster, drain_timeout, secrets, log })
             }
             _ => Err(faults),
         }
@@ -56,7 +60,8 @@ impl Witness {
     /// What every kind of node has.
     #[must_use]
     pub fn basics(&self) -> Basics<'_> {
-        Basics { node: &self.node, listen: &self.listen, cluster: &self.cluster }
+        let Witness { node, listen, cluster, secrets, .. } = self;
+        Basics { node, listen, cluster, secrets }
     }
 }
 
@@ -72,7 +77,6 @@ peer = "10.1.0.13:8700"
 admin = "10.1.0.13:8701"
 [cluster]
 service_name = "rmsconnector.contoso.com"
-peers = ["10.1.0.11:8700", "10.1.0.12:8700", "10.1.0.13:8700"]
 "#;
 
     #[test]

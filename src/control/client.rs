@@ -1,30 +1,17 @@
 //! The other end of the admin port: what the command line and the lab call it with.
 
+use super::Context;
 use crate::proto::control::v1::authorizations_client::AuthorizationsClient;
 use crate::proto::control::v1::cluster_client::ClusterClient;
 use crate::proto::control::v1::nodes_client::NodesClient;
+use crate::proto::control::v1::tokens_client::TokensClient;
 use crate::tls::{self, Files, MemberClient, Membership};
 use hyper_util::rt::TokioIo;
-use serde::{Deserialize, Serialize};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
-
-/// Where a cluster is and who asks: the context file of an administrator. Paths in it are relative to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Context {
-    /// The admin addresses of the nodes; any of them will do.
-    pub endpoints: Vec<String>,
-    /// The cluster's certificate authority.
-    pub authority: PathBuf,
-    /// The administrator's certificate.
-    pub certificate: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
-}
 
 /// Why no node could be called.
 #[derive(Debug, thiserror::Error)]
@@ -64,24 +51,6 @@ pub struct Client {
     channel: Channel,
 }
 
-impl Context {
-    /// Reads a context file.
-    ///
-    /// # Errors
-    /// [`ConnectError::Read`] and [`ConnectError::Parse`].
-    pub fn load(path: &Path) -> Result<Self, ConnectError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConnectError::Read { path: path.into(), source })?;
-        let mut context: Context =
-            toml::from_str(&text).map_err(|source| ConnectError::Parse { path: path.into(), source })?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        for file in [&mut context.authority, &mut context.certificate, &mut context.key] {
-            *file = folder.join(&*file);
-        }
-        Ok(context)
-    }
-}
-
 impl Client {
     /// Connects to the first node that answers.
     ///
@@ -89,7 +58,7 @@ impl Client {
     /// [`ConnectError`].
     pub async fn connect(context: &Context) -> Result<Self, ConnectError> {
         let files = Files { certificate: context.certificate.clone(), key: context.key.clone() };
-        let member = Membership::load(&files, &context.authority)?.client()?;
+        let member = Membership::load(&files, &context.authority)?.client();
         let mut last = "the context names no endpoint".to_owned();
         for address in &context.endpoints {
             match channel(address, member.clone()).await {
@@ -104,6 +73,12 @@ impl Client {
     #[must_use]
     pub fn authorizations(&self) -> AuthorizationsClient<Channel> {
         AuthorizationsClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// What lets nodes in.
+    #[must_use]
+    pub fn tokens(&self) -> TokensClient<Channel> {
+        TokensClient::new(self.channel.clone())
     }
 
     /// The cluster as such.

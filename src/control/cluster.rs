@@ -74,7 +74,7 @@ impl Service {
             last_log_index: standing.last_log_index,
             applied: standing.applied,
             snapshot_index: standing.snapshot,
-            authority_key: tls::key_hash(&roster.authority).map(hexadecimal).unwrap_or_default(),
+            authority_key: tls::authority_pin(&roster.authority).map(hexadecimal).unwrap_or_default(),
             roster_revision: roster.revision,
             current: picture.current,
         }

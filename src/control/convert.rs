@@ -81,6 +81,8 @@ pub(super) fn node(seat: &Seat, standing: &Standing) -> proto::Node {
         joined_at_ms: entry.map_or(0, |entry| entry.joined_at.0),
         answered_ms_ago: seat.answered.map(|answered| milliseconds(answered.at.elapsed())),
         applied: status.applied,
+        leaving: entry.and_then(|entry| entry.leaving.clone()).unwrap_or_default(),
+        disk_full: status.disk_full,
     }
 }
 

@@ -102,12 +102,13 @@ fn check_majority(picture: &Picture, seat: &Seat) -> Result<(), Status> {
     )))
 }
 
-/// The leader changes Raft's membership as soon as it sees the roster's change.
+/// The leader takes its vote, drops it from Raft's membership, and then from the roster.
 async fn await_left(survey: &Survey, node_id: u64) -> bool {
     let deadline = Instant::now() + LEFT_TIMEOUT;
     loop {
         let standing = survey.cluster().standing();
-        if standing.quorum && !survey.cluster().has_member(node_id) {
+        let known = survey.cluster().state().borrow().roster.nodes.contains_key(&node_id);
+        if standing.quorum && !known && !survey.cluster().has_member(node_id) {
             return true;
         }
         if Instant::now() >= deadline {

@@ -31,6 +31,9 @@ pub(super) fn of(seen: &Seen<'_>) -> Vec<String> {
 
 fn about_node(node: &proto::Node) -> Option<String> {
     let name = &node.name;
+    if !node.leaving.is_empty() {
+        return Some(format!("{name} is leaving the cluster, removed by {}", node.leaving));
+    }
     match (&node.drained, node.witness) {
         (_, true) => (!node.up).then(|| format!("{name}, a witness, does not answer")),
         (Some(drained), false) => Some(format!(

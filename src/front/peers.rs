@@ -24,6 +24,8 @@ pub struct Peer {
     pub name: String,
     /// Where its peer port is.
     pub address: String,
+    /// SHA-256 of its public key, which its certificate must carry too.
+    pub key: [u8; 32],
     /// Whether it is to get no requests, whatever it says itself.
     pub drained: bool,
 }

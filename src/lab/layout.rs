@@ -4,13 +4,15 @@ mod welcome;
 
 use super::Options;
 use super::files::{make_private_folder, write_issued, write_private};
-use crate::control::Context as AdminContext;
+use crate::control::Context;
 use crate::directory;
 use crate::directory::local::{self, NewAccount, NewDirectory};
+use crate::enrolment::{self, Host};
 use crate::principal::Sid;
 use crate::proto::control::v1::Role;
+use crate::seal;
 use crate::secret::Secret;
-use crate::tls::{Authority, Member, MemberKind};
+use crate::tls::Authority;
 use anyhow::{Context as _, bail};
 use rand::distr::{Alphanumeric, SampleString};
 use serde_json::json;
@@ -19,6 +21,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use time::OffsetDateTime;
 
 /// A lab's folder and what is in it.
@@ -28,6 +31,7 @@ pub(super) struct Layout {
     simulator: SocketAddr,
     nodes: Vec<NodeLayout>,
     accounts: Vec<SampleAccount>,
+    certificate_life: Duration,
 }
 
 /// One node.
@@ -38,7 +42,7 @@ pub(super) struct NodeLayout {
     pub(super) http: SocketAddr,
     pub(super) admin: SocketAddr,
     pub(super) ops: SocketAddr,
-    peer: SocketAddr,
+    pub(super) peer: SocketAddr,
     folder: PathBuf,
 }
 
@@ -62,8 +66,23 @@ impl NodeLayout {
         self.folder.join("node.log")
     }
 
+    /// As this node founds a cluster or joins one.
+    pub(super) fn host(&self) -> Host {
+        Host {
+            data_dir: self.data_dir(),
+            seal: seal::Config { kind: seal::Kind::File, key_file: self.seal_key_file() },
+            name: self.name.clone(),
+            peer_address: self.peer.to_string(),
+            admin_address: self.admin.to_string(),
+        }
+    }
+
     fn data_dir(&self) -> PathBuf {
         self.folder.join("data")
+    }
+
+    fn seal_key_file(&self) -> PathBuf {
+        self.folder.join("seal.key")
     }
 }
 
@@ -73,7 +92,8 @@ impl Layout {
         let temporary = options.dir.is_none();
         let dir = folder(options.dir.as_deref())?;
         let nodes = nodes(&dir, options.nodes)?;
-        let layout = Layout { dir, temporary, simulator, nodes, accounts: accounts() };
+        let certificate_life = options.certificate_life;
+        let layout = Layout { dir, temporary, simulator, nodes, accounts: accounts(), certificate_life };
         layout.write()?;
         Ok(layout)
     }
@@ -171,39 +191,28 @@ impl Layout {
 
     fn write(&self) -> anyhow::Result<()> {
         let now = OffsetDateTime::now_utc();
-        let cluster_id: String = Alphanumeric.sample_string(&mut rand::rng(), 16).to_lowercase();
-        let members = Authority::new("rmsc lab cluster CA", now)?;
         let fronts = Authority::new("rmsc lab front CA", now)?;
-        write_private(&self.dir.join("cluster-ca.pem"), members.certificate_pem())?;
         write_private(&self.ca_file(), fronts.certificate_pem())?;
-        let admin = Member { cluster: cluster_id.clone(), kind: MemberKind::Admin("lab".into()) };
-        write_issued(
-            &self.dir.join("admin.pem"),
-            &self.dir.join("admin.key"),
-            &members.issue_member(&admin, now)?,
-        )?;
-        let context = AdminContext {
-            endpoints: self.nodes.iter().map(|node| node.admin.to_string()).collect(),
-            authority: "cluster-ca.pem".into(),
-            certificate: "admin.pem".into(),
-            key: "admin.key".into(),
-        };
-        write_private(&self.context_file(), &toml::to_string(&context)?)?;
         self.write_accounts()?;
         write_private(&self.sample_file(), welcome::SAMPLE_REQUEST)?;
-        for (id, node) in (1..).zip(&self.nodes) {
-            let identity = node.data_dir().join("identity");
-            make_private_folder(&identity)?;
-            let member = Member { cluster: cluster_id.clone(), kind: MemberKind::Node(id) };
-            let issued = members.issue_member(&member, now)?;
-            write_issued(&identity.join("node.pem"), &identity.join("node.key"), &issued)?;
-            write_private(&identity.join("ca.pem"), members.certificate_pem())?;
+        for node in &self.nodes {
+            make_private_folder(&node.folder)?;
             let names = [SERVICE_NAME.to_owned(), "localhost".into(), "127.0.0.1".into()];
             let front = fronts.issue_server(&names, now)?;
             write_issued(&node.folder.join("front.pem"), &node.folder.join("front.key"), &front)?;
             write_private(&node.config_file(), &self.config(node))?;
         }
         Ok(())
+    }
+
+    /// The first node's cluster, as `rmsc init` founds it, and the context of its administrator.
+    pub(super) fn found(&self) -> anyhow::Result<()> {
+        let first = self.nodes.first().context("a lab has a node")?;
+        let founding =
+            enrolment::init(&first.host(), "lab", OffsetDateTime::now_utc(), self.certificate_life)?;
+        let endpoints = self.nodes.iter().map(|node| node.admin.to_string()).collect();
+        Context::write(&self.dir, &founding.administrator, endpoints)?;
+        Ok(founding.commit()?)
     }
 
     fn write_accounts(&self) -> anyhow::Result<()> {
@@ -236,19 +245,21 @@ impl Layout {
 
     fn config(&self, node: &NodeLayout) -> String {
         let text = |path: &Path| format!("{:?}", path.display().to_string());
-        let peers: Vec<_> = self.nodes.iter().map(|node| format!("\"{}\"", node.peer)).collect();
         format!(
             "# A node of the lab. Check with: rmsc config check --config THIS\n\
-             [node]\nname = \"{}\"\nsite = \"lab\"\ndata_dir = {}\n\n\
+             [node]\nname = \"{}\"\nsite = \"lab\"\ndata_dir = {}\ncertificate_life = \"{}s\"\n\n\
+             [secrets]\nseal = \"file\"\nkey_file = {}\n\n\
              [listen]\nhttps = \"{}\"\nhttp = \"{}\"\ncertificate = {}\nkey = {}\npeer = \"{}\"\nadmin = \"{}\"\n\
              ops = \"{}\"\n\n\
-             [cluster]\nservice_name = \"{SERVICE_NAME}\"\npeers = [{}]\nexpect = {}\n\n\
+             [cluster]\nservice_name = \"{SERVICE_NAME}\"\n\n\
              [identity]\naccounts_file = {}\ntarget_names = [\"localhost\", \"127.0.0.1\"]\n\n\
              [upstream]\nkind = \"simulated\"\nurl = \"{}\"\n\n\
              [drain]\ndeadline = \"5s\"\n\n\
              [log]\nlevel = \"info\"\ntarget = \"stdout-json\"\n",
             node.name,
             text(&node.data_dir()),
+            self.certificate_life.as_secs(),
+            text(&node.seal_key_file()),
             node.https,
             node.http,
             text(&node.folder.join("front.pem")),
@@ -256,8 +267,6 @@ impl Layout {
             node.peer,
             node.admin,
             node.ops,
-            peers.join(", "),
-            self.nodes.len(),
             text(&self.accounts_file()),
             self.simulator_url(),
         )

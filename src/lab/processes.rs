@@ -19,13 +19,16 @@ pub(super) struct Processes {
 }
 
 impl Processes {
-    /// Starts every node.
-    pub(super) fn start(layout: Arc<Layout>) -> anyhow::Result<Self> {
-        let mut running = BTreeMap::new();
-        for node in layout.nodes() {
-            running.insert(node.name.clone(), Some(spawn(node)?));
-        }
-        Ok(Processes { layout, running: Arc::new(Mutex::new(running)) })
+    /// All nodes are down at first.
+    pub(super) fn new(layout: Arc<Layout>) -> Self {
+        let running = layout.nodes().iter().map(|node| (node.name.clone(), None)).collect();
+        Processes { layout, running: Arc::new(Mutex::new(running)) }
+    }
+
+    /// Starts a node for the first time.
+    pub(super) fn start(&self, node: &NodeLayout) -> anyhow::Result<()> {
+        self.lock().insert(node.name.clone(), Some(spawn(node)?));
+        Ok(())
     }
 
     /// Whether a node has ended since the last time.

@@ -118,6 +118,9 @@ fn out(roster: &Roster, node_id: u64, runs_as: NodeKind) -> Option<String> {
         return Some(WITNESS.into());
     }
     let node = roster.nodes.get(&node_id)?;
+    if let Some(by) = &node.leaving {
+        return Some(format!("leaving the cluster, removed by {by}"));
+    }
     match (&node.drained, node.kind) {
         (_, NodeKind::Witness) => Some(MISTAKEN.into()),
         (Some(drained), NodeKind::Relay) => Some(format!("drained by {}", drained.by)),
@@ -145,6 +148,7 @@ mod tests {
             key: Default::default(),
             build: 1,
             joined_at: Timestamp(0),
+            leaving: None,
             drained: drained.then(|| Drained { by: "alice".into(), at: Timestamp(0) }),
         };
         Roster { nodes: [(7, node)].into(), ..Roster::default() }

@@ -1,28 +1,30 @@
 //! Who may use the peer and admin ports, and which part answers.
 
-use crate::cluster::{Member as ClusterMember, PeerNode};
+use super::admission::Admission;
+use crate::cluster::PeerNode;
 use crate::control::Administrator;
-use crate::listener::{Body, Service};
+use crate::enrolment::Guest;
+use crate::event::Refused;
+use crate::listener::{Body, Service, Unwelcome};
 use crate::relay;
-use crate::tls::{Member, MemberKind};
-use http::{Request, Response, StatusCode};
+use crate::tls::{MemberKind, Peer, Who};
+use futures::future::BoxFuture;
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-use tokio::sync::watch;
+use std::net::SocketAddr;
 use tonic::service::Routes;
 use tower::ServiceExt;
 
-type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+type Answering = BoxFuture<'static, Response<Body>>;
 
-/// The peer port: the relay hop for members of the cluster, Raft for nodes.
+/// The peer port: the relay hop and Raft for nodes of the roster, joining for who has no certificate.
 pub(super) struct PeerService {
     /// None: a witness, which relays nothing.
     hop: Option<relay::Server>,
     raft: Routes,
-    members: watch::Receiver<Arc<Vec<ClusterMember>>>,
+    join: Routes,
+    admission: Admission,
 }
 
 /// The admin port.
@@ -31,39 +33,59 @@ pub(super) struct AdminService {
 }
 
 impl PeerService {
-    pub(super) fn new(
-        hop: Option<relay::Server>,
-        raft: Routes,
-        members: watch::Receiver<Arc<Vec<ClusterMember>>>,
-    ) -> Self {
-        PeerService { hop, raft, members }
+    pub(super) fn new(hop: Option<relay::Server>, raft: Routes, join: Routes, admission: Admission) -> Self {
+        PeerService { hop, raft, join, admission }
+    }
+
+    fn node(&self, node_id: u64, peer: &Peer, request: Request<Incoming>) -> Answering {
+        // A certificate alone is not enough: a node that was removed still has one.
+        if let Err(unwelcome) = self.admission.check(node_id, peer) {
+            return refuse(&unwelcome);
+        }
+        if request.uri().path().starts_with(HOP) {
+            let Some(hop) = &self.hop else { return nothing_here() };
+            let response = hop.serve(request.map(|body| body.map_err(Into::into).boxed_unsync()));
+            return Box::pin(async { response });
+        }
+        route(&self.raft, request, PeerNode(node_id))
     }
 }
 
 impl Service for PeerService {
-    fn admit(&self, member: &Member) -> Result<(), String> {
-        match &member.kind {
-            MemberKind::Node(_) => Ok(()),
-            MemberKind::Admin(name) => Err(format!("{name} is an administrator; this port is for nodes")),
+    fn admit(&self, who: &Who) -> Result<(), Unwelcome> {
+        match who {
+            Who::Guest(_) => Ok(()),
+            Who::Member(peer) => match &peer.member.kind {
+                MemberKind::Node(node_id) => self.admission.check(*node_id, peer),
+                MemberKind::Admin(_) => Err(administrator(peer)),
+            },
         }
     }
 
-    fn call(&self, member: &Member, request: Request<Incoming>) -> Answering {
-        let Some(node_id) = member.node_id() else { return refuse() };
-        // A certificate alone is not enough: a node that was removed still has one. Before the group is
-        // formed there are no members, and nodes must find each other.
-        let members = self.members.borrow().clone();
-        let is_member = members.iter().any(|member| member.node_id == node_id);
-        let path = request.uri().path();
-        if path.starts_with(HOP) {
-            let Some(hop) = self.hop.as_ref().filter(|_| is_member) else { return refuse() };
-            let response = hop.serve(request.map(|body| body.map_err(Into::into).boxed_unsync()));
-            return Box::pin(async { response });
+    fn dismissed(&self, who: &Who) -> BoxFuture<'static, Unwelcome> {
+        match who {
+            Who::Member(peer) => match peer.node_id() {
+                Some(node_id) => {
+                    let (admission, peer) = (self.admission.clone(), peer.clone());
+                    Box::pin(async move { admission.dismissed(node_id, &peer).await })
+                }
+                None => Box::pin(std::future::pending()),
+            },
+            Who::Guest(_) => Box::pin(std::future::pending()),
         }
-        if !is_member && !members.is_empty() && path != HELLO {
-            return refuse();
+    }
+
+    fn call(&self, who: &Who, remote: SocketAddr, request: Request<Incoming>) -> Answering {
+        match who {
+            Who::Member(peer) => match &peer.member.kind {
+                MemberKind::Node(node_id) => self.node(*node_id, peer, request),
+                MemberKind::Admin(_) => refuse(&administrator(peer)),
+            },
+            Who::Guest(exporter) if request.uri().path().starts_with(JOIN) => {
+                route(&self.join, request, Guest { remote: remote.ip(), exporter: *exporter })
+            }
+            Who::Guest(_) => refuse(&nobody()),
         }
-        route(&self.raft, request, PeerNode(node_id))
     }
 }
 
@@ -74,19 +96,43 @@ impl AdminService {
 }
 
 impl Service for AdminService {
-    fn admit(&self, member: &Member) -> Result<(), String> {
-        match &member.kind {
-            MemberKind::Admin(_) => Ok(()),
-            MemberKind::Node(id) => Err(format!("{id} is a node; this port is for administrators")),
+    fn admit(&self, who: &Who) -> Result<(), Unwelcome> {
+        match who {
+            Who::Member(peer) => match &peer.member.kind {
+                MemberKind::Admin(_) => Ok(()),
+                MemberKind::Node(_) => Err(node(peer)),
+            },
+            Who::Guest(_) => Err(nobody()),
         }
     }
 
-    fn call(&self, member: &Member, request: Request<Incoming>) -> Answering {
-        match &member.kind {
-            MemberKind::Admin(name) => route(&self.control, request, Administrator(name.clone())),
-            MemberKind::Node(_) => refuse(),
+    fn dismissed(&self, _who: &Who) -> BoxFuture<'static, Unwelcome> {
+        Box::pin(std::future::pending())
+    }
+
+    fn call(&self, who: &Who, _remote: SocketAddr, request: Request<Incoming>) -> Answering {
+        match who {
+            Who::Member(peer) => match &peer.member.kind {
+                MemberKind::Admin(name) => route(&self.control, request, Administrator(name.clone())),
+                MemberKind::Node(_) => refuse(&node(peer)),
+            },
+            Who::Guest(_) => refuse(&nobody()),
         }
     }
+}
+
+fn administrator(peer: &Peer) -> Unwelcome {
+    let who = format!("{} is an administrator; this port is for nodes", peer.member.uri());
+    Unwelcome { why: Refused::AdministratorAtPeerPort, who }
+}
+
+fn node(peer: &Peer) -> Unwelcome {
+    let who = format!("{} is a node; this port is for administrators", peer.member.uri());
+    Unwelcome { why: Refused::NodeAtAdminPort, who }
+}
+
+fn nobody() -> Unwelcome {
+    Unwelcome { why: Refused::NoMember, who: "it shows no certificate".into() }
 }
 
 fn route(
@@ -104,13 +150,25 @@ fn route(
     })
 }
 
-fn refuse() -> Answering {
+/// A witness relays nothing.
+fn nothing_here() -> Answering {
     let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
-    *response.status_mut() = StatusCode::FORBIDDEN;
+    *response.status_mut() = StatusCode::NOT_FOUND;
     Box::pin(async { response })
 }
 
-/// What a node is asked before anybody knows it.
-const HELLO: &str = "/rmsc.peer.v1.Node/Hello";
+fn refuse(unwelcome: &Unwelcome) -> Answering {
+    let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    if let Ok(why) = HeaderValue::from_str(&unwelcome.who) {
+        response.headers_mut().insert(REFUSAL, why);
+    }
+    Box::pin(async { response })
+}
+
 /// The paths of the relay hop.
 const HOP: &str = "/rmsc.peer.v1.Relay/";
+/// The only path for who has no certificate.
+const JOIN: &str = "/rmsc.peer.v1.Join/";
+/// Says why, to whom it is said.
+const REFUSAL: &str = "rmsc-refusal";

@@ -2,13 +2,15 @@
 
 use crate::cluster::{Cluster, Member};
 use crate::front::Peer;
+use crate::state::Roster;
 use crate::tasks::Tasks;
 use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Follows the members until the tasks drain.
 pub(super) fn follow(cluster: &Cluster, tasks: &Tasks) -> watch::Receiver<Arc<Vec<Peer>>> {
-    let mut members = cluster.members();
+    let (mut members, state) = (cluster.members(), cluster.state());
+    let relays = move |members: &[Member]| relays(members, &state.borrow().roster);
     let (sender, receiver) = watch::channel(relays(&members.borrow_and_update()));
     let draining = tasks.clone();
     tasks.spawn("relays", async move {
@@ -23,12 +25,16 @@ pub(super) fn follow(cluster: &Cluster, tasks: &Tasks) -> watch::Receiver<Arc<Ve
     receiver
 }
 
-fn relays(members: &[Member]) -> Arc<Vec<Peer>> {
-    let relay = |member: &Member| Peer {
-        id: member.node_id,
-        name: member.name.clone(),
-        address: member.peer_address.clone(),
-        drained: member.drained,
+fn relays(members: &[Member], roster: &Roster) -> Arc<Vec<Peer>> {
+    let relay = |member: &Member| {
+        let key = roster.nodes.get(&member.node_id)?.key.0;
+        Some(Peer {
+            id: member.node_id,
+            name: member.name.clone(),
+            address: member.peer_address.clone(),
+            key,
+            drained: member.drained,
+        })
     };
-    Arc::new(members.iter().filter(|member| !member.witness).map(relay).collect())
+    Arc::new(members.iter().filter(|member| !member.witness).filter_map(relay).collect())
 }

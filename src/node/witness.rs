@@ -1,18 +1,16 @@
 //! A witness: it votes and keeps the log, and neither takes nor relays requests.
 
-use super::duty::Duty;
+use super::duty::{Duty, WITNESS};
+use super::own::{self, Own};
 use super::peer_service::PeerService;
-use super::{
-    Groups, Node, StartError, bind, check_kind, keep_up, monitors, node_id, open, serve_administrators,
-};
+use super::{Groups, Node, StartError, keep_up, monitors, serve_administrators, serve_peers};
 use crate::cluster::Facts;
 use crate::config;
 use crate::control::{self, Survey};
+use crate::enrolment::JoinService;
 use crate::event::Event;
-use crate::listener;
-use crate::state::{NodeKind, Timestamp};
+use crate::state::NodeKind;
 use crate::telemetry::Registry;
-use crate::tls::Membership;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,31 +22,25 @@ impl Node {
     pub async fn start_witness(config: config::Witness) -> Result<Self, StartError> {
         let groups = Groups::default();
         let mut registry = Registry::default();
-        let member = Membership::load(&config.node.member, &config.node.authority)?;
-        let node_id = node_id(config.basics(), &member)?;
-        let duty = Duty::new(node_id, NodeKind::Witness);
-        let basics = (config.basics(), NodeKind::Witness);
-        let cluster = open(basics, &member, facts(&duty, &member), &groups.storage).await?;
-        check_kind(&cluster, node_id, NodeKind::Witness)?;
-        let listener = bind("peer", config.listen.peer).await?;
-        let service = PeerService::new(None, cluster.routes(), cluster.members());
-        let serving = listener::serve(listener, member.server()?, Arc::new(service), groups.storage.clone());
-        groups.storage.spawn("peer listener", serving);
+        let own = Own::open(config.basics(), NodeKind::Witness)?;
+        let duty = Duty::new(own.node_id(), NodeKind::Witness);
+        let (cluster, admission) = own.join_in(config.basics(), facts(&duty, &own), &groups).await?;
+        let enrolment = own.enrolment(config.basics(), &cluster, &mut registry);
+        enrolment.renew_if_due();
+        let join = JoinService::into_routes(enrolment.clone());
+        let service = PeerService::new(None, cluster.routes(), join, admission);
+        serve_peers(&config.listen, &own, service, &groups).await?;
         let survey = Survey::new(cluster.clone(), control::Metrics::register(&mut registry));
-        let control = control::Config {
-            cluster_id: member.member().cluster.clone(),
-            node_id,
-            service_name: config.cluster.service_name.clone(),
-            upstream_kind: "",
-            upstream_address: String::new(),
-        };
-        serve_administrators(control, (&config.listen, &member), &survey, None, &groups).await?;
+        let parts = control::Parts { survey: survey.clone(), enrolment: enrolment.clone(), directory: None };
+        serve_administrators(&config.listen, &own, (control_config(&config, &own), parts), &groups).await?;
         let readings = monitors::Readings { duty: duty.clone(), rotation: None, survey, registry };
         monitors::serve(&config.listen, &cluster, readings, &groups.control).await?;
-        keep_up(&cluster, &duty, &groups.storage);
+        keep_up(&cluster, &enrolment, &duty, &groups.storage);
         Event::ServiceStarted { node: &config.node.name, version: env!("CARGO_PKG_VERSION") }.log();
         Ok(Node {
             name: config.node.name,
+            node_id: own.node_id(),
+            data_dir: config.node.data_dir,
             duty,
             cluster,
             clients: groups.clients,
@@ -60,15 +52,25 @@ impl Node {
     }
 }
 
-fn facts(duty: &Duty, member: &Membership) -> Arc<dyn Fn() -> Facts + Send + Sync> {
-    let (duty, started) = (duty.clone(), Instant::now());
-    let certificate_expires_at = member.expires_at().map(Timestamp);
+fn control_config(config: &config::Witness, own: &Own) -> control::Config {
+    control::Config {
+        cluster_id: own.identity.cluster_id.clone(),
+        node_id: own.node_id(),
+        service_name: config.cluster.service_name.clone(),
+        upstream_kind: "",
+        upstream_address: String::new(),
+        peer_address: config.listen.peer.to_string(),
+    }
+}
+
+fn facts(duty: &Duty, own: &Own) -> Arc<dyn Fn() -> Facts + Send + Sync> {
+    let (duty, started, membership) = (duty.clone(), Instant::now(), own.membership.clone());
     Arc::new(move || Facts {
-        reason: super::duty::WITNESS.into(),
+        reason: WITNESS.into(),
         uptime: started.elapsed(),
         age: duty.age(),
         stale_after: duty.stale_after(),
-        certificate_expires_at,
+        certificate_expires_at: Some(own::expires_at(&membership)),
         ..Facts::default()
     })
 }

@@ -4,8 +4,9 @@ use super::member::{Member, MemberKind};
 use crate::secret::Secret;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    KeyUsagePurpose, PublicKeyData, SanType, SubjectPublicKeyInfo,
 };
+use rustls::pki_types::PrivateKeyDer;
 use time::{Duration, OffsetDateTime};
 
 /// A certificate authority with its key.
@@ -13,6 +14,10 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate_pem: String,
 }
+
+/// A public key that is to have a certificate.
+#[derive(Clone, Debug)]
+pub struct Subject(/** DER of its SubjectPublicKeyInfo. */ pub(super) Vec<u8>);
 
 /// A certificate and its key.
 pub struct Issued {
@@ -30,6 +35,11 @@ pub struct IssueError {
     source: rcgen::Error,
 }
 
+/// The authority that was kept cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the authority's certificate and key cannot be used")]
+pub struct AuthorityError(#[from] rcgen::Error);
+
 impl Authority {
     /// Makes a new authority with a new key, valid for ten years from `now`.
     ///
@@ -45,20 +55,61 @@ impl Authority {
         Ok(Authority { issuer: Issuer::new(params, key), certificate_pem })
     }
 
+    /// One that was kept: its certificate (PEM) and its key (DER).
+    ///
+    /// # Errors
+    /// They are unusable.
+    pub fn of_parts(certificate_pem: &str, key: &Secret<Vec<u8>>) -> Result<Self, AuthorityError> {
+        let key = PrivateKeyDer::try_from(key.expose().as_slice())
+            .map_err(|_| AuthorityError(rcgen::Error::CouldNotParseKeyPair))?;
+        let issuer = Issuer::from_ca_cert_pem(certificate_pem, KeyPair::try_from(&key)?)?;
+        Ok(Authority { issuer, certificate_pem: certificate_pem.into() })
+    }
+
     /// The authority's own certificate, PEM.
     #[must_use]
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
     }
 
-    /// Issues a certificate for a member of a cluster. A node's also carries the name that makes it a server.
+    /// Its private key (PKCS #8).
+    #[must_use]
+    pub fn key(&self) -> Secret<Vec<u8>> {
+        Secret::new(self.issuer.key().serialize_der())
+    }
+
+    /// Issues a certificate for a member of a cluster, with a new key.
     ///
     /// # Errors
     /// [`IssueError`] if the member's name cannot stand in a certificate.
-    pub fn issue_member(&self, member: &Member, now: OffsetDateTime) -> Result<Issued, IssueError> {
+    pub fn issue_member(
+        &self,
+        member: &Member,
+        now: OffsetDateTime,
+        life: Duration,
+    ) -> Result<Issued, IssueError> {
+        let error = |source| IssueError { subject: member.uri(), source };
+        let key = KeyPair::generate().map_err(error)?;
+        let subject = Subject(key.subject_public_key_info());
+        let certificate_pem = self.certify_member(member, &subject, now, life)?;
+        Ok(Issued { certificate_pem, key_pem: Secret::new(key.serialize_pem()) })
+    }
+
+    /// Issues a certificate (PEM) for a member of a cluster that has its key already. A node's also carries
+    /// the name that makes it a server.
+    ///
+    /// # Errors
+    /// [`IssueError`] if the member's name cannot stand in a certificate.
+    pub fn certify_member(
+        &self,
+        member: &Member,
+        subject: &Subject,
+        now: OffsetDateTime,
+        life: Duration,
+    ) -> Result<String, IssueError> {
         let uri = member.uri();
         let error = |source| IssueError { subject: uri.clone(), source };
-        let mut params = params(&uri, now, MEMBER_LIFE);
+        let mut params = params(&uri, now, life);
         params.subject_alt_names.push(SanType::URI(uri.as_str().try_into().map_err(error)?));
         params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
         if matches!(member.kind, MemberKind::Node(_)) {
@@ -66,7 +117,8 @@ impl Authority {
             params.subject_alt_names.push(SanType::DnsName(name));
             params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
         }
-        self.issue(params).map_err(error)
+        let key = SubjectPublicKeyInfo::from_der(&subject.0).map_err(error)?;
+        Ok(for_members(params).signed_by(&key, &self.issuer).map_err(error)?.pem())
     }
 
     /// Issues a server certificate for these DNS names and addresses.
@@ -76,19 +128,19 @@ impl Authority {
     pub fn issue_server(&self, names: &[String], now: OffsetDateTime) -> Result<Issued, IssueError> {
         let subject = names.first().map_or("", String::as_str);
         let error = |source| IssueError { subject: subject.into(), source };
-        let mut params = params(subject, now, MEMBER_LIFE);
+        let mut params = params(subject, now, SERVER_LIFE);
         params.subject_alt_names = CertificateParams::new(names.to_vec()).map_err(error)?.subject_alt_names;
         params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
-        self.issue(params).map_err(error)
-    }
-
-    fn issue(&self, mut params: CertificateParams) -> Result<Issued, rcgen::Error> {
-        params.use_authority_key_identifier_extension = true;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &self.issuer)?;
+        let key = KeyPair::generate().map_err(error)?;
+        let certificate = for_members(params).signed_by(&key, &self.issuer).map_err(error)?;
         Ok(Issued { certificate_pem: certificate.pem(), key_pem: Secret::new(key.serialize_pem()) })
     }
+}
+
+fn for_members(mut params: CertificateParams) -> CertificateParams {
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params
 }
 
 /// The DNS name that every node of a cluster presents to the others; no resolver ever sees it.
@@ -100,14 +152,14 @@ fn params(common_name: &str, now: OffsetDateTime, life: Duration) -> Certificate
     let mut params = CertificateParams::default();
     params.distinguished_name.remove(DnType::CommonName);
     params.distinguished_name.push(DnType::CommonName, common_name.chars().take(64).collect::<String>());
-    params.not_before = now - BACKDATED;
+    params.not_before = now - BACKDATED.min(life / 10);
     params.not_after = now + life;
     params
 }
 
 /// Ten years: nothing renews an authority yet.
 const AUTHORITY_LIFE: Duration = Duration::days(3_650);
-/// As design says of nodes: 90 days.
-const MEMBER_LIFE: Duration = Duration::days(90);
+/// Of the lab's fronts; real ones have a certificate of their own.
+const SERVER_LIFE: Duration = Duration::days(90);
 /// Hosts whose clocks are a little behind must accept a fresh certificate.
 const BACKDATED: Duration = Duration::minutes(5);

@@ -20,7 +20,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 async fn channel(cluster: &TestCluster) -> Channel {
     let dir = cluster.dir();
     let files = Files { certificate: dir.join("admin.pem"), key: dir.join("admin.key") };
-    let member = Membership::load(&files, &dir.join("cluster-ca.pem")).and_then(|member| member.client());
+    let member = Membership::load(&files, &dir.join("cluster-ca.pem")).map(|member| member.client());
     let member = member.expect("the lab's certificates are good");
     let address = cluster.any_node().admin.to_string();
     let connector = tower::service_fn(move |_| {

@@ -167,6 +167,8 @@ pub(in super::super) fn state(node: &proto::Node) -> String {
         let what = if node.in_flight > 0 { "draining" } else { "drained" };
         format!("{what} by {} since {}", drained.by, words::date(drained.at_ms))
     });
+    let drained =
+        if node.leaving.is_empty() { drained } else { Some(format!("leaving, removed by {}", node.leaving)) };
     match (node.up, drained) {
         (false, None) => "not answering".into(),
         (false, Some(drained)) => format!("not answering, {drained}"),
@@ -200,6 +202,8 @@ pub(in super::super) fn json_of(node: &proto::Node) -> Value {
     value["drained"] = json!(
         node.drained.as_ref().map(|drained| json!({ "by": drained.by, "at": words::date(drained.at_ms) }))
     );
+    value["leaving"] = json!(Some(&node.leaving).filter(|by| !by.is_empty()));
+    value["disk_full"] = json!(Some(&node.disk_full).filter(|why| !why.is_empty()));
     value["table_age_ms"] = json!(node.fresh_ms);
     value["stale_after_ms"] = json!(node.stale_after_ms);
     value["certificate_expires_at"] = date(node.certificate_expires_at_ms);

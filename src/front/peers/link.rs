@@ -61,8 +61,8 @@ impl Link {
     /// Connects to a peer, and makes sure that it is the one.
     pub(super) async fn open(client: &MemberClient, peer: &Peer, tasks: &Tasks) -> io::Result<Self> {
         let connect = async {
-            let (stream, member) = client.connect(&peer.address).await?;
-            if member.node_id() != Some(peer.id) {
+            let (stream, found) = client.connect(&peer.address).await?;
+            if found.node_id() != Some(peer.id) || found.key != peer.key {
                 return Err(io::Error::other(format!("{} is not node {}", peer.address, peer.id)));
             }
             http2::Builder::new(TokioExecutor::new())
