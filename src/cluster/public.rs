@@ -154,6 +154,16 @@ pub enum OpenError {
         /// The node's name.
         name: String,
     },
+    /// The log begins behind everything that the store and the snapshots have.
+    #[error(
+        "the store and every snapshot of this node are damaged, and its log does not go back far enough to make them again; {reason}; start it again when another node can be reached, or remove it (rmsc node remove {name}), empty its data folder, and join it anew (rmsc join)"
+    )]
+    StateLost {
+        /// Why the others did not help.
+        reason: String,
+        /// The node's name.
+        name: String,
+    },
     /// Neither the store nor a snapshot can be read.
     #[error("the state cannot be read back")]
     State {

@@ -1,10 +1,10 @@
 //! Applies committed entries to the state, publishes it, and keeps it.
 
-use super::rows::{self, Changes, Closed, LoadError, Rows, Step};
+use super::rows::{Changes, Closed, LoadError, Rows, Store};
 use super::snapshot::{self, SnapshotFile, check};
 use super::types::{Applied, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::event::Event;
-use crate::state::{Command, State};
+use crate::state::{Command, State, Table};
 use crate::storage::space::Space;
 use crate::storage::tree::{OpenError, Tree};
 use crate::storage::{self, StopOnPanic};
@@ -43,6 +43,10 @@ pub(super) struct Snapshots {
     /// Nothing large is written without asking it.
     pub(super) space: Space,
     newest: Arc<Mutex<Option<(SnapshotMeta, SnapshotFile)>>>,
+    /// One snapshot comes in at a time.
+    pub(super) receiving: Arc<tokio::sync::Mutex<()>>,
+    /// What this node has; a snapshot that comes in shares with it what is the same.
+    state: watch::Sender<Arc<State>>,
 }
 
 /// Builds a snapshot of the state as it was when this was made.
@@ -67,30 +71,39 @@ impl StateMachine {
         published: Published,
         tasks: &Tasks,
     ) -> io::Result<(Self, Snapshots, Closed)> {
-        let folder = data_dir.join("snapshots");
+        let folder = data_dir.join(SNAPSHOTS);
         storage::create_folder(&folder)?;
-        let newest = snapshot::newest(&folder, cluster_id)?;
-        let (tree, stored) = open_tree(&data_dir.join("tree"))?;
-        let empty = stored.is_none();
+        let (store, stored) = open_store(&data_dir.join("tree"))?;
+        let mut replace = stored.is_none();
         let (mut state, mut meta) = stored.unwrap_or_default();
         let mut current = None;
-        let mut replace = empty;
-        if let Some((file, contents)) = newest {
-            if contents.meta.last_log_id > meta.last_log_id {
-                (state, meta) = (contents.state, contents.meta.clone());
+        if let Some(newest) = snapshot::newest(&folder, cluster_id, meta.last_log_id.as_ref())? {
+            if let Some(newer) = newest.state {
+                (state, meta) = (newer, newest.meta.clone());
                 replace = true;
             }
-            current = Some((contents.meta, file));
+            current = Some((newest.meta, newest.file));
         }
-        let (cluster_id, space) = (cluster_id.to_owned(), space.clone());
-        let (rows, closed) = Rows::start(tree, space.clone(), tasks);
+        let snapshots = Snapshots {
+            folder,
+            cluster_id: cluster_id.into(),
+            space: space.clone(),
+            newest: Arc::new(Mutex::new(current)),
+            receiving: Arc::default(),
+            state: published.state.clone(),
+        };
+        let (rows, closed) = Rows::start(store, space.clone(), tasks);
         if replace {
-            rows.begin_with(Step::Replace(Arc::new(state.clone()), meta.clone()));
+            rows.replace(&state, &meta);
         }
-        let snapshots = Snapshots { folder, cluster_id, space, newest: Arc::new(Mutex::new(current)) };
         let machine = StateMachine { state, meta, rows, snapshots: snapshots.clone(), published };
         machine.publish();
         Ok((machine, snapshots, closed))
+    }
+
+    /// Whether what the log has goes on where the state ends.
+    pub(super) fn reaches(&self, begins: Option<LogId>) -> bool {
+        self.meta.last_log_id >= begins
     }
 
     pub(super) fn has_applied(&self) -> bool {
@@ -120,15 +133,15 @@ impl StateMachine {
         let after = self.state.clients.get(command.client).map(|answered| answered.log_index);
         if before != after {
             if let Some(sid) = command.change.sid() {
-                changes.entry(&self.state, sid);
+                changes.entry(sid);
             }
             if roster.revision != self.state.roster.revision {
                 changes.roster(&roster, &self.state.roster);
             }
-            changes.client(&self.state, command.client);
+            before.into_iter().chain(after).for_each(|log_index| changes.client(log_index));
         }
-        if let Some(forgotten) = oldest.filter(|client| self.state.clients.get(*client).is_none()) {
-            changes.client(&self.state, forgotten);
+        if let Some((log_index, _)) = oldest.filter(|(_, client)| self.state.clients.get(*client).is_none()) {
+            changes.client(log_index);
         }
         Applied(Some(outcome))
     }
@@ -150,13 +163,9 @@ enum TreeError {
 }
 
 /// A damaged store is put aside and made again: the log and the snapshot have everything.
-fn open_tree(folder: &Path) -> io::Result<(Tree, Option<(State, SnapshotMeta)>)> {
+fn open_store(folder: &Path) -> io::Result<(Store, Option<(State, SnapshotMeta)>)> {
     // sled panics on many kinds of damage, while opening and while reading.
-    let opened = std::panic::catch_unwind(|| {
-        let tree = Tree::open(folder)?;
-        let stored = rows::load(&tree)?;
-        Ok((tree, stored))
-    });
+    let opened = std::panic::catch_unwind(|| Ok(Store::load(Tree::open(folder)?)?));
     let reason = match opened {
         Ok(Ok(opened)) => return Ok(opened),
         Ok(Err(
@@ -169,7 +178,7 @@ fn open_tree(folder: &Path) -> io::Result<(Tree, Option<(State, SnapshotMeta)>)>
     };
     let kept = storage::set_aside(folder)?;
     Event::DamageSetAside { what: "the store", kept: &kept, reason: &reason }.log();
-    Ok((Tree::open(folder).map_err(io::Error::other)?, None))
+    Ok((Store::empty(Tree::open(folder).map_err(io::Error::other)?), None))
 }
 
 impl RaftStateMachine<TypeConfig> for StateMachine {
@@ -206,13 +215,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             };
             self.meta.last_log_id = Some(entry.log_id);
             answers.extend(responder.map(|responder| (responder, applied)));
-            if changes.is_full() {
-                changes.applied(&self.state, &self.meta);
-                self.rows.send(Step::Change(std::mem::take(&mut changes))).await;
-            }
         }
         changes.applied(&self.state, &self.meta);
-        self.rows.send(Step::Change(changes)).await;
+        self.rows.send(changes).await;
         // Who gets an answer finds the change in the published state.
         self.publish();
         for (responder, applied) in answers {
@@ -229,7 +234,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let _guard = StopOnPanic("installing a snapshot");
         let snapshots = self.snapshots.clone();
         let contents = blocking(move || {
-            let contents = snapshot.read(&snapshots.cluster_id)?;
+            let contents = snapshot.take(&snapshots.cluster_id, &snapshots.known())?;
             let file = snapshot::adopt(&snapshots.folder, &snapshot, &contents.meta)?;
             snapshots.put(contents.meta.clone(), file);
             Ok(contents)
@@ -239,7 +244,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.state = contents.state;
         self.meta = contents.meta;
         self.publish();
-        self.rows.send(Step::Replace(Arc::new(self.state.clone()), self.meta.clone())).await;
+        self.rows.replace(&self.state, &self.meta);
         Ok(())
     }
 
@@ -297,7 +302,17 @@ impl Snapshots {
         }
     }
 
-    fn current(&self) -> Option<Snapshot> {
+    /// What is published.
+    pub(super) fn known(&self) -> Arc<Table> {
+        self.state.borrow().table.clone()
+    }
+
+    /// How far the log may be purged: the snapshot is on disk, and so is its name.
+    pub(super) fn durable(&self) -> Option<LogId> {
+        self.current()?.meta.last_log_id
+    }
+
+    pub(super) fn current(&self) -> Option<Snapshot> {
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         newest.map(|(meta, snapshot)| Snapshot { meta, snapshot })
     }
@@ -310,6 +325,9 @@ where
 {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
+
+/// The folder of the snapshots, in the data folder.
+pub(super) const SNAPSHOTS: &str = "snapshots";
 
 #[cfg(test)]
 mod tests;

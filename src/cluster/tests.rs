@@ -2,6 +2,8 @@
 
 mod disk;
 mod lab;
+mod rescue;
+mod snapshots;
 
 use super::*;
 use crate::principal::Sid;

@@ -197,7 +197,7 @@ fn check_failing_sync(fault: &str) {
     processes::check_gone(&[node.running_pid()], END_TIMEOUT);
     let ended_in = begun.elapsed();
     drop(failing);
-    let said = fs::read_to_string(&node.log).unwrap();
+    let said = fs::read_to_string(&node.log).expect("a node has a log");
     assert!(said.contains("the process ends, because what is on disk is not known any more"), "{ended_in:?}");
     cluster.restart("node-1");
     cluster.await_rotation();
@@ -232,8 +232,10 @@ impl Stopped {
     }
 
     fn wal(&self) -> PathBuf {
-        let files = fs::read_dir(self.node.data_dir.join("log")).unwrap().map(|file| file.unwrap().path());
-        files.filter(|path| path.extension().is_some_and(|end| end == "wal")).max().unwrap()
+        let files = fs::read_dir(self.node.data_dir.join("log")).expect("a node has a log");
+        let paths = files.filter_map(|file| Some(file.ok()?.path()));
+        let newest = paths.filter(|path| path.extension().is_some_and(|end| end == "wal")).max();
+        newest.expect("a log has a file")
     }
 
     /// Runs the node in the foreground, where it has to end by itself.

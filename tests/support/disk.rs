@@ -13,6 +13,7 @@ use std::process::Command;
 /// Whether this process may mount; if not, says so where nobody can miss it. A test that cannot be made
 /// fails, unless `RMSC_TEST_NO_MOUNT=accept` says that this machine cannot do better.
 #[track_caller]
+#[expect(clippy::print_stderr, reason = "what was not tested must be seen")]
 pub fn may_mount(what: &str) -> bool {
     let probe = super::cluster::NewDir::made();
     let mounted = Tmpfs::mount(probe.path(), 1 << 20);

@@ -4,11 +4,11 @@ use super::*;
 
 /// The node's disk is as full as it can be.
 fn fill(lab: &Lab, id: u64) {
-    lab.node(id).cluster.space().pretend(true);
+    lab.node(id).cluster.shared.space.pretend(true);
 }
 
 fn make_room(lab: &Lab, id: u64) {
-    lab.node(id).cluster.space().pretend(false);
+    lab.node(id).cluster.shared.space.pretend(false);
 }
 
 async fn refused(node: &Node, rid: u32) -> String {
@@ -49,8 +49,8 @@ async fn a_leader_without_room_hands_over_to_a_node_that_has_some() {
     for rid in 2..5 {
         taken(lab.node(leader), rid).await;
     }
-    let other = lab.nodes.iter().find(|node| node.id != leader).unwrap();
-    assert_ne!(other.cluster.standing().leader, Some(leader));
+    let other = lab.nodes.iter().find(|node| node.number != leader).unwrap();
+    assert_ne!(other.cluster.standing().leader, Some(lab.node(leader).id));
     make_room(&lab, leader);
     sees(lab.node(leader), 4).await;
 }
@@ -60,8 +60,8 @@ async fn without_room_on_a_majority_changes_are_refused_and_the_rest_goes_on() {
     let lab = Lab::formed(3).await;
     let leader = lab.leader().await;
     write(lab.node(leader), 1).await;
-    for node in lab.nodes.iter().filter(|node| node.id != leader) {
-        fill(&lab, node.id);
+    for node in lab.nodes.iter().filter(|node| node.number != leader) {
+        fill(&lab, node.number);
     }
     let known = async {
         while super::super::disk::refusal(&lab.node(leader).cluster).is_none() {
@@ -72,10 +72,10 @@ async fn without_room_on_a_majority_changes_are_refused_and_the_rest_goes_on() {
     let said = refused(&lab.nodes[0], 2).await;
     assert_eq!(said.matches("is full").count(), 2, "{said}");
     for node in &lab.nodes {
-        assert!(node.cluster.read_barrier().await.is_ok(), "{}", node.id);
+        assert!(node.cluster.read_barrier().await.is_ok(), "{}", node.number);
     }
     for node in &lab.nodes {
-        make_room(&lab, node.id);
+        make_room(&lab, node.number);
     }
     taken(&lab.nodes[0], 2).await;
     for node in &lab.nodes {
@@ -110,7 +110,7 @@ async fn a_follower_without_room_takes_a_little_and_then_nothing_until_it_heals(
     fill(&lab, follower);
     write(lab.node(leader), 1).await;
     sees(lab.node(follower), 1).await;
-    while lab.node(follower).cluster.space().spend(1 << 16) {}
+    while lab.node(follower).cluster.shared.space.spend(1 << 16) {}
     write(lab.node(leader), 2).await;
     let behind = lab.node(follower).cluster.read_barrier().await;
     assert!(matches!(behind, Err(ReadError::Behind { .. })), "{behind:?}");
