@@ -5,15 +5,22 @@ mod cluster;
 mod config;
 mod dev;
 mod effect;
+mod host;
+mod init;
+mod join;
+mod leave;
 mod node;
 mod output;
 mod server;
 mod simulate;
 mod status;
+mod token;
 mod witness;
 mod words;
 
 use crate::control::{Client, ConnectError, Context};
+use crate::enrolment::{InitError, JoinError, TokenTextError};
+use crate::node::StartError;
 use clap::{Parser, Subcommand};
 use output::Format;
 use std::path::PathBuf;
@@ -46,6 +53,11 @@ struct Global {
 enum Command {
     Server(server::Server),
     Witness(witness::Witness),
+    Init(init::Init),
+    Join(join::Join),
+    Leave(leave::Leave),
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     Dev(dev::Dev),
     #[command(subcommand)]
     Authz(authorization::Authorization),
@@ -102,6 +114,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     match arguments.command {
         Command::Server(server) => server.run().await,
         Command::Witness(witness) => witness.run().await,
+        Command::Init(init) => init.run(global.output),
+        Command::Join(join) => join.run(global.output).await,
+        Command::Leave(leave) => leave.run(&global).await,
+        Command::Token(token) => token.run(&global).await,
         Command::Dev(dev) => dev.run(global.output).await,
         Command::Authz(authorization) => authorization.run(&global).await,
         Command::Status(status) => status.run(&global).await,
@@ -126,6 +142,18 @@ pub fn complain(error: &anyhow::Error) {
 pub fn exit_of(error: &anyhow::Error) -> Exit {
     if error.is::<crate::config::LoadError>() {
         return Exit::Usage;
+    }
+    if error.downcast_ref::<StartError>().is_some_and(StartError::is_final) || error.is::<TokenTextError>() {
+        return Exit::Usage;
+    }
+    match error.downcast_ref::<InitError>() {
+        Some(InitError::Already { .. }) => return Exit::Refused,
+        Some(_) | None => {}
+    }
+    match error.downcast_ref::<JoinError>() {
+        Some(JoinError::NotWelcome { again: true, .. }) => return Exit::NoQuorum,
+        Some(JoinError::NotWelcome { .. } | JoinError::OtherCluster { .. }) => return Exit::Refused,
+        Some(_) | None => {}
     }
     match error.downcast_ref::<tonic::Status>().map(tonic::Status::code) {
         Some(tonic::Code::Unavailable | tonic::Code::DeadlineExceeded | tonic::Code::ResourceExhausted) => {

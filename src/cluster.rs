@@ -49,7 +49,6 @@ use rescue::Rescue;
 use rows::Closed;
 use service::{Gate, Heard, RaftService};
 use state_machine::{Published, Snapshots};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -155,37 +154,6 @@ impl Cluster {
             snapshots: self.shared.snapshots.clone(),
         };
         tonic::service::Routes::new(raft.into_server()).add_service(NodeService(self.clone()).into_server())
-    }
-
-    /// Makes a data folder this node's, once: when it founds a cluster or joins one. A node whose folder
-    /// was lost cannot be started again, because nothing else makes one.
-    ///
-    /// # Errors
-    /// [`OpenError::Folder`] when it is another's.
-    pub fn claim(
-        data_dir: &Path,
-        cluster_id: &str,
-        node_id: u64,
-        incarnation: u128,
-    ) -> Result<(), OpenError> {
-        version::make(data_dir, &data_dir.join(LOG), &owner(cluster_id, node_id), incarnation)?;
-        Ok(())
-    }
-
-    /// Whether the data folder still has what this node was given and has written.
-    ///
-    /// # Errors
-    /// [`OpenError`] when it is another's, or cannot be read.
-    pub fn has_data(data_dir: &Path, cluster_id: &str, node_id: u64) -> Result<bool, OpenError> {
-        let log = data_dir.join(LOG);
-        match version::claim(data_dir, &log, &owner(cluster_id, node_id)) {
-            Ok(claim) => {
-                let there = Log::exists(&log).map_err(|source| OpenError::State { source })?;
-                Ok(there || !claim.log_made)
-            }
-            Err(version::VersionError::Lost { .. } | version::VersionError::Unclaimed { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Makes a group of this node alone, and founds the cluster in it. Can be repeated.

@@ -5,7 +5,7 @@ mod sections;
 mod witness;
 
 pub use file::Fault;
-pub use witness::Witness;
+pub use witness::{Any, Witness};
 
 use crate::front;
 use crate::identity::ChannelBindingPolicy;
@@ -52,6 +52,8 @@ pub struct Basics<'a> {
     pub cluster: &'a Cluster,
     /// `[secrets]`.
     pub secrets: &'a seal::Config,
+    /// `[drain] deadline`.
+    pub drain_timeout: Duration,
 }
 
 /// `[node]`.
@@ -149,7 +151,7 @@ impl Config {
     #[must_use]
     pub fn basics(&self) -> Basics<'_> {
         let Config { node, listen, cluster, secrets, .. } = self;
-        Basics { node, listen, cluster, secrets }
+        Basics { node, listen, cluster, secrets, drain_timeout: self.drain_timeout }
     }
 
     /// Checks the text of a node file.

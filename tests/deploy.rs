@@ -11,7 +11,7 @@ use std::time::Duration;
 fn the_example_configuration_is_good() {
     let config = check_config(&read("rmsc.toml"));
     assert_eq!(config.node.name, "rmsc-1");
-    assert_eq!(config.cluster.peers.len(), 3);
+    assert_eq!(config.secrets.key_file, PathBuf::from("/etc/rmsc/seal.key"));
 }
 
 #[test]
@@ -42,11 +42,19 @@ fn the_unit_waits_until_the_node_has_drained() {
 
 #[test]
 fn the_unit_hands_over_the_key_that_the_example_names() {
-    let credential = setting("LoadCredential");
-    let (name, _) = credential.split_once(':').expect("name and path");
     let config = check_config(&read("rmsc.toml"));
     let (_, files) = config.listen.https.expect("the example has https");
+    let name = files.key.file_name().and_then(|name| name.to_str()).expect("a file");
     assert_eq!(files.key, PathBuf::from("/run/credentials/rmsc.service").join(name));
+    let credentials = settings("LoadCredential");
+    assert!(credentials.iter().any(|it| it.starts_with(&format!("{name}:"))), "{credentials:?}");
+}
+
+#[test]
+fn the_unit_hands_over_the_seal_key_where_init_and_join_make_it() {
+    let config = check_config(&read("rmsc.toml"));
+    let expected = format!("rmsc-seal:{}", config.secrets.key_file.display());
+    assert!(settings("LoadCredential").contains(&expected));
 }
 
 #[test]
@@ -112,9 +120,14 @@ fn uncommented(text: &str) -> String {
 
 /// A setting of the unit.
 fn setting(name: &str) -> String {
+    settings(name).first().unwrap_or_else(|| panic!("rmsc.service has no {name}")).to_owned()
+}
+
+/// A setting that can be there several times.
+fn settings(name: &str) -> Vec<String> {
     let unit = read("rmsc.service");
-    let found = unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    found.unwrap_or_else(|| panic!("rmsc.service has no {name}")).to_owned()
+    let found = unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    found.map(str::to_owned).collect()
 }
 
 fn read(name: &str) -> String {

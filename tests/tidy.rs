@@ -28,6 +28,7 @@ const TABLE: &[(&str, May)] = &[
     ("tasks", Names(&[])),
     ("telemetry", Names(&["tasks"])),
     ("tls", Names(&["secret"])),
+    ("seal", Names(&["secret"])),
     ("listener", Names(&["event", "tasks", "tls"])),
     ("identity", Names(&["principal", "secret"])),
     ("state", Names(&["principal"])),
@@ -35,6 +36,10 @@ const TABLE: &[(&str, May)] = &[
     ("upstream", Names(&["secret", "tasks", "tls"])),
     ("simulator", Names(&["principal", "rms", "tasks"])),
     ("cluster", Names(&["event", "principal", "proto", "secret", "state", "storage", "tasks", "tls"])),
+    (
+        "enrolment",
+        Names(&["cluster", "event", "proto", "seal", "secret", "state", "storage", "tasks", "tls"]),
+    ),
     // Of the messages only those of `relay.proto`: see `relay_names_only_its_own_messages`.
     (
         "relay",
@@ -67,7 +72,10 @@ const TABLE: &[(&str, May)] = &[
             "upstream::BodyError",
         ]),
     ),
-    ("control", Names(&["cluster", "directory", "event", "principal", "proto", "state", "tasks", "tls"])),
+    (
+        "control",
+        Names(&["cluster", "directory", "enrolment", "event", "principal", "proto", "state", "tasks", "tls"]),
+    ),
     ("config", AllBut(&["cli", "lab", "node", "simulator"])),
     ("node", AllBut(&["cli", "lab"])),
     ("lab", AllBut(&["cli", "config", "node"])),
@@ -76,11 +84,13 @@ const TABLE: &[(&str, May)] = &[
         Names(&[
             "config",
             "control",
+            "enrolment",
             "event",
             "lab",
             "node",
             "principal",
             "proto",
+            "secret",
             "simulator",
             "tasks",
             "telemetry",
@@ -98,10 +108,15 @@ const HOMES: &[(&[&str], &[&str])] = &[
     (&["rustls", "tokio_rustls", "rcgen"], &["tls"]),
     (&["x509_parser"], &["tls", "identity"]),
     (&["hyper_rustls"], &["upstream"]),
-    (&["md4", "md5", "hmac", "rc4"], &["identity"]),
+    (&["md4", "md5", "rc4"], &["identity"]),
+    (&["hmac"], &["enrolment", "identity"]),
+    (&["aws_lc_rs"], &["seal"]),
     (&["clap", "comfy_table"], &["cli", "main"]),
     (&["anyhow"], &["cli", "lab", "main"]),
-    (&["tonic", "tonic_health", "tonic_reflection"], &["cli", "cluster", "control", "lab", "node", "proto"]),
+    (
+        &["tonic", "tonic_health", "tonic_reflection"],
+        &["cli", "cluster", "control", "enrolment", "lab", "node", "proto"],
+    ),
     (&["prometheus_client"], &["telemetry", "metrics.rs"]),
 ];
 

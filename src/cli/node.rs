@@ -5,7 +5,7 @@ mod show;
 pub(super) use show::{json_of, role, state};
 
 use super::output::{self, Format};
-use super::{Exit, Global, effect, words};
+use super::{Exit, Global, effect, token, words};
 use crate::proto::control::v1 as proto;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -18,6 +18,7 @@ pub enum Node {
     Show(Show),
     Drain(Drain),
     Undrain(Undrain),
+    Replace(Replace),
     Remove(Remove),
     Rename(Rename),
 }
@@ -88,6 +89,24 @@ pub struct Undrain {
     deadline: Duration,
 }
 
+/// Make a token for a new host that takes the place of a node, and print the command for it.
+///
+/// In the moment when the new host joins, the old node is removed for ever. Nothing changes before that.
+///
+/// Examples:
+///   rmsc node replace rmsc-2
+///   rmsc node replace rmsc-2 --ttl 2h
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Replace {
+    /// Its name or id.
+    #[arg(value_name = "NODE")]
+    node: String,
+    /// How long the token can be used; at most 168h.
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = words::duration)]
+    ttl: Duration,
+}
+
 /// Take a node out of the cluster, for ever.
 ///
 /// It is drained first, and hands leadership over if it leads. Its id is never used again: the same host
@@ -135,6 +154,7 @@ impl Node {
             Node::Show(Show { node }) => show::one(global, &node).await,
             Node::Drain(drain) => drain.run(global).await,
             Node::Undrain(undrain) => undrain.run(global).await,
+            Node::Replace(replace) => replace.run(global).await,
             Node::Remove(remove) => remove.run(global).await,
             Node::Rename(rename) => rename.run(global).await,
         }
@@ -236,6 +256,22 @@ impl Undrain {
             }
         }
         Ok(if response.ready { Exit::Fine } else { Exit::Warnings })
+    }
+}
+
+impl Replace {
+    async fn run(self, global: &Global) -> anyhow::Result<Exit> {
+        let client = global.client().await?;
+        let list = client.nodes().list(proto::ListNodesRequest {}).await?.into_inner();
+        let node = show::known(&list, &self.node)?;
+        if node.up {
+            output::remark(&format!(
+                "{} still answers; it goes in the moment when the new host joins.",
+                node.name
+            ));
+        }
+        let wanted = token::Wanted { ttl: self.ttl, witness: node.witness, replaces: node.name.clone() };
+        token::create(&client, wanted, global.output).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! `rmsc server`: runs a node.
 
-use super::Exit;
+use super::{Exit, host};
 use crate::config::{Config, Log};
 use crate::node::Node;
 use crate::telemetry;
@@ -14,6 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 ///
 /// It runs until SIGTERM or SIGINT, and then drains: it leaves the rotation, ends the requests it has
 /// accepted, and closes its store.
+///
+/// A host becomes a node by `rmsc init` or `rmsc join`; without that it ends with 2.
 ///
 /// Examples:
 ///   rmsc server --config /etc/rmsc/rmsc.toml
@@ -40,8 +42,7 @@ impl Server {
 
 /// Prepares the process to be a node; what it gives ends when the node should.
 pub(super) fn prepare(log: &Log, stop_with_stdin: bool) -> anyhow::Result<impl Future<Output = ()> + use<>> {
-    // Nothing that a node writes is for anybody else.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    host::keep_private();
     telemetry::start(&log.level, log.target).context("[log]")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;

@@ -1,10 +1,47 @@
-//! The very first start: one node makes the group, alone, and writes who it is.
+//! The beginning of a node: its data folder becomes its own; and of a cluster: one node makes the group,
+//! alone, and writes who it is.
 
 use super::types::Address;
-use super::{Cluster, FoundError};
+use super::{Cluster, FoundError, LOG, OpenError, owner};
 use crate::state::{Change, FOUNDER, NewNode, Outcome, RosterChange, Timestamp};
+use crate::storage::log::Log;
+use crate::storage::version;
 use openraft::errors::{InitializeError, RaftError};
 use std::collections::BTreeMap;
+use std::path::Path;
+
+impl Cluster {
+    /// Makes a data folder this node's, once: when it founds a cluster or joins one. A node whose folder
+    /// was lost cannot be started again, because nothing else makes one.
+    ///
+    /// # Errors
+    /// [`OpenError::Folder`] when it is another's.
+    pub fn claim(
+        data_dir: &Path,
+        cluster_id: &str,
+        node_id: u64,
+        incarnation: u128,
+    ) -> Result<(), OpenError> {
+        version::make(data_dir, &data_dir.join(LOG), &owner(cluster_id, node_id), incarnation)?;
+        Ok(())
+    }
+
+    /// Whether the data folder still has what this node was given and has written.
+    ///
+    /// # Errors
+    /// [`OpenError`] when it is another's, or cannot be read.
+    pub fn has_data(data_dir: &Path, cluster_id: &str, node_id: u64) -> Result<bool, OpenError> {
+        let log = data_dir.join(LOG);
+        match version::claim(data_dir, &log, &owner(cluster_id, node_id)) {
+            Ok(claim) => {
+                let there = Log::exists(&log).map_err(|source| OpenError::State { source })?;
+                Ok(there || !claim.log_made)
+            }
+            Err(version::VersionError::Lost { .. } | version::VersionError::Unclaimed { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
 
 /// Makes a group of this node, and founds the cluster in it. What an earlier attempt did is not done again.
 pub(super) async fn found(

@@ -1,7 +1,7 @@
 //! The file of a witness: that of a node without all that is about requests.
 
 use super::file::{Fault, Reader};
-use super::{Basics, Cluster, Listen, LoadError, Log, Node, sections};
+use super::{Basics, Cluster, Config, Listen, LoadError, Log, Node, sections};
 use crate::seal;
 use std::path::Path;
 use std::time::Duration;
@@ -21,6 +21,38 @@ pub struct Witness {
     pub secrets: seal::Config,
     /// `[log]`.
     pub log: Log,
+}
+
+/// The file of a host of either kind, for what is the same for both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Any {
+    /// It is to relay.
+    Relay(Box<Config>),
+    /// It is to be a witness.
+    Witness(Witness),
+}
+
+impl Any {
+    /// Reads and checks a node file, whichever kind it is.
+    ///
+    /// # Errors
+    /// [`LoadError`] with every fault that a node which relays would have.
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        super::load(path, |text| match (Config::parse(text), Witness::parse(text)) {
+            (Ok(config), _) => Ok(Any::Relay(Box::new(config))),
+            (Err(_), Ok(witness)) => Ok(Any::Witness(witness)),
+            (Err(faults), Err(_)) => Err(faults),
+        })
+    }
+
+    /// What every kind of node has.
+    #[must_use]
+    pub fn basics(&self) -> Basics<'_> {
+        match self {
+            Any::Relay(config) => config.basics(),
+            Any::Witness(witness) => witness.basics(),
+        }
+    }
 }
 
 impl Witness {
@@ -61,7 +93,7 @@ impl Witness {
     #[must_use]
     pub fn basics(&self) -> Basics<'_> {
         let Witness { node, listen, cluster, secrets, .. } = self;
-        Basics { node, listen, cluster, secrets }
+        Basics { node, listen, cluster, secrets, drain_timeout: self.drain_timeout }
     }
 }
 

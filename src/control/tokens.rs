@@ -7,7 +7,7 @@ use crate::event::with_causes;
 use crate::proto::control::v1 as proto;
 use crate::proto::control::v1::token::State as TokenState;
 use crate::proto::control::v1::tokens_server::Tokens;
-use crate::state::{NodeKind, Roster, Timestamp, Token, TokenFate, TokenId};
+use crate::state::{NodeKind, Rejection, Roster, Timestamp, Token, TokenFate, TokenId};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tonic::{Request, Response, Status};
@@ -81,6 +81,17 @@ impl Tokens for Service {
         let token = roster.tokens.get(&id).map(|it| token(id, it, &roster, now()));
         Ok(Response::new(proto::RevokeTokenResponse { token }))
     }
+
+    async fn leave(
+        &self,
+        request: Request<proto::LeaveRequest>,
+    ) -> Result<Response<proto::LeaveResponse>, Status> {
+        let by = administrator(&request)?;
+        let proto::LeaveRequest { cluster_id, node_id } = request.into_inner();
+        let removed = self.enrolment.remove_node(&by, &cluster_id, node_id).await;
+        removed.map_err(|error| of_token(&error))?;
+        Ok(Response::new(proto::LeaveResponse {}))
+    }
 }
 
 fn token(id: TokenId, token: &Token, roster: &Roster, now: Timestamp) -> proto::Token {
@@ -121,8 +132,13 @@ fn of_token(error: &TokenError) -> Status {
         TokenError::Write(error) => status::of_write(error),
         TokenError::Read(error) => status::of_read(error),
         TokenError::Ttl | TokenError::NoSuchNode { .. } => Status::invalid_argument(with_causes(error)),
+        TokenError::Rejected(Rejection::LastNode { .. }) => Status::failed_precondition(format!(
+            "{error}; to give the cluster up, stop the node and delete its data folder"
+        )),
         TokenError::Rejected(_) => Status::not_found(with_causes(error)),
-        TokenError::Used { .. } => Status::failed_precondition(with_causes(error)),
+        TokenError::OtherCluster { .. } | TokenError::Used { .. } => {
+            Status::failed_precondition(with_causes(error))
+        }
         TokenError::NotFounded => Status::unavailable(with_causes(error)),
     }
 }

@@ -61,6 +61,14 @@ pub enum TokenError {
         /// Who used it.
         node_id: u64,
     },
+    /// The host that leaves is of another cluster.
+    #[error("the context is for cluster {own}, and this host is a node of {asked}; name the right --context")]
+    OtherCluster {
+        /// The host's.
+        asked: String,
+        /// The one that was called.
+        own: String,
+    },
     /// The cluster's first node has not written the authority yet.
     #[error("the cluster is not founded yet; try again in a moment")]
     NotFounded,
@@ -116,6 +124,18 @@ impl Enrolment {
             Some(TokenFate::UsedBy(node_id)) => Err(TokenError::Used { id, node_id }),
             Some(TokenFate::Open | TokenFate::Revoked) | None => Ok(()),
         }
+    }
+
+    /// Removes a node of this cluster for ever.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub async fn remove_node(&self, by: &str, cluster_id: &str, node_id: u64) -> Result<(), TokenError> {
+        let own = self.shared.identity.now().cluster_id;
+        if own != cluster_id {
+            return Err(TokenError::OtherCluster { asked: cluster_id.into(), own });
+        }
+        self.change(by, RosterChange::RemoveNode { node_id }, milliseconds((self.shared.clock)())).await
     }
 
     /// The key of a token, opened.

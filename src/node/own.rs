@@ -94,7 +94,8 @@ impl Own {
     fn explain(&self, name: &str, error: OpenError) -> StartError {
         match error {
             OpenError::Folder(VersionError::Lost { .. } | VersionError::Unclaimed { .. })
-            | OpenError::LogLost { .. } => StartError::DataLost {
+            | OpenError::LogLost { .. }
+            | OpenError::LogDamaged { .. } => StartError::DataLost {
                 name: name.into(),
                 node_id: self.node_id(),
                 path: self.data_dir.clone(),

@@ -42,7 +42,6 @@ admin = "127.0.0.1:8701"
 
 [cluster]
 service_name = "rms.example.net"
-peers = ["127.0.0.1:8700"]
 
 [identity]
 accounts_file = "/nonexistent/accounts.toml"
@@ -62,8 +61,6 @@ admin = "127.0.0.1:8701"
 
 [cluster]
 service_name = "rms.example.net"
-peers = ["127.0.0.1:8700"]
-expect = 3
 heartbeat = "5 minutes"
 
 [identity]
@@ -78,10 +75,9 @@ const FAULTS: &[&str] = &[
     "line 2: node.nmae: is not a known key; did you mean name?",
     "line 5: listen.http: \"127.0.0.1\" is not possible; write an address and a port",
     "line 6: listen.peer: must be an address that others can reach",
-    "line 12: cluster.expect: must be the number of peers, which is 1",
-    "line 13: cluster.heartbeat: \"5 minutes\" is not possible; write a duration",
-    "line 16: identity.channel_binding: \"sometimes\" is not possible; write off, allow or require",
-    "line 18: upstraem: is not a known section; did you mean upstream?",
+    "line 11: cluster.heartbeat: \"5 minutes\" is not possible; write a duration",
+    "line 14: identity.channel_binding: \"sometimes\" is not possible; write off, allow or require",
+    "line 16: upstraem: is not a known section; did you mean upstream?",
     "identity.accounts_file: is missing",
     "upstream.url: is missing",
 ];

@@ -3,9 +3,16 @@
 use crate::support::program::{manifest_dir, rmsc, run};
 use std::fs;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 21] = [
     "",
     "server",
+    "init",
+    "join",
+    "leave",
+    "token",
+    "token create",
+    "token list",
+    "token revoke",
     "dev",
     "dev restart",
     "authz",

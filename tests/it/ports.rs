@@ -1,5 +1,6 @@
 //! The other three ports: who may talk to the peer and admin ports, and what the ops port says.
 
+use crate::support::certificates::Issued;
 use crate::support::cluster::{NewDir, TestCluster};
 use crate::support::http::{self, Request};
 use crate::support::load::Load;
@@ -46,7 +47,10 @@ fn call(port: SocketAddr, method: &str, certificate: Option<(&Path, &Path)>) -> 
     }
 }
 
-const HELLO: &str = "rmsc.peer.v1.Node/Hello";
+const STATUS: &str = "rmsc.peer.v1.Node/Status";
+const APPEND: &str = "rmsc.peer.v1.Raft/Append";
+const HANDLE: &str = "rmsc.peer.v1.Relay/Handle";
+const JOIN: &str = "rmsc.peer.v1.Join/Join";
 const LIST: &str = "rmsc.control.v1.Authorizations/List";
 
 struct Certificates {
@@ -55,15 +59,14 @@ struct Certificates {
 
 impl Certificates {
     fn check(&self, port: SocketAddr, method: &str, who: &str) -> Result<u16, Ran> {
-        let identity = self.cluster.any_node().data_dir.join("identity");
-        let folder = match who {
-            "node" => identity,
-            _ => self.cluster.dir().to_owned(),
-        };
-        let (certificate, key) = (folder.join(format!("{who}.pem")), folder.join(format!("{who}.key")));
+        let cluster = self.cluster.dir();
         match who {
             "nobody" => call(port, method, None),
-            _ => call(port, method, Some((&certificate, &key))),
+            "node" => {
+                let files = Issued::of_node(&self.cluster.any_node());
+                call(port, method, Some((&files.certificate(), &files.key())))
+            }
+            _ => call(port, method, Some((&cluster.join("admin.pem"), &cluster.join("admin.key")))),
         }
     }
 }
@@ -72,9 +75,13 @@ impl Certificates {
 fn the_peer_port_takes_nodes_alone() {
     let certificates = Certificates { cluster: TestCluster::shared() };
     let port = certificates.cluster.any_node().peer;
-    assert_eq!(certificates.check(port, HELLO, "node").unwrap(), 200);
-    certificates.check(port, HELLO, "admin").unwrap_err();
-    certificates.check(port, HELLO, "nobody").unwrap_err();
+    assert_eq!(certificates.check(port, STATUS, "node").unwrap(), 200);
+    certificates.check(port, STATUS, "admin").unwrap_err();
+    // Whoever has no certificate can join, and nothing else.
+    assert_eq!(certificates.check(port, STATUS, "nobody").unwrap(), 403);
+    assert_eq!(certificates.check(port, APPEND, "nobody").unwrap(), 403);
+    assert_eq!(certificates.check(port, HANDLE, "nobody").unwrap(), 403);
+    assert_eq!(certificates.check(port, JOIN, "nobody").unwrap(), 200);
 }
 
 #[test]
@@ -103,8 +110,8 @@ fn administrate(cluster: &TestCluster, certificate: &Path, key: &Path) -> Ran {
 #[test]
 fn a_node_is_no_administrator() {
     let cluster = TestCluster::shared();
-    let identity = cluster.any_node().data_dir.join("identity");
-    let ran = administrate(&cluster, &identity.join("node.pem"), &identity.join("node.key"));
+    let node = Issued::of_node(&cluster.any_node());
+    let ran = administrate(&cluster, &node.certificate(), &node.key());
     assert!(!matches!(ran.code, Some(0)) && ran.stdout.is_empty(), "{ran:?}");
 }
 

@@ -1,5 +1,6 @@
 //! What tests of behaviour stand on: a lab of real node processes, and clients that are not ours.
 
+pub mod certificates;
 pub mod cluster;
 pub mod disk;
 pub mod http;

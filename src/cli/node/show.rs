@@ -33,10 +33,7 @@ pub(super) async fn one(global: &Global, name: &str) -> anyhow::Result<Exit> {
             Format::Json => output::json(&removed_json(removed))?,
             Format::Table => output::line(&removed_words(removed)),
         },
-        None => {
-            let names: Vec<&str> = list.nodes.iter().map(|node| node.name.as_str()).collect();
-            return Err(anyhow!("there is no node {name:?} in the cluster; it has {}", names.join(", ")));
-        }
+        None => return known(&list, name).map(|_| Exit::Fine),
     }
     Ok(Exit::Warnings)
 }
@@ -45,6 +42,14 @@ pub(super) async fn one(global: &Global, name: &str) -> anyhow::Result<Exit> {
 pub(super) fn find<'a>(nodes: &'a [proto::Node], name: &str) -> Option<&'a proto::Node> {
     let by_name = nodes.iter().find(|node| node.name == name);
     by_name.or_else(|| nodes.iter().find(|node| node.id.to_string() == name))
+}
+
+/// The node of that name, or with that id written out, or an error that has the names.
+pub(super) fn known<'a>(list: &'a proto::ListNodesResponse, name: &str) -> anyhow::Result<&'a proto::Node> {
+    find(&list.nodes, name).ok_or_else(|| {
+        let names: Vec<&str> = list.nodes.iter().map(|node| node.name.as_str()).collect();
+        anyhow!("there is no node {name:?} in the cluster; it has {}", names.join(", "))
+    })
 }
 
 async fn ask(global: &Global) -> anyhow::Result<proto::ListNodesResponse> {

@@ -1,0 +1,177 @@
+//! The catalogue of events: numbers, levels, words and remedies.
+
+use super::{NotJoined, Refused};
+
+/// What is fixed about an event: the row of the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The number.
+    pub number: u16,
+    /// How urgent it is.
+    pub level: Level,
+    /// What it means.
+    pub words: &'static str,
+    /// What to do; empty where there is nothing to do.
+    pub remedy: &'static str,
+}
+
+/// How urgent an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// For the record.
+    Information,
+    /// To be read tomorrow.
+    Warning,
+    /// To be read now.
+    Error,
+}
+
+/// The catalogue, in the order of the numbers.
+pub const CATALOGUE: &[Description] = &[
+    SERVICE_STARTED,
+    SERVICE_STOPPED,
+    ACCESS_ALLOWED,
+    TABLE_UPDATED,
+    NODE_JOINED,
+    CERTIFICATE_RENEWED,
+    NODE_LEFT,
+    PRINCIPAL_INVALID,
+    ACCESS_REFUSED,
+    CLEAR_TEXT,
+    TABLE_EMPTY,
+    UNEXPECTED,
+    AMBIGUOUS,
+    DISK_FULL,
+    DISK_HAS_ROOM,
+    DAMAGE_SET_ASIDE,
+    Refused::OtherCluster.description(),
+    Refused::AdministratorAtPeerPort.description(),
+    Refused::NodeAtAdminPort.description(),
+    Refused::Expired.description(),
+    Refused::NotYetValid.description(),
+    Refused::UnknownAuthority.description(),
+    Refused::RemovedNode.description(),
+    Refused::UnknownNode.description(),
+    Refused::OtherKey.description(),
+    Refused::NoMember.description(),
+    NotJoined::WrongToken.description(),
+    NotJoined::Expired.description(),
+    NotJoined::Used.description(),
+    NotJoined::Revoked.description(),
+    NotJoined::Other.description(),
+    NODE_DRAINED,
+    NODE_REMOVED,
+    RENEWAL_FAILED,
+    SEAL_KEY_IN_FILE,
+];
+
+pub(super) const SERVICE_STARTED: Description =
+    Description { number: 1000, level: Level::Information, words: "the connector has started", remedy: "" };
+pub(super) const SERVICE_STOPPED: Description =
+    Description { number: 1001, level: Level::Information, words: "the connector has stopped", remedy: "" };
+pub(super) const ACCESS_ALLOWED: Description = Description {
+    number: 1002,
+    level: Level::Information,
+    words: "an authorized account was let in for the first time",
+    remedy: "",
+};
+pub(super) const TABLE_UPDATED: Description = Description {
+    number: 1004,
+    level: Level::Information,
+    words: "the list of authorized accounts was updated",
+    remedy: "",
+};
+pub(super) const NODE_JOINED: Description =
+    Description { number: 1010, level: Level::Information, words: "a node was let in", remedy: "" };
+pub(super) const CERTIFICATE_RENEWED: Description = Description {
+    number: 1011,
+    level: Level::Information,
+    words: "the node has a new certificate",
+    remedy: "",
+};
+pub(super) const NODE_LEFT: Description = Description {
+    number: 1012,
+    level: Level::Information,
+    words: "the node is not in the cluster any more, and ends",
+    remedy: "",
+};
+pub(super) const PRINCIPAL_INVALID: Description = Description {
+    number: 2000,
+    level: Level::Warning,
+    words: "a request came without a valid Windows identity",
+    remedy: "check that the calling server uses Windows authentication and that its account is known here",
+};
+pub(super) const ACCESS_REFUSED: Description = Description {
+    number: 2001,
+    level: Level::Warning,
+    words: "an account that is not authorized asked for service",
+    remedy: "if it is one of your servers: rmsc authz test ACCOUNT, then rmsc authz add",
+};
+pub(super) const CLEAR_TEXT: Description = Description {
+    number: 2002,
+    level: Level::Warning,
+    words: "an account uses HTTP instead of HTTPS",
+    remedy: "give the server the connector's https address",
+};
+pub(super) const TABLE_EMPTY: Description = Description {
+    number: 2003,
+    level: Level::Warning,
+    words: "the list of authorized accounts is empty, so nobody is served",
+    remedy: "authorize the servers: rmsc authz add",
+};
+pub(super) const UNEXPECTED: Description = Description {
+    number: 3000,
+    level: Level::Error,
+    words: "an unexpected error occurred",
+    remedy: "read the reason; if it names the service, test the way to it from this node",
+};
+
+pub(super) const AMBIGUOUS: Description = Description {
+    number: 4000,
+    level: Level::Warning,
+    words: "more than one entry matches an account",
+    remedy: "one and only one entry should: rmsc authz test ACCOUNT, then rmsc authz remove",
+};
+
+pub(super) const DISK_FULL: Description = Description {
+    number: 4010,
+    level: Level::Warning,
+    words: "the disk is full: this node takes no changes of the table, and relays on",
+    remedy: "make room on the disk of the data folder; the node goes on by itself",
+};
+pub(super) const DISK_HAS_ROOM: Description = Description {
+    number: 4011,
+    level: Level::Information,
+    words: "the disk has room again: this node takes changes",
+    remedy: "",
+};
+pub(super) const DAMAGE_SET_ASIDE: Description = Description {
+    number: 4012,
+    level: Level::Warning,
+    words: "something on disk was damaged; it is kept aside, and made again from what is whole",
+    remedy: "test the disk; when it is sound or replaced, remove what was kept aside",
+};
+pub(super) const NODE_DRAINED: Description = Description {
+    number: 4030,
+    level: Level::Warning,
+    words: "a node takes no requests because an administrator drained it",
+    remedy: "put it back when the work on it is done: rmsc node undrain NODE",
+};
+pub(super) const NODE_REMOVED: Description = Description {
+    number: 4031,
+    level: Level::Warning,
+    words: "a node was removed from the cluster",
+    remedy: "if it should come back, it must join anew with a token",
+};
+pub(super) const RENEWAL_FAILED: Description = Description {
+    number: 4040,
+    level: Level::Warning,
+    words: "the node's certificate could not be renewed",
+    remedy: "read the reason; it is tried again, and until the old one ends nothing else changes",
+};
+pub(super) const SEAL_KEY_IN_FILE: Description = Description {
+    number: 4041,
+    level: Level::Warning,
+    words: "the node's seal key lies in a plain file",
+    remedy: "whoever copies it and the data folder has every secret: give it to systemd, see rmsc.service",
+};
