@@ -13,3 +13,4 @@ pub mod simulator;
 pub mod soap;
 pub mod turn;
 pub mod wait;
+pub mod witness;
