@@ -144,14 +144,14 @@ pub enum Event<'a> {
         /// What is wrong with it.
         reason: &'a str,
     },
-    /// 4030: an administrator took a node out of the rotation.
+    /// 4035: an administrator took a node out of the rotation.
     NodeDrained {
         /// The node's name.
         node: &'a str,
         /// The administrator.
         by: &'a str,
     },
-    /// 4031: a node was removed from the cluster.
+    /// 4036: a node was removed from the cluster.
     NodeRemoved {
         /// The name it had.
         node: &'a str,

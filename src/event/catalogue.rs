@@ -152,13 +152,13 @@ pub(super) const DAMAGE_SET_ASIDE: Description = Description {
     remedy: "test the disk; when it is sound or replaced, remove what was kept aside",
 };
 pub(super) const NODE_DRAINED: Description = Description {
-    number: 4030,
+    number: 4035,
     level: Level::Warning,
     words: "a node takes no requests because an administrator drained it",
     remedy: "put it back when the work on it is done: rmsc node undrain NODE",
 };
 pub(super) const NODE_REMOVED: Description = Description {
-    number: 4031,
+    number: 4036,
     level: Level::Warning,
     words: "a node was removed from the cluster",
     remedy: "if it should come back, it must join anew with a token",

@@ -1,4 +1,4 @@
-//! Says what administrators did with the nodes: events 4030 and 4031.
+//! Says what administrators did with the nodes: events 4035 and 4036.
 
 use crate::event::Event;
 use crate::state::State;

@@ -89,7 +89,7 @@ fn a_node_is_drained_under_load_and_put_back_and_no_request_fails() {
     let status: Value = cluster.rmsc(&["status", "-o", "json"]).check_code(3).json();
     assert_eq!((&status["relay_survives"], &status["changes_survive"]), (&json!(1), &json!(1)), "{status}");
     assert!(status["warnings"].to_string().contains(&format!("rmsc node undrain {leader}")), "{status}");
-    log::await_event(&cluster.node(&leader), 4030, |event| event["node"] == leader.as_str());
+    log::await_event(&cluster.node(&leader), 4035, |event| event["node"] == leader.as_str());
 
     let back: Value = cluster.rmsc(&["node", "undrain", &leader, "-o", "json"]).check_code(0).json();
     assert_eq!((&back["ready"], &back["already"]), (&json!(true), &json!(false)), "{back}");
@@ -174,8 +174,7 @@ fn the_leader_is_removed_and_no_request_fails() {
     let shown: Value = cluster.rmsc(&["cluster", "show", "-o", "json"]).check_code(0).json();
     assert_eq!(shown["voters"].as_array().map(Vec::len), Some(2), "{shown}");
 
-    let again: Value =
-        cluster.rmsc(&["node", "remove", &leader, "--yes", "-o", "json"]).check_code(0).json();
+    let again: Value = cluster.rmsc(&["node", "remove", &leader, "--yes", "-o", "json"]).check_code(0).json();
     assert_eq!(again["already"], true, "{again}");
     let ran = cluster.rmsc(&["node", "remove", &leader]);
     assert!(ran.check_code(0).stdout.contains("was removed before, by lab at"), "{ran:?}");
@@ -196,7 +195,9 @@ fn a_removal_needs_its_name_and_a_majority_of_those_left() {
     cluster.kill(dead);
     let remove = ["node", "remove", live, "--yes"];
     cluster.rmsc(&remove).check_code(4).check_says(&[
-        &format!("without {live} the cluster has 2 voters, of which 2 would be a majority, and only 1 answers"),
+        &format!(
+            "without {live} the cluster has 2 voters, of which 2 would be a majority, and only 1 answers"
+        ),
         &format!("Bring {dead} back, or remove it, first"),
         "--force",
         "rmsc cluster recover",
@@ -280,9 +281,16 @@ fn two_voters_lose_changes_with_one_and_no_request() {
         let cluster = TestCluster::alone(2);
         cluster.await_rotation();
         let status: Value = cluster.rmsc(&["status", "-o", "json"]).check_code(3).json();
-        assert_eq!((&status["relay_survives"], &status["changes_survive"]), (&json!(1), &json!(0)), "{status}");
+        assert_eq!(
+            (&status["relay_survives"], &status["changes_survive"]),
+            (&json!(1), &json!(0)),
+            "{status}"
+        );
         let warnings = status["warnings"].to_string();
-        assert!(warnings.contains("two voters: changes survive no failure; add a third node or a witness"), "{warnings}");
+        assert!(
+            warnings.contains("two voters: changes survive no failure; add a third node or a witness"),
+            "{warnings}"
+        );
         assert_eq!(status["stale_after_ms"], 900_000, "{status}");
         let leader = cluster.leader();
         let follower = cluster.others(&[&leader]).remove(0);
@@ -299,7 +307,11 @@ fn two_voters_lose_changes_with_one_and_no_request() {
         load.stop().check_nothing_failed();
         let status: Value =
             cluster.rmsc(&["--endpoint", &endpoint, "status", "-o", "json"]).check_code(3).json();
-        assert_eq!((&status["relay_survives"], &status["changes_survive"]), (&json!(0), &json!(-1)), "{status}");
+        assert_eq!(
+            (&status["relay_survives"], &status["changes_survive"]),
+            (&json!(0), &json!(-1)),
+            "{status}"
+        );
         assert_eq!(status["current"], false, "{status}");
         assert!(status["warnings"].to_string().contains("no leader could be asked"), "{status}");
     }
@@ -338,6 +350,8 @@ fn a_drained_node_still_takes_connections_and_hands_them_on() {
     let drained = cluster.node("node-2");
     let load = Load::start(&[drained], &cluster.exchange(), &ACQUIRE_LICENSE, 2);
     load.await_more(50);
-    wait::stays("node-2 is drained", A_WHILE, || reason(&cluster, "node-2").as_deref() == Some("drained by lab"));
+    wait::stays("node-2 is drained", A_WHILE, || {
+        reason(&cluster, "node-2").as_deref() == Some("drained by lab")
+    });
     load.stop().check_nothing_failed();
 }

@@ -17,7 +17,11 @@ fn two_nodes_and_a_witness_lose_any_one_and_go_on() {
     let status: Value = cluster.rmsc(&["status", "-o", "json"]).check_code(0).json();
     assert_eq!((&status["relay_survives"], &status["changes_survive"]), (&json!(1), &json!(1)), "{status}");
     let node: Value = cluster.rmsc(&["node", "show", "witness-1", "-o", "json"]).check_code(0).json();
-    assert_eq!((&node["kind"], &node["state"], &node["ready"]), (&json!("witness"), &json!("witness"), &json!(false)), "{node}");
+    assert_eq!(
+        (&node["kind"], &node["state"], &node["ready"]),
+        (&json!("witness"), &json!("witness"), &json!(false)),
+        "{node}"
+    );
 
     // A change waits for relays alone.
     let added: Value = cluster

@@ -44,10 +44,6 @@ impl Witness {
         self.ops
     }
 
-    pub fn config(&self) -> &Path {
-        &self.config
-    }
-
     /// Runs another command with its file, to its end.
     #[track_caller]
     pub fn run(&self, command: &[&str]) -> Ran {
