@@ -12,10 +12,12 @@ mod members;
 mod network;
 mod node_service;
 mod offline;
+mod opening;
 mod packed;
 mod peers;
 mod public;
 mod report;
+mod rescue;
 mod rows;
 mod service;
 mod settings;
@@ -39,21 +41,20 @@ pub use service::PeerNode;
 pub use survey::{CompareError, Comparison, Known, Loss, Place, Survey, compare};
 
 use crate::state::{Change, ClientId, KeyHash, State, Timestamp};
-use crate::storage::log::{self, Log, Made};
+use crate::storage::log::Log;
 use crate::storage::space::Space;
-use crate::storage::{self, version};
+use crate::storage::version;
 use crate::tasks::Tasks;
 use log_store::LogStore;
 use network::Network;
 use node_service::NodeService;
 use openraft::async_runtime::WatchReceiver;
-use openraft::storage::RaftLogStorage;
-use openraft::{Instant as _, RaftLogReader, RaftMetrics, ServerState};
+use openraft::{Instant as _, RaftMetrics, ServerState};
 use peers::Peers;
+use rescue::Rescue;
 use rows::Closed;
 use service::{Gate, Heard, RaftService};
-use state_machine::{Published, Snapshots, StateMachine};
-use std::path::{Path, PathBuf};
+use state_machine::{Published, Snapshots};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -101,17 +102,16 @@ impl Cluster {
         let path = config.data_dir.join(LOG);
         let mut claim = version::claim(&config.data_dir, &path, &owner(&config.cluster_id, config.node_id))?;
         let failed = |source| OpenError::State { source };
-        let log = open_log(&path, claim.log_made, &config.name)?;
+        let log = opening::log(&path, claim.log_made, &config.name)?;
         claim.note_log()?;
         copy::remove_left(&config.data_dir).map_err(failed)?;
         let space = Space::open(&config.data_dir).map_err(failed)?;
         let published = Published::new();
-        let opened =
-            StateMachine::open(&config.data_dir, &config.cluster_id, &space, published.clone(), tasks);
-        let (machine, snapshots, closed) = opened.map_err(failed)?;
-        let mut store = LogStore::new(log.clone()).behind(snapshots.clone());
-        fit(&mut store, &machine, path).await?;
         let peers = Arc::new(Peers::new(dial));
+        let rescue = Rescue { config: &config, incarnation: claim.incarnation, peers: &peers, log: &log };
+        let (machine, snapshots, closed) = opening::state(&rescue, &space, &published, tasks).await?;
+        let mut store = LogStore::new(log.clone()).behind(snapshots.clone());
+        opening::fit(&mut store, &machine, path).await?;
         let network = Network {
             cluster_id: config.cluster_id.clone(),
             node_id: config.node_id,
@@ -335,51 +335,9 @@ impl Cluster {
         &self.shared.peers
     }
 
-    fn log(&self) -> &Log {
-        &self.shared.log
-    }
-
-    fn space(&self) -> &Space {
-        &self.shared.space
-    }
-
     fn crowded(&self) -> MutexGuard<'_, disk::Crowded> {
         self.shared.crowded.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Opens the log, or sets it aside if it is damaged: what this node granted and acknowledged is not known
-/// any more, so it must not take part.
-fn open_log(path: &Path, made: bool, name: &str) -> Result<Log, OpenError> {
-    let damaged = |kept, reason| OpenError::LogDamaged { kept, reason, name: name.into() };
-    if (made || Log::guard_path(path).exists())
-        && !Log::exists(path).map_err(|source| OpenError::State { source })?
-    {
-        return Err(match storage::was_set_aside(path) {
-            Some(kept) => damaged(kept, "an earlier start found it so".into()),
-            None => OpenError::LogLost { path: path.into() },
-        });
-    }
-    match Log::open(path, if made { Made::Before } else { Made::Perhaps }) {
-        Ok(log) => Ok(log),
-        Err(log::OpenError::Damaged { reason, .. }) => {
-            let kept = storage::set_aside(path).map_err(|source| OpenError::State { source })?;
-            Err(damaged(kept, reason))
-        }
-        Err(error @ log::OpenError::Io { .. }) => Err(error.into()),
-    }
-}
-
-/// Log and state as they come back from disk: without its log a node must not start, and what only
-/// the store has is put into a snapshot, so that others can get it.
-async fn fit(store: &mut LogStore, machine: &StateMachine, path: PathBuf) -> Result<(), OpenError> {
-    let failed = |source| OpenError::State { source };
-    let vote = store.read_vote().await.map_err(failed)?;
-    if vote.is_none() && machine.has_applied() {
-        return Err(OpenError::LogLost { path });
-    }
-    let log = store.get_log_state().await.map_err(failed)?;
-    machine.cover(log.last_log_id, log.last_purged_log_id).map_err(failed)
 }
 
 fn owner(cluster_id: &str, node_id: u64) -> String {

@@ -3,7 +3,8 @@
 mod file;
 
 use super::output::{self, Format};
-use super::{Exit, Global, date, host};
+use super::words::date;
+use super::{Exit, Global, host};
 use crate::backup::{Archive, Lock, NewKey, OldNodes, Restore, Restored, Summary, Unlock, verify};
 use crate::config::Config;
 use crate::control::{CONTEXT_FILE, Context};
@@ -286,7 +287,7 @@ impl RestoreBackup {
         let archive = self.unlock.open(&self.file, scratch.path())?;
         let beside = self.config.parent().map(Path::to_owned).unwrap_or_default();
         let folder = self.context_dir.unwrap_or(beside);
-        let host = host::of(&config);
+        let host = host::of(config.basics());
         let restored = archive.restore(Restore {
             host: &host,
             administrator: &self.administrator,

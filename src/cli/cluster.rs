@@ -1,235 +1,175 @@
-//! `rmsc cluster`: a new lineage for a cluster that has lost its quorum.
+//! `rmsc cluster`: the cluster as such.
 
-use super::output::{self, Format, remark};
-use super::{Exit, Global, date, host};
-use crate::cluster::{self, Comparison, Known, Loss, Offline, Recovered, Survey};
-use crate::config::Config;
-use crate::enrolment;
-use crate::seal;
-use crate::state::Timestamp;
-use anyhow::{Context as _, bail};
-use clap::Subcommand;
+use super::output::{self, Format};
+use super::{Exit, Global, recover, status};
+use crate::proto::control::v1 as proto;
+use clap::{Args, Subcommand};
 use serde_json::json;
-use std::path::{Path, PathBuf};
-use time::OffsetDateTime;
 
 /// The cluster as such.
 #[derive(Debug, Subcommand)]
-pub enum ClusterCommand {
-    Recover(Recover),
+pub enum Cluster {
+    Show(Show),
+    StepDown(StepDown),
+    Transfer(Transfer),
+    Upgrade(Upgrade),
+    Recover(recover::Recover),
 }
 
-/// Begin anew with this node alone, when most voters are lost for ever.
-///
-/// Run it on a survivor whose server is stopped, best on the one that has most: run it with --inspect
-/// on every survivor, and give the outputs of the others with --compare. It says what could be lost,
-/// asks for the cluster's id, keeps a copy of what was there, and makes a new lineage: nodes of the
-/// old one are removed and cannot come back by accident.
+/// Show what the nodes agree on, and how their agreement stands.
 ///
 /// Examples:
-///   rmsc cluster recover --inspect -o json > node-2.json
-///   rmsc cluster recover --compare node-2.json
-#[derive(Debug, clap::Args)]
+///   rmsc cluster show
+///   rmsc cluster show -o json
+#[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Recover {
-    /// The node file.
-    #[arg(long, value_name = "FILE", default_value = "/etc/rmsc/rmsc.toml", env = "RMSC_CONFIG")]
-    config: PathBuf,
-    /// Only say what this node has.
+pub struct Show {}
+
+/// Have the leader hand over to the best other voter: one that answers, is no witness and not drained.
+///
+/// Requests are not held up; changes wait for a moment.
+///
+/// Examples:
+///   rmsc cluster step-down
+///   rmsc cluster step-down -o json
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct StepDown {}
+
+/// Have the leader hand over to this node, which must be a voter.
+///
+/// Examples:
+///   rmsc cluster transfer rmsc-2
+///   rmsc cluster transfer witness-1 --force
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Transfer {
+    /// Its name or id.
+    #[arg(value_name = "NODE")]
+    node: String,
+    /// Also to a witness, which is better left to vote.
     #[arg(long)]
-    inspect: bool,
-    /// What another survivor has: the JSON of --inspect there. Once for each.
-    #[arg(long, value_name = "FILE", conflicts_with = "inspect")]
-    compare: Vec<PathBuf>,
-    /// Go on although another survivor has more, or nodes of the cluster still answer.
-    #[arg(long, conflicts_with = "inspect")]
     force: bool,
-    /// Do not ask for confirmation.
-    #[arg(long, conflicts_with = "inspect")]
-    yes: bool,
 }
 
-impl ClusterCommand {
+/// Keep to the newest rules that all nodes know. A node with an older build cannot join after that.
+///
+/// After an update of the program the cluster keeps to the rules of before, so that the old program can be
+/// put back. Do this when all nodes have the new one and are to keep it.
+///
+/// Examples:
+///   rmsc cluster upgrade
+///   rmsc cluster upgrade -o json
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Upgrade {}
+
+impl Cluster {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Exit> {
         match self {
-            ClusterCommand::Recover(recover) => recover.run(global.output).await,
+            Cluster::Show(Show {}) => show(global).await,
+            Cluster::StepDown(StepDown {}) => transfer(global, String::new(), false).await,
+            Cluster::Transfer(Transfer { node, force }) => transfer(global, node, force).await,
+            Cluster::Upgrade(Upgrade {}) => upgrade(global).await,
+            Cluster::Recover(recover) => recover.run(global.output).await,
         }
     }
 }
 
-impl Recover {
-    async fn run(self, format: Format) -> anyhow::Result<Exit> {
-        host::keep_private();
-        let config = Config::load(&self.config)?;
-        let data_dir = &config.node.data_dir;
-        if enrolment::card(data_dir)?.is_none() {
-            bail!("this host is no node: there is no identity in {}", data_dir.display());
-        }
-        let offline = Offline::open(data_dir)
-            .await
-            .context("cannot open this node's data; its server must be stopped first: systemctl stop rmsc")?;
-        let survey = offline.survey();
-        if self.inspect {
-            offline.close().await;
-            return show(&survey, format);
-        }
-        let others = self.compare.iter().map(|path| load(path)).collect::<anyhow::Result<Vec<_>>>()?;
-        let comparison = cluster::compare(&survey, &others)?;
-        let objections = match objection(&survey, &comparison) {
-            Some(objection) => vec![objection],
-            None => alive(&config, &survey).await?,
-        };
-        if !objections.is_empty() {
-            objections.iter().for_each(|words| remark(&format!("‼ {words}")));
-            if !self.force {
-                remark("Nothing was changed. --force goes on nevertheless.");
-                offline.close().await;
-                return Ok(Exit::Refused);
-            }
-        }
-        what_is_lost(&survey, &comparison).iter().for_each(|line| remark(line));
-        if !self.yes && !output::typed(&survey.cluster_id, "the cluster's id")? {
-            remark("Not confirmed; nothing was changed. Give --yes where nobody can be asked.");
-            offline.close().await;
-            return Ok(Exit::Refused);
-        }
-        let recovered = offline.recover(BY, now()).await?;
-        told(&survey, &recovered, format)
+async fn show(global: &Global) -> anyhow::Result<Exit> {
+    let shown = global.client().await?.cluster().show(proto::ShowRequest {}).await?.into_inner();
+    match global.output {
+        Format::Json => output::json(&json!({
+            "cluster_id": shown.cluster_id, "service_name": shown.service_name, "version": shown.version,
+            "version_known": shown.version_known, "group": shown.group,
+            "leader": Some(&shown.leader).filter(|leader| !leader.is_empty()), "term": shown.term,
+            "voters": shown.voters, "learners": shown.learners, "witnesses": shown.witnesses,
+            "relay_survives": shown.relay_survives, "changes_survive": shown.changes_survive,
+            "last_log_index": shown.last_log_index, "applied": shown.applied,
+            "snapshot_index": shown.snapshot_index, "authority_key": shown.authority_key,
+            "roster_revision": shown.roster_revision, "current": shown.current,
+        }))?,
+        Format::Table => print(&shown),
     }
-}
-
-fn load(path: &Path) -> anyhow::Result<Survey> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| {
-        format!("{} is not what `rmsc cluster recover --inspect -o json` prints", path.display())
-    })
-}
-
-/// What speaks against it, out of what is known.
-fn objection(survey: &Survey, comparison: &Comparison) -> Option<String> {
-    if let Some(most) = comparison.ahead.first() {
-        return Some(format!(
-            "{} has more than this node: recover there, or changes that were acknowledged are lost",
-            most.name
-        ));
-    }
-    if survey.is_alone() {
-        return Some("this node votes alone, so no quorum is lost: start it".into());
-    }
-    comparison.quorum.then(|| {
-        "the survivors are a majority of the voters: start them all, and the cluster goes on as it was".into()
-    })
-}
-
-/// The nodes of the cluster that run.
-async fn alive(config: &Config, survey: &Survey) -> anyhow::Result<Vec<String>> {
-    let data_dir = &config.node.data_dir;
-    let identity = enrolment::load(data_dir, &seal::find(&config.secrets)?.key)?;
-    let membership = enrolment::membership(&identity, data_dir.join("identity"))?;
-    let others = survey.nodes.iter().filter(|node| node.node_id != survey.node_id);
-    let others: Vec<_> = others.map(|node| (node.name.clone(), node.peer_address.clone())).collect();
-    let answering = enrolment::answering(&membership, &others).await;
-    Ok(answering
-        .into_iter()
-        .map(|node| format!("{node} runs: start this node if that is a majority, else stop it and compare"))
-        .collect())
-}
-
-fn what_is_lost(survey: &Survey, comparison: &Comparison) -> Vec<String> {
-    let newest = survey.changed_at_ms.map(|at| format!(", made {}", date(at))).unwrap_or_default();
-    let (term, index) = (survey.last.term, survey.last.index);
-    let mut lines = vec![format!(
-        "{} has the log up to index {index} of term {term}{newest}: table revision {}, {} accounts.",
-        survey.name, survey.revision, survey.entries
-    )];
-    lines.push(match comparison.loss {
-        Loss::Nothing => "Nothing that was acknowledged can be lost: every majority had one of the nodes that \
-                          were compared."
-            .into(),
-        Loss::Possible => format!(
-            "‼ Lost could be what was acknowledged after that by {}: they are a majority, and nobody has looked \
-             at what they have. If one of their disks can be read, inspect it first.",
-            names(&comparison.missing)
-        ),
-    });
-    if survey.unsure() > 0 {
-        lines.push(format!(
-            "The last {} entries may never have been acknowledged. They are kept.",
-            survey.unsure()
-        ));
-    }
-    let others = survey.nodes.iter().filter(|node| node.node_id != survey.node_id).cloned();
-    let others: Vec<_> = others.collect();
-    lines.push(format!("Removed for ever: {}. Open tokens are revoked.", names(&others)));
-    lines
-}
-
-fn names(nodes: &[Known]) -> String {
-    if nodes.is_empty() {
-        return "nobody".into();
-    }
-    nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-fn show(survey: &Survey, format: Format) -> anyhow::Result<Exit> {
-    if format == Format::Json {
-        output::json(survey)?;
+    if shown.current {
         return Ok(Exit::Fine);
     }
-    let place = |place: cluster::Place| format!("index {} of term {}", place.index, place.term);
-    let voters: Vec<String> = survey
-        .nodes
-        .iter()
-        .filter(|node| survey.voters.iter().any(|set| set.contains(&node.node_id)))
-        .map(|node| node.name.clone())
-        .collect();
-    let rows = [
-        ("Cluster", survey.cluster_id.clone()),
-        ("Lineage", survey.group.clone()),
-        ("Node", format!("{} (node {})", survey.name, survey.node_id)),
-        ("Term", survey.term.to_string()),
-        ("Log ends", place(survey.last)),
-        ("Committed", format!("{}, as far as this node knows", place(survey.committed))),
-        ("Snapshot", format!("up to index {}", survey.snapshot)),
-        ("Table", format!("revision {}, {} accounts", survey.revision, survey.entries)),
-        ("Last change", survey.changed_at_ms.map_or_else(|| "before the snapshot".into(), date)),
-        ("Voters", voters.join(", ")),
-    ];
-    output::table(["", ""], rows.map(|(name, value)| [name.to_owned(), value]));
-    Ok(Exit::Fine)
+    output::remark("‼ no leader could be asked: this is what one node knew last");
+    Ok(Exit::Warnings)
 }
 
-fn told(survey: &Survey, recovered: &Recovered, format: Format) -> anyhow::Result<Exit> {
-    match format {
+fn print(shown: &proto::ShowResponse) {
+    let rules = if shown.version_known > shown.version {
+        format!("version {}; all nodes know {}: rmsc cluster upgrade", shown.version, shown.version_known)
+    } else {
+        format!("version {}, the newest that all nodes know", shown.version)
+    };
+    let leader = if shown.leader.is_empty() { "none" } else { &shown.leader };
+    let lines = [
+        ("Cluster", format!("{} ({})", shown.service_name, shown.cluster_id)),
+        ("Rules", rules),
+        ("Lineage", or_none(&shown.group)),
+        ("Leader", format!("{leader}, term {}", shown.term)),
+        ("Voters", or_none(&shown.voters.join(" "))),
+        ("Learners", or_none(&shown.learners.join(" "))),
+        ("Witnesses", or_none(&shown.witnesses.join(" "))),
+        ("Relay", status::survives(shown.relay_survives)),
+        ("Changes", status::survives(shown.changes_survive)),
+        (
+            "Log",
+            format!(
+                "last entry {}, applied {}, snapshot up to {}",
+                shown.last_log_index, shown.applied, shown.snapshot_index
+            ),
+        ),
+        ("CA key", or_none(&shown.authority_key)),
+    ];
+    for (what, words) in lines {
+        output::line(&format!("{what:<10} {words}"));
+    }
+}
+
+fn or_none(text: &str) -> String {
+    if text.is_empty() { "none".into() } else { text.into() }
+}
+
+async fn transfer(global: &Global, to: String, force: bool) -> anyhow::Result<Exit> {
+    let request = proto::TransferRequest { to, force };
+    let response = global.client().await?.cluster().transfer(request).await?.into_inner();
+    let proto::TransferResponse { from, to, term, took_ms, already } = &response;
+    match global.output {
         Format::Json => output::json(&json!({
-            "cluster_id": survey.cluster_id, "node_id": survey.node_id, "name": survey.name,
-            "group": recovered.group, "log_index": recovered.log_index, "copy": recovered.copy,
-            "removed": recovered.removed.iter().map(|node| &node.name).collect::<Vec<_>>(),
+            "from": from, "to": to, "term": term, "took_ms": took_ms, "already": already,
         }))?,
-        Format::Table => {
-            output::line(&format!(
-                "✔ new lineage {} with {} alone, from index {} on",
-                recovered.group, survey.name, recovered.log_index
-            ));
-            output::line(&format!("✔ what was there before: {}", recovered.copy.display()));
-            output::line("");
-            output::line("Next:");
-            output::line("  systemctl start rmsc               on this host; it serves and accepts changes");
-            output::line(&format!(
-                "  on the hosts of {}: never start the old node again;",
-                names(&recovered.removed)
-            ));
-            output::line("  empty its data folder, then join as a new node:");
-            output::line("  rmsc token create                  on this host, for each of them");
-        }
+        Format::Table if *already => output::line(&format!("{to} leads already; nothing was changed")),
+        Format::Table => output::line(&format!("{to} leads now, after {from}: {took_ms} ms, term {term}")),
     }
     Ok(Exit::Fine)
 }
 
-fn now() -> Timestamp {
-    let now = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
-    Timestamp(i64::try_from(now).unwrap_or(i64::MAX))
+async fn upgrade(global: &Global) -> anyhow::Result<Exit> {
+    let request = proto::UpgradeRequest { request_id: rand::random::<[u8; 16]>().to_vec() };
+    let response = global.client().await?.cluster().upgrade(request).await?.into_inner();
+    let proto::UpgradeResponse { before, now, oldest, newest } = &response;
+    match global.output {
+        Format::Json => output::json(&json!({
+            "before": before, "now": now, "newest": newest, "oldest": oldest, "changed": now > before,
+        }))?,
+        Format::Table => {
+            if now > before {
+                output::line(&format!(
+                    "the cluster keeps to the rules of version {now} now, before to {before}; a build that does not \
+                     know them cannot take part any more"
+                ));
+            } else {
+                output::line(&format!(
+                    "nothing to do: the cluster keeps to version {now}, the newest that all nodes know"
+                ));
+            }
+            if newest > now {
+                output::line(&format!("version {newest} waits for a newer program on {}", oldest.join(", ")));
+            }
+        }
+    }
+    Ok(Exit::Fine)
 }
-
-/// Who removed the nodes, for the record.
-const BY: &str = "rmsc cluster recover";

@@ -1,12 +1,12 @@
 //! What the commands that make and unmake a node have in common.
 
 use super::output::remark;
-use crate::config::Config;
+use crate::config::Basics;
 use crate::enrolment::Host;
 use std::path::Path;
 
 /// What the node file says about this host.
-pub(super) fn of(config: &Config) -> Host {
+pub(super) fn of(config: Basics<'_>) -> Host {
     Host {
         data_dir: config.node.data_dir.clone(),
         seal: config.secrets.clone(),

@@ -39,8 +39,12 @@ impl Init {
         let beside = self.config.parent().map(Path::to_owned).unwrap_or_default();
         let folder = self.context_dir.unwrap_or(beside);
         let life = config.node.certificate_life;
-        let founding =
-            enrolment::init(&host::of(&config), &self.administrator, OffsetDateTime::now_utc(), life)?;
+        let founding = enrolment::init(
+            &host::of(config.basics()),
+            &self.administrator,
+            OffsetDateTime::now_utc(),
+            life,
+        )?;
         let context = folder.join(CONTEXT_FILE);
         if context.exists() {
             bail!(

@@ -1,7 +1,7 @@
 //! A full disk: the node takes no changes, says so, and goes on with everything else until there is room.
 
 use super::types::{Entry, TypeConfig};
-use super::{Cluster, Member};
+use super::{Cluster, Member, rescue};
 use crate::event::Event;
 use crate::storage::log::LogError;
 use crate::storage::space::{Full, Space};
@@ -40,12 +40,19 @@ pub(super) async fn keep(cluster: Cluster) {
 }
 
 fn look(cluster: &Cluster) -> Result<(), LogError> {
-    if let Err(error) = cluster.space().look() {
+    if let Err(error) = cluster.shared.space.look() {
         tracing::warn!(%error, "cannot ask how full the disk is");
     }
-    match cluster.log().upkeep() {
+    let members = cluster.members().borrow().clone();
+    if !members.is_empty()
+        && cluster.shared.space.full().is_none()
+        && let Err(error) = rescue::note_members(&cluster.config().data_dir, &members)
+    {
+        tracing::warn!(%error, "cannot note where the members are");
+    }
+    match cluster.shared.log.upkeep() {
         Err(LogError::Refused(error)) if error.kind() == io::ErrorKind::StorageFull => {
-            cluster.space().note_full();
+            cluster.shared.space.note_full();
             Ok(())
         }
         Err(LogError::Refused(error)) => {
@@ -58,7 +65,7 @@ fn look(cluster: &Cluster) -> Result<(), LogError> {
 
 /// Why this node's disk takes no changes.
 pub(super) fn own(cluster: &Cluster) -> Option<String> {
-    let full = cluster.space().full()?;
+    let full = cluster.shared.space.full()?;
     Some(format!("the disk of {} is full: {full}", cluster.config().name))
 }
 
@@ -119,7 +126,7 @@ async fn lead(cluster: &Cluster) {
         }
     }
     *cluster.crowded() = crowded;
-    let full = cluster.space().full().is_some();
+    let full = cluster.shared.space.full().is_some();
     let raft = cluster.raft();
     let target = furthest(&raft.metrics().borrow_watched(), &roomy).filter(|_| full && leads());
     if let Some(target) = target {

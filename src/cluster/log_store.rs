@@ -159,7 +159,7 @@ fn to_stored(log_id: &LogId) -> log::LogId {
     log::LogId { term: log_id.committed_leader_id().term, index: log_id.index() }
 }
 
-fn from_stored(log_id: log::LogId) -> LogId {
+pub(super) fn from_stored(log_id: log::LogId) -> LogId {
     LogId::new_term_index(log_id.term, log_id.index)
 }
 

@@ -2,10 +2,13 @@
 
 use super::forward::{self, Attempt};
 use super::service::Gate;
-use super::{Cluster, TransferError, codec, transfer};
+use super::{Cluster, TransferError, codec, rescue, status, transfer};
 use crate::proto::peer::v1 as wire;
 use crate::proto::peer::v1::node_server::{Node as NodeRpc, NodeServer};
 use crate::proto::state::v1 as stored;
+use crate::storage::log::LogId;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use prost::Message;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -30,22 +33,14 @@ impl NodeService {
 
 #[tonic::async_trait]
 impl NodeRpc for NodeService {
+    type FetchSnapshotStream = BoxStream<'static, Result<wire::FetchSnapshotResponse, Status>>;
+
     async fn status(
         &self,
         request: Request<wire::StatusRequest>,
     ) -> Result<Response<wire::StatusResponse>, Status> {
         Gate::peer(&request)?;
-        let status = self.0.own_status();
-        Ok(Response::new(wire::StatusResponse {
-            version: status.version,
-            ready: status.ready,
-            reason: status.reason,
-            revision: status.revision,
-            relayed: status.relayed,
-            uptime_s: status.uptime.as_secs(),
-            applied: status.applied,
-            disk_full: status.disk_full,
-        }))
+        Ok(Response::new(status::to_wire(self.0.own_status())))
     }
 
     async fn await_applied(
@@ -100,6 +95,16 @@ impl NodeRpc for NodeService {
             other => Status::failed_precondition(other.to_string()),
         })?;
         Ok(Response::new(wire::TransferResponse { leader }))
+    }
+
+    async fn fetch_snapshot(
+        &self,
+        request: Request<wire::FetchSnapshotRequest>,
+    ) -> Result<Response<Self::FetchSnapshotStream>, Status> {
+        self.member(&request)?;
+        let wire::FetchSnapshotRequest { term, index } = request.into_inner();
+        let parts = rescue::serve(&self.0, LogId { term, index }).await?;
+        Ok(Response::new(parts.boxed()))
     }
 }
 

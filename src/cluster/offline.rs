@@ -6,7 +6,7 @@
 
 use super::log_store::LogStore;
 use super::rows::Closed;
-use super::state_machine::{Published, Snapshots, StateMachine};
+use super::state_machine::{Published, SNAPSHOTS, Snapshots, StateMachine};
 use super::survey::{Known, Place, Survey};
 use super::types::{Address, Entry, LogId, SnapshotMeta, StoredMembership};
 use super::{LOG, OpenError, codec, snapshot};
@@ -208,7 +208,7 @@ pub(super) async fn seed(
     let mut claim = made?;
     let log = Log::open(&path, Made::Perhaps).map_err(OpenError::from)?;
     claim.note_log().map_err(OpenError::from)?;
-    let folder = data_dir.join(snapshot::FOLDER);
+    let folder = data_dir.join(SNAPSHOTS);
     storage::create_folder(&folder).map_err(RecoverError::Write)?;
     let meta = alone(node_id, &state, last);
     begin(&log, &folder, cluster_id, (last, &meta, &state)).await?;
@@ -274,6 +274,11 @@ async fn read(log: &Log, machine: StateMachine) -> io::Result<Contents> {
     let vote = store.read_vote().await?.map_or(0, |vote| vote.leader_id.term);
     let committed = store.read_committed().await?.max(meta.last_log_id);
     let range = store.get_log_state().await?;
+    if range.last_purged_log_id > meta.last_log_id {
+        let words =
+            "the log begins behind everything that can be read of the state: another node has to be used";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, words));
+    }
     let end = range.last_log_id.map_or(0, |last| last.index() + 1);
     let mut changed_at = None;
     // From the first that is left, for the time of the newest; what is applied already is not applied again.
@@ -325,7 +330,7 @@ fn copy_aside(data_dir: &Path, at: Timestamp) -> Result<PathBuf, RecoverError> {
     let failed = |source| RecoverError::Copy { path: folder.clone(), source };
     let copy = || -> io::Result<()> {
         storage::create_folder(&folder)?;
-        for name in [LOG, snapshot::FOLDER] {
+        for name in [LOG, SNAPSHOTS] {
             let (from, to) = (data_dir.join(name), folder.join(name));
             storage::create_folder(&to)?;
             for file in std::fs::read_dir(from)? {

@@ -165,7 +165,7 @@ impl RaftService {
         head: &wire::SnapshotHead,
         parts: &mut Streaming<wire::SnapshotPart>,
         alone: OwnedMutexGuard<()>,
-    ) -> Result<Snapshot, Status> {
+    ) -> Result<(Snapshot, OwnedMutexGuard<()>), Status> {
         // It is written once as it comes, and its rows into the store.
         if !self.snapshots.space.takes(3 * head.bytes) {
             let node_id = self.gate.node_id;
@@ -189,22 +189,21 @@ impl RaftService {
             return Err(Status::aborted(reason));
         }
         let snapshots = self.snapshots.clone();
-        // It goes on when the sender is gone, and until it ends no other comes in.
+        // It goes on when the sender is gone, and until it ends, or is installed, no other comes in.
         let reading = tokio::task::spawn_blocking(move || {
-            let _alone = alone;
             let snapshot = incoming.finish()?;
             let meta = snapshot.read_ahead(&snapshots.cluster_id, &snapshots.known())?;
-            Ok::<_, SnapshotError>(Snapshot { meta, snapshot })
+            Ok::<_, SnapshotError>((Snapshot { meta, snapshot }, alone))
         });
         let read = reading.await.map_err(|error| Status::internal(error.to_string()))?;
-        let snapshot = read.map_err(|error| {
+        let (snapshot, alone) = read.map_err(|error| {
             tracing::error!(%error, "a snapshot from another node is thrown away");
             Status::data_loss(error.to_string())
         })?;
         if snapshot.meta.last_log_id.as_ref() != Some(identity.last()) {
             return Err(Status::data_loss("it is not the snapshot that was announced"));
         }
-        Ok(snapshot)
+        Ok((snapshot, alone))
     }
 
     /// Who lost the leadership meanwhile does not keep the way closed for the next.
@@ -311,7 +310,7 @@ impl RaftRpc for RaftService {
             .clone()
             .try_lock_owned()
             .map_err(|_| Status::unavailable("another snapshot is coming in"))?;
-        let received = self.receive(&identity, &head, &mut parts, alone).await?;
+        let (received, _alone) = self.receive(&identity, &head, &mut parts, alone).await?;
         let response = self.raft.install_full_snapshot(vote, received).await;
         let response = response.map_err(|error| stopped(&error))?;
         Ok(Response::new(wire::SnapshotResponse { vote: Some(codec::vote_to(&response.vote)) }))
@@ -337,6 +336,6 @@ fn stopped(error: &dyn std::error::Error) -> Status {
 }
 
 /// Several times what the largest table takes, and no danger to a disk.
-const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
+pub(super) const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
 /// A part is sent every few milliseconds.
 const PART_TIMEOUT: Duration = Duration::from_secs(5);

@@ -55,8 +55,9 @@ impl Stolen {
             _ => (self.host.node.admin, LIST),
         };
         who.call(address, method).unwrap_err();
-        let event = await_event(&self.host.node, event, |event| field(event, "who").contains(words));
-        assert_eq!((field(&event, "port"), field(&event, "level")), (port, "WARN"));
+        let wanted = |event: &serde_json::Value| event["port"] == port && field(event, "who").contains(words);
+        let event = await_event(&self.host.node, event, wanted);
+        assert_eq!(field(&event, "level"), "WARN");
         assert!(field(&event, "remote").starts_with("127.0.0.1:"), "{event}");
         assert!(!field(&event, "remedy").is_empty());
     }

@@ -14,7 +14,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const DISK_BYTES: u64 = 128 << 20;
-const MIB: u64 = 1 << 20;
 /// A node that cannot sync ends at once: R20 gives it a second, and a loaded machine another.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -135,7 +134,7 @@ fn a_node_starts_on_a_full_disk() {
     let cluster = TestCluster::start(1);
     let disks = give_disks(&cluster, &names(&cluster), DISK_BYTES);
     cluster.await_rotation();
-    disks[0].fill(MIB);
+    disks[0].fill(0);
     log::await_event(&cluster.node("node-1"), 4010, |_| true);
     cluster.kill("node-1");
     cluster.restart("node-1");
@@ -197,7 +196,7 @@ fn check_failing_sync(fault: &str) {
     processes::check_gone(&[node.running_pid()], END_TIMEOUT);
     let ended_in = begun.elapsed();
     drop(failing);
-    let said = fs::read_to_string(&node.log).unwrap();
+    let said = fs::read_to_string(&node.log).expect("a node has a log");
     assert!(said.contains("the process ends, because what is on disk is not known any more"), "{ended_in:?}");
     cluster.restart("node-1");
     cluster.await_rotation();
@@ -232,8 +231,10 @@ impl Stopped {
     }
 
     fn wal(&self) -> PathBuf {
-        let files = fs::read_dir(self.node.data_dir.join("log")).unwrap().map(|file| file.unwrap().path());
-        files.filter(|path| path.extension().is_some_and(|end| end == "wal")).max().unwrap()
+        let files = fs::read_dir(self.node.data_dir.join("log")).expect("a node has a log");
+        let paths = files.filter_map(|file| Some(file.ok()?.path()));
+        let newest = paths.filter(|path| path.extension().is_some_and(|end| end == "wal")).max();
+        newest.expect("a log has a file")
     }
 
     /// Runs the node in the foreground, where it has to end by itself.

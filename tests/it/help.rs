@@ -3,7 +3,7 @@
 use crate::support::program::{manifest_dir, rmsc, run};
 use std::fs;
 
-const COMMANDS: [&str; 29] = [
+const COMMANDS: [&str; 42] = [
     "",
     "server",
     "init",
@@ -21,7 +21,20 @@ const COMMANDS: [&str; 29] = [
     "authz list",
     "authz test",
     "status",
+    "witness",
+    "node",
+    "node list",
+    "node show",
+    "node drain",
+    "node undrain",
+    "node replace",
+    "node remove",
+    "node rename",
     "cluster",
+    "cluster show",
+    "cluster step-down",
+    "cluster transfer",
+    "cluster upgrade",
     "cluster recover",
     "backup",
     "backup key",

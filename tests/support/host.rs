@@ -152,8 +152,14 @@ pub fn token(cluster: &TestCluster, more: &[&str]) -> String {
     ran.field("token").as_str().expect("a text").to_owned()
 }
 
-/// Five ports that nobody has.
+/// Five ports that nobody has, below those that outgoing connections get.
 fn ports() -> [SocketAddr; 5] {
-    let held = [(); 5].map(|()| TcpListener::bind("127.0.0.1:0").expect("there is a port"));
+    let held = [(); 5].map(|()| {
+        let mut tries =
+            std::iter::repeat_with(|| TcpListener::bind(("127.0.0.1", rand::random_range(PORTS))));
+        tries.find_map(Result::ok).expect("it goes on for ever")
+    });
     held.map(|listener| listener.local_addr().expect("it is bound"))
 }
+
+const PORTS: std::ops::Range<u16> = 20_000..32_000;

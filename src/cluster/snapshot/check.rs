@@ -69,5 +69,5 @@ pub(in crate::cluster) fn is_full(error: &io::Error) -> bool {
     false
 }
 
-/// A row with a long name and a note.
-const ROW_BYTES: u64 = 512;
+/// Compressed, a row with a long name and a note takes less.
+const ROW_BYTES: u64 = 128;

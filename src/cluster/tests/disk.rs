@@ -4,11 +4,11 @@ use super::*;
 
 /// The node's disk is as full as it can be.
 fn fill(lab: &Lab, id: u64) {
-    lab.node(id).cluster.space().pretend(true);
+    lab.node(id).cluster.shared.space.pretend(true);
 }
 
 fn make_room(lab: &Lab, id: u64) {
-    lab.node(id).cluster.space().pretend(false);
+    lab.node(id).cluster.shared.space.pretend(false);
 }
 
 async fn refused(node: &Node, rid: u32) -> String {
@@ -110,7 +110,7 @@ async fn a_follower_without_room_takes_a_little_and_then_nothing_until_it_heals(
     fill(&lab, follower);
     write(lab.node(leader), 1).await;
     sees(lab.node(follower), 1).await;
-    while lab.node(follower).cluster.space().spend(1 << 16) {}
+    while lab.node(follower).cluster.shared.space.spend(1 << 16) {}
     write(lab.node(leader), 2).await;
     let behind = lab.node(follower).cluster.read_barrier().await;
     assert!(matches!(behind, Err(ReadError::Behind { .. })), "{behind:?}");

@@ -6,6 +6,7 @@ use crate::cluster::snapshot::Identity;
 use crate::cluster::types::Snapshot;
 use futures::future;
 use openraft::network::{NetSnapshot, RPCOption, RaftNetworkFactory};
+use openraft::storage::RaftLogStorage;
 use std::path::PathBuf;
 use tonic::{Code, Status};
 use wire::snapshot_part::Part;
