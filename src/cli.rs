@@ -1,6 +1,7 @@
 //! The command line: one file a noun. The only printing to stdout.
 
 mod authorization;
+mod backup;
 mod cluster;
 mod config;
 mod dev;
@@ -11,6 +12,7 @@ mod join;
 mod leave;
 mod node;
 mod output;
+mod recover;
 mod server;
 mod simulate;
 mod status;
@@ -18,6 +20,7 @@ mod token;
 mod witness;
 mod words;
 
+use crate::backup::RestoreError;
 use crate::control::{Client, ConnectError, Context};
 use crate::enrolment::{InitError, JoinError, TokenTextError};
 use crate::node::StartError;
@@ -66,6 +69,8 @@ enum Command {
     Node(node::Node),
     #[command(subcommand)]
     Cluster(cluster::Cluster),
+    #[command(subcommand)]
+    Backup(backup::Backup),
     #[command(subcommand)]
     Simulate(simulate::Simulate),
     #[command(subcommand)]
@@ -123,6 +128,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Status(status) => status.run(&global).await,
         Command::Node(node) => node.run(&global).await,
         Command::Cluster(cluster) => cluster.run(&global).await,
+        Command::Backup(backup) => backup.run(&global).await,
         Command::Simulate(simulate) => simulate.run().await,
         Command::Config(config) => config.run(),
     }
@@ -145,6 +151,11 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     }
     if error.downcast_ref::<StartError>().is_some_and(StartError::is_final) || error.is::<TokenTextError>() {
         return Exit::Usage;
+    }
+    match error.downcast_ref::<RestoreError>() {
+        Some(RestoreError::NotEmpty { .. } | RestoreError::Alive { .. }) => return Exit::Refused,
+        Some(RestoreError::Init(InitError::Already { .. })) => return Exit::Refused,
+        Some(_) | None => {}
     }
     match error.downcast_ref::<InitError>() {
         Some(InitError::Already { .. }) => return Exit::Refused,

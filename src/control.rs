@@ -1,6 +1,7 @@
 //! What administrators call: one gRPC service a file. Each parses, makes one call to the cluster, and replies.
 
 mod authorization;
+mod backup;
 mod changes;
 mod client;
 mod cluster;
@@ -28,6 +29,7 @@ pub use survival::Survivals;
 use crate::directory::Directory;
 use crate::enrolment::Enrolment;
 use crate::proto::control::v1::authorizations_server::AuthorizationsServer;
+use crate::proto::control::v1::backups_server::BackupsServer;
 use crate::proto::control::v1::cluster_server::ClusterServer;
 use crate::proto::control::v1::nodes_server::NodesServer;
 use crate::proto::control::v1::tokens_server::TokensServer;
@@ -49,6 +51,8 @@ pub struct Config {
     pub upstream_kind: &'static str,
     /// Where the service is.
     pub upstream_address: String,
+    /// This node's name.
+    pub node: String,
     /// This node's peer address, for who joins through it.
     pub peer_address: String,
 }
@@ -80,13 +84,17 @@ pub async fn routes(
     let Parts { survey, enrolment, directory } = parts;
     let authorizations = authorization::Service::new(survey.clone(), directory);
     let nodes = nodes::Service::new(survey.clone(), config.node_id, tasks);
-    let tokens = tokens::Service::new(enrolment, survey.cluster().clone(), config.peer_address.clone());
+    let raft = survey.cluster().clone();
+    let tokens = tokens::Service::new(enrolment.clone(), raft.clone(), config.peer_address.clone());
+    let (service_name, node) = (config.service_name.clone(), config.node.clone());
+    let backups = backup::Service::new(raft, enrolment, service_name, node);
     let cluster = cluster::Service::new(config, survey);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<AuthorizationsServer<authorization::Service>>().await;
     reporter.set_serving::<ClusterServer<cluster::Service>>().await;
     reporter.set_serving::<NodesServer<nodes::Service>>().await;
     reporter.set_serving::<TokensServer<tokens::Service>>().await;
+    reporter.set_serving::<BackupsServer<backup::Service>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -95,12 +103,14 @@ pub async fn routes(
         .with_service_name(ClusterServer::<cluster::Service>::NAME)
         .with_service_name(NodesServer::<nodes::Service>::NAME)
         .with_service_name(TokensServer::<tokens::Service>::NAME)
+        .with_service_name(BackupsServer::<backup::Service>::NAME)
         .with_service_name(HEALTH)
         .build_v1()?;
     Ok(Routes::new(AuthorizationsServer::new(authorizations))
         .add_service(ClusterServer::new(cluster))
         .add_service(NodesServer::new(nodes))
         .add_service(TokensServer::new(tokens))
+        .add_service(BackupsServer::new(backups))
         .add_service(health)
         .add_service(reflection))
 }

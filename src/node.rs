@@ -273,6 +273,7 @@ fn control_config(config: &Config, own: &Own) -> control::Config {
         upstream_kind: config.upstream.kind.word(),
         upstream_address: config.upstream.base.to_string(),
         peer_address: config.listen.peer.to_string(),
+        node: config.node.name.clone(),
     }
 }
 

@@ -73,8 +73,25 @@ const TABLE: &[(&str, May)] = &[
         ]),
     ),
     (
+        "backup",
+        Names(&["cluster", "enrolment", "proto", "seal", "secret", "state", "storage", "tasks", "tls"]),
+    ),
+    (
         "control",
-        Names(&["cluster", "directory", "enrolment", "event", "principal", "proto", "state", "tasks", "tls"]),
+        Names(&[
+            "backup",
+            "cluster",
+            "directory",
+            "enrolment",
+            "event",
+            "principal",
+            "proto",
+            "seal",
+            "secret",
+            "state",
+            "tasks",
+            "tls",
+        ]),
     ),
     ("config", AllBut(&["cli", "lab", "node", "simulator"])),
     ("node", AllBut(&["cli", "lab"])),
@@ -82,6 +99,8 @@ const TABLE: &[(&str, May)] = &[
     (
         "cli",
         Names(&[
+            "backup",
+            "cluster",
             "config",
             "control",
             "enrolment",
@@ -104,6 +123,7 @@ const TABLE: &[(&str, May)] = &[
 const HOMES: &[(&[&str], &[&str])] = &[
     (&["sled", "raft_log"], &["storage"]),
     (&["crc32fast", "lz4_flex", "openraft"], &["cluster"]),
+    (&["age"], &["backup"]),
     (&["quick_xml"], &["rms"]),
     (&["rustls", "tokio_rustls", "rcgen"], &["tls"]),
     (&["x509_parser"], &["tls", "identity"]),

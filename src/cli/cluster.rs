@@ -1,7 +1,7 @@
 //! `rmsc cluster`: the cluster as such.
 
 use super::output::{self, Format};
-use super::{Exit, Global, status};
+use super::{Exit, Global, recover, status};
 use crate::proto::control::v1 as proto;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -13,6 +13,7 @@ pub enum Cluster {
     StepDown(StepDown),
     Transfer(Transfer),
     Upgrade(Upgrade),
+    Recover(recover::Recover),
 }
 
 /// Show what the nodes agree on, and how their agreement stands.
@@ -70,6 +71,7 @@ impl Cluster {
             Cluster::StepDown(StepDown {}) => transfer(global, String::new(), false).await,
             Cluster::Transfer(Transfer { node, force }) => transfer(global, node, force).await,
             Cluster::Upgrade(Upgrade {}) => upgrade(global).await,
+            Cluster::Recover(recover) => recover.run(global.output).await,
         }
     }
 }

@@ -30,3 +30,9 @@ pub(super) fn warn_of_plain_key(path: Option<&Path>) {
         ));
     }
 }
+
+/// An administrator's name.
+pub(super) fn word(text: &str) -> Result<String, String> {
+    let good = (1..=63).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if good { Ok(text.into()) } else { Err("write 1 to 63 letters and digits".into()) }
+}

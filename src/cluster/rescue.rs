@@ -135,7 +135,7 @@ impl Rescue<'_> {
     }
 
     fn folder(&self) -> PathBuf {
-        self.config.data_dir.join(super::state_machine::SNAPSHOTS)
+        self.config.data_dir.join(snapshot::FOLDER)
     }
 }
 

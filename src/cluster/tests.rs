@@ -2,6 +2,7 @@
 
 mod disk;
 mod lab;
+mod lineage;
 mod rescue;
 mod snapshots;
 

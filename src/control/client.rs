@@ -2,6 +2,7 @@
 
 use super::Context;
 use crate::proto::control::v1::authorizations_client::AuthorizationsClient;
+use crate::proto::control::v1::backups_client::BackupsClient;
 use crate::proto::control::v1::cluster_client::ClusterClient;
 use crate::proto::control::v1::nodes_client::NodesClient;
 use crate::proto::control::v1::tokens_client::TokensClient;
@@ -79,6 +80,12 @@ impl Client {
     #[must_use]
     pub fn tokens(&self) -> TokensClient<Channel> {
         TokensClient::new(self.channel.clone())
+    }
+
+    /// Copies of everything.
+    #[must_use]
+    pub fn backups(&self) -> BackupsClient<Channel> {
+        BackupsClient::new(self.channel.clone())
     }
 
     /// The cluster as such.

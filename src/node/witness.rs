@@ -60,6 +60,7 @@ fn control_config(config: &config::Witness, own: &Own) -> control::Config {
         upstream_kind: "",
         upstream_address: String::new(),
         peer_address: config.listen.peer.to_string(),
+        node: config.node.name.clone(),
     }
 }
 

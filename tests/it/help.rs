@@ -3,7 +3,7 @@
 use crate::support::program::{manifest_dir, rmsc, run};
 use std::fs;
 
-const COMMANDS: [&str; 35] = [
+const COMMANDS: [&str; 42] = [
     "",
     "server",
     "init",
@@ -35,6 +35,13 @@ const COMMANDS: [&str; 35] = [
     "cluster step-down",
     "cluster transfer",
     "cluster upgrade",
+    "cluster recover",
+    "backup",
+    "backup key",
+    "backup create",
+    "backup list",
+    "backup verify",
+    "backup restore",
     "simulate",
     "simulate cloud",
     "config",

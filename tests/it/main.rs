@@ -5,6 +5,7 @@
 mod support;
 
 mod authorization;
+mod backup;
 mod bad_configuration;
 mod bad_input;
 mod certificates;
@@ -23,6 +24,7 @@ mod nodes;
 mod ports;
 mod power_cuts;
 mod python_clients;
+mod recovery;
 mod remote_procedures;
 mod sealed;
 mod spoofing;

@@ -49,6 +49,7 @@ async fn reflection_lists_the_services() {
     let names: BTreeSet<String> = list.service.into_iter().map(|service| service.name).collect();
     for name in [
         "rmsc.control.v1.Authorizations",
+        "rmsc.control.v1.Backups",
         "rmsc.control.v1.Cluster",
         "rmsc.control.v1.Tokens",
         "grpc.health.v1.Health",
