@@ -121,7 +121,13 @@ impl NetStreamAppend<TypeConfig> for Way {
         let mut client = self.client(self.append_lane);
         Box::pin(async move {
             let requests = input.map(move |request| codec::append_to(&request, route.clone()));
-            let answers = within(APPEND_TIMEOUT, client.append(requests)).await?;
+            let begun = within(APPEND_TIMEOUT, client.append(requests)).await;
+            if begun.is_err() {
+                // Raft's own pause comes when it is asked for entries, which a stream that does not
+                // begin never does: it would try a node that is down again and again, at once.
+                tokio::time::sleep(APPEND_PAUSE).await;
+            }
+            let answers = begun?;
             let answers: BoxStream<'s, _> = Box::pin(answers.map(|answer| {
                 let answer = answer.map_err(|status| unreachable(&status))?;
                 codec::append_result_from(answer).map_err(unreadable)
@@ -223,3 +229,5 @@ fn unreadable(error: DecodeError) -> RPCError<TypeConfig> {
 /// How long a stream of appends may take to begin; after that the pings of the connection tell
 /// whether it still lives.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long to leave a node alone to which no stream of appends could be begun.
+const APPEND_PAUSE: Duration = Duration::from_millis(100);
