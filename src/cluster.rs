@@ -1,6 +1,7 @@
 //! The replicated part: one table on every node, changed by agreement. Raft stays inside.
 
 mod codec;
+mod disk;
 mod form;
 mod forward;
 mod log_store;
@@ -24,9 +25,9 @@ pub use service::PeerNode;
 
 use crate::proto::peer::v1 as wire;
 use crate::state::{Change, ClientId, State, Timestamp};
-use crate::storage::log::Log;
 use crate::storage::version;
 use crate::tasks::Tasks;
+use disk::Log;
 use log_store::LogStore;
 use network::Network;
 use node_service::NodeService;
@@ -387,5 +388,7 @@ async fn fit(store: &mut LogStore, machine: &StateMachine, path: PathBuf) -> Res
 
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(1);
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,12 @@
 //! Applies committed entries to the state, publishes it, and keeps it.
 
+use super::disk::{self, Tree};
 use super::rows::{self, Changes, Closed, LoadError, Rows, Step};
 use super::snapshot::{self, SnapshotFile};
 use super::types::{Applied, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::state::{Command, State};
 use crate::storage::StopOnPanic;
-use crate::storage::tree::{self, OpenError, Tree};
+use crate::storage::tree::{self, OpenError};
 use crate::tasks::Tasks;
 use futures::{Stream, StreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
@@ -108,6 +109,10 @@ impl StateMachine {
     }
 
     fn apply_command(&mut self, command: &Command, log_index: u64, changes: &mut Changes) -> Applied {
+        #[cfg(test)]
+        if super::simulation::hook::before_apply(&mut self.state, log_index, &self.snapshots.folder) {
+            return Applied(None);
+        }
         let oldest = self.state.clients.oldest();
         let before = self.state.clients.get(command.client).map(|answered| answered.log_index);
         let outcome = self.state.apply(command, log_index);
@@ -270,7 +275,7 @@ where
     T: Send + 'static,
     F: FnOnce() -> io::Result<T> + Send + 'static,
 {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+    disk::blocking(work).await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]

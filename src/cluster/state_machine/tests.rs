@@ -1,12 +1,12 @@
 //! Raft's own suite for stores, on the real ones, and what comes back after a restart.
 
+use super::super::disk::Log;
 use super::super::log_store::LogStore;
 use super::super::types::Proposal;
 use super::super::{codec, snapshot};
 use super::*;
 use crate::principal::Sid;
 use crate::state::{Change, ClientId, Digest, Kind, NewEntry, Role, Timestamp};
-use crate::storage::log::Log;
 use crate::storage::testing::Folder;
 use openraft::Entry;
 use openraft::StorageError;
