@@ -1,30 +1,37 @@
 //! The replicated part: one table on every node, changed by agreement. Raft stays inside.
 
+mod admission;
 mod codec;
 mod disk;
-mod form;
 mod forward;
+mod found;
+mod keeper;
 mod log_store;
 mod members;
 mod network;
 mod node_service;
 mod peers;
 mod public;
+mod report;
 mod rows;
 mod service;
 mod settings;
 mod snapshot;
 mod state_machine;
+mod status;
+mod transfer;
 mod types;
 
+pub use admission::NotAdmitted;
+pub use codec::KNOWN as VERSION;
 pub use peers::{Dial, Dialed, Stream};
 pub use public::{
-    Config, Facts, FormError, Member, NodeStatus, OpenError, ReadError, Standing, WriteError, Written,
+    Config, Facts, FoundError, Member, NodeStatus, OpenError, ReadError, Standing, TransferError, WriteError,
+    Written,
 };
 pub use service::PeerNode;
 
-use crate::proto::peer::v1 as wire;
-use crate::state::{Change, ClientId, State, Timestamp};
+use crate::state::{Change, ClientId, KeyHash, State, Timestamp};
 use crate::storage::version;
 use crate::tasks::Tasks;
 use disk::Log;
@@ -38,12 +45,10 @@ use peers::Peers;
 use rows::Closed;
 use service::{Gate, Heard, RaftService};
 use state_machine::{Published, Snapshots, StateMachine};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use types::{Raft, TypeConfig};
 
 /// This node's part in the cluster. Clones name the same.
@@ -56,10 +61,6 @@ struct Shared {
     config: Config,
     /// Which disk this is.
     incarnation: u128,
-    /// Whom this node met on its last round before there was a group, with their disks.
-    met: Mutex<BTreeMap<u64, u128>>,
-    /// Why the node must end, besides Raft's own reasons.
-    fatal: watch::Sender<Option<String>>,
     raft: Raft,
     log: Log,
     snapshots: Snapshots,
@@ -86,10 +87,10 @@ impl Cluster {
         facts: Arc<dyn Fn() -> Facts + Send + Sync>,
         tasks: &Tasks,
     ) -> Result<Self, OpenError> {
+        let clock = config.clock;
         let raft_config = settings::of_raft(&config)?;
-        let owner = format!("{} node {}", config.cluster_id, config.node_id);
-        let path = config.data_dir.join("log");
-        let mut claim = version::claim(&config.data_dir, &path, &owner)?;
+        let path = config.data_dir.join(LOG);
+        let mut claim = version::claim(&config.data_dir, &path, &owner(&config.cluster_id, config.node_id))?;
         if claim.log_made && !Log::exists(&path).map_err(|source| OpenError::State { source })? {
             return Err(OpenError::LogLost { path });
         }
@@ -110,12 +111,10 @@ impl Cluster {
         let raft = Raft::new(config.node_id, Arc::new(raft_config), network, store, machine)
             .await
             .map_err(|error| OpenError::Raft { reason: error.to_string() })?;
-        let members = members::follow(&raft, tasks);
+        let members = members::follow(&raft, &published, peers.clone(), tasks);
         let shared = Shared {
             config,
             incarnation: claim.incarnation,
-            met: Mutex::default(),
-            fatal: watch::Sender::new(None),
             raft,
             log,
             snapshots,
@@ -128,7 +127,10 @@ impl Cluster {
             incoming: Arc::default(),
             tasks: tasks.clone(),
         };
-        Ok(Cluster { shared: Arc::new(shared) })
+        let cluster = Cluster { shared: Arc::new(shared) };
+        tasks.spawn("keeper", keeper::keep(cluster.clone(), clock));
+        tasks.spawn("report", report::report(cluster.clone(), clock));
+        Ok(cluster)
     }
 
     /// What the peer port serves. Its listener puts a [`PeerNode`] into every request.
@@ -150,21 +152,44 @@ impl Cluster {
         tonic::service::Routes::new(raft.into_server()).add_service(NodeService(self.clone()).into_server())
     }
 
-    /// Waits until this node is in a group. On the very first start the nodes at `peers` make one;
-    /// it is never made twice.
+    /// Makes a data folder this node's, once: when it founds a cluster or joins one. A node whose folder
+    /// was lost cannot be started again, because nothing else makes one.
     ///
     /// # Errors
-    /// [`FormError`]; it keeps trying until the tasks drain. After any other error the node has to
-    /// end: see [`Cluster::failed`].
-    pub async fn form(&self, peers: &[String]) -> Result<(), FormError> {
-        let formed = form::form(self, peers).await;
-        match &formed {
-            Ok(()) | Err(FormError::Draining) => {}
-            Err(error) => {
-                self.shared.fatal.send_replace(Some(error.to_string()));
-            }
-        }
-        formed
+    /// [`OpenError::Folder`] when it is another's.
+    pub fn claim(
+        data_dir: &Path,
+        cluster_id: &str,
+        node_id: u64,
+        incarnation: u128,
+    ) -> Result<(), OpenError> {
+        version::make(data_dir, &data_dir.join(LOG), &owner(cluster_id, node_id), incarnation)?;
+        Ok(())
+    }
+
+    /// Makes a group of this node alone, and founds the cluster in it. Can be repeated.
+    ///
+    /// # Errors
+    /// [`FoundError`].
+    pub async fn found(&self, authority: String, by: &str, at: Timestamp) -> Result<(), FoundError> {
+        found::found(self, authority, by, at).await
+    }
+
+    /// Whether a node with a certificate of this cluster belongs to it now, as far as is known here.
+    ///
+    /// # Errors
+    /// [`NotAdmitted`] says why not.
+    pub fn admits(&self, node_id: u64, key: &KeyHash) -> Result<(), NotAdmitted> {
+        admission::admits(&self.shared.published, node_id, key)
+    }
+
+    /// Makes another node lead: the one that is named, or the voter that has most of the log. Returns
+    /// who leads then. Works from any node.
+    ///
+    /// # Errors
+    /// [`TransferError`].
+    pub async fn transfer(&self, to: Option<u64>) -> Result<u64, TransferError> {
+        transfer::transfer(self, to).await
     }
 
     /// The newest applied state, without the clients' answers.
@@ -190,6 +215,8 @@ impl Cluster {
             last_log_index: metrics.last_log_index.unwrap_or(0),
             applied: *self.shared.published.applied.borrow(),
             quorum: self.has_quorum(&metrics),
+            snapshot: metrics.snapshot.as_ref().map_or(0, |log_id| log_id.index()),
+            group: metrics.membership_config.nodes().map(|(_, node)| node.group).next().unwrap_or(0),
         }
     }
 
@@ -216,47 +243,40 @@ impl Cluster {
         forward::read_barrier(self).await
     }
 
-    /// Whether a member has applied the log up to an index, or does within `timeout`.
-    pub async fn await_applied(&self, node: &Member, log_index: u64, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
-        if node.node_id == self.shared.config.node_id {
-            return self.applied_here(log_index, deadline).await;
-        }
-        let timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
-        let mut client = self.shared.peers.node(node.node_id, &node.peer_address);
-        let asked = client.await_applied(wire::AwaitAppliedRequest { log_index, timeout_ms });
-        match tokio::time::timeout_at(deadline, asked).await {
-            Ok(Ok(answer)) => answer.into_inner().applied,
-            Ok(Err(_)) | Err(_) => false,
-        }
-    }
-
-    /// How a member fares; nothing if it does not answer in time.
-    pub async fn node_status(&self, node: &Member, timeout: Duration) -> Option<NodeStatus> {
-        if node.node_id == self.shared.config.node_id {
-            return Some(self.own_status());
-        }
-        let mut client = self.shared.peers.node(node.node_id, &node.peer_address);
-        let answer = tokio::time::timeout(timeout, client.status(wire::StatusRequest {})).await.ok()?;
-        let status = answer.ok()?.into_inner();
-        Some(NodeStatus {
-            version: status.version,
-            ready: status.ready,
-            reason: status.reason,
-            revision: status.revision,
-            relayed: status.relayed,
-            uptime: Duration::from_secs(status.uptime_s),
-            applied: status.applied,
-        })
-    }
-
-    /// Waits until Raft stops by itself, which only a disk, a newer entry or a defect can cause, or
-    /// until the group turns out to know another disk of this node; why. The node should end then.
+    /// Waits until this node must not go on; why. Raft stops by itself only for a disk, a newer entry
+    /// or a defect; else the node was removed, or the cluster knows it with another disk.
     pub async fn failed(&self) -> String {
-        let mut fatal = self.shared.fatal.subscribe();
         tokio::select! {
             reason = self.raft_failed() => reason,
-            Ok(fatal) = fatal.wait_for(Option::is_some) => fatal.clone().unwrap_or_default(),
+            reason = self.is_out() => reason,
+        }
+    }
+
+    async fn is_out(&self) -> String {
+        let own = self.shared.config.node_id;
+        let mut state = self.state();
+        loop {
+            let roster = state.borrow_and_update().roster.clone();
+            if let Some(removed) = roster.removed.get(&own) {
+                // One that was dropped by force may still be needed to change the voters.
+                let wait = self.shared.raft.wait(Some(PARTING));
+                let settled = wait.metrics(
+                    |metrics| !metrics.membership_config.voter_ids().any(|voter| voter == own),
+                    "it has no vote",
+                );
+                settled.await.ok();
+                return format!(
+                    "this node, {} ({own}), was removed from the cluster by {}; a new node can join in its place: \
+                     rmsc token create on another node, then rmsc join here",
+                    removed.name, removed.by
+                );
+            }
+            if roster.nodes.get(&own).is_some_and(|node| node.incarnation != self.shared.incarnation) {
+                return format!("the cluster knows node {own} with another disk");
+            }
+            if state.changed().await.is_err() {
+                return "the state machine has ended".into();
+            }
         }
     }
 
@@ -275,7 +295,10 @@ impl Cluster {
     /// Hands leadership over if it is here, stops, and closes the storage. The peer port has to
     /// serve until this returns.
     pub async fn shutdown(&self) {
-        self.hand_over().await;
+        match transfer::transfer_here(self, None).await {
+            Ok(_) | Err(TransferError::NoLeader | TransferError::Alone) => {}
+            Err(error) => tracing::warn!(%error, "leadership was not handed over"),
+        }
         if let Err(error) = self.shared.raft.shutdown().await {
             tracing::warn!(%error, "raft did not stop in order");
         }
@@ -284,28 +307,6 @@ impl Cluster {
             closed.wait().await;
         }
         self.shared.log.close();
-    }
-
-    async fn hand_over(&self) {
-        let raft = &self.shared.raft;
-        let own = self.shared.config.node_id;
-        let mut metrics = raft.metrics();
-        let Some(target) = members::best_successor(&metrics.borrow_watched(), own) else {
-            return;
-        };
-        if raft.trigger().transfer_leader(target).await.is_err() {
-            return;
-        }
-        let handed_over = async {
-            while metrics.borrow_watched().state == ServerState::Leader {
-                if metrics.changed().await.is_err() {
-                    break;
-                }
-            }
-        };
-        if tokio::time::timeout(HAND_OVER_TIMEOUT, handed_over).await.is_err() {
-            tracing::warn!(target, "the node did not take over leadership in time");
-        }
     }
 
     fn has_quorum(&self, metrics: &RaftMetrics<TypeConfig>) -> bool {
@@ -318,43 +319,8 @@ impl Cluster {
         heard.is_some_and(|(from, at)| metrics.current_leader == Some(from) && at.elapsed() <= recent)
     }
 
-    async fn applied_here(&self, log_index: u64, deadline: Instant) -> bool {
-        let mut applied = self.shared.published.applied.subscribe();
-        let waiting = applied.wait_for(|applied| *applied >= log_index);
-        matches!(tokio::time::timeout_at(deadline, waiting).await, Ok(Ok(_)))
-    }
-
-    fn own_status(&self) -> NodeStatus {
-        let facts = (self.shared.facts)();
-        NodeStatus {
-            version: self.shared.config.version.clone(),
-            ready: facts.ready,
-            reason: facts.reason,
-            revision: self.shared.published.state.borrow().table.revision,
-            relayed: facts.relayed,
-            uptime: facts.uptime,
-            applied: *self.shared.published.applied.borrow(),
-        }
-    }
-
     fn incarnation(&self) -> u128 {
         self.shared.incarnation
-    }
-
-    fn met(&self) -> MutexGuard<'_, BTreeMap<u64, u128>> {
-        self.shared.met.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The disks of the members.
-    fn disks(&self) -> BTreeMap<u64, u128> {
-        let metrics = self.shared.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        metrics.membership_config.nodes().map(|(node_id, node)| (*node_id, node.incarnation)).collect()
-    }
-
-    async fn is_initialized(&self) -> Result<bool, FormError> {
-        let initialized = self.shared.raft.is_initialized().await;
-        initialized.map_err(|error| FormError::Raft { reason: error.to_string() })
     }
 
     async fn draining(&self) {
@@ -386,7 +352,14 @@ async fn fit(store: &mut LogStore, machine: &StateMachine, path: PathBuf) -> Res
     machine.cover(log.last_log_id, log.last_purged_log_id).map_err(failed)
 }
 
-const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(1);
+fn owner(cluster_id: &str, node_id: u64) -> String {
+    format!("{cluster_id} node {node_id}")
+}
+
+/// How long a node that was dropped waits for losing its vote before it ends.
+const PARTING: Duration = Duration::from_secs(5);
+/// Where in the data folder the log is.
+const LOG: &str = "log";
 
 #[cfg(test)]
 mod simulation;

@@ -14,6 +14,7 @@ use crate::front::{self, Authenticator, Front, Listener, Peer, Peers};
 use crate::identity::{self, Settings};
 use crate::listener;
 use crate::relay::{self, Readiness, Relay, Serving};
+use crate::state::{KeyHash, NodeKind, Timestamp};
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Answer, Ops, Registry};
 use crate::tls::{self, FrontServer, Membership};
@@ -144,7 +145,7 @@ impl Node {
             &groups.control,
         )
         .await?;
-        keep_up(&config, &cluster, serving.clone(), &groups.storage);
+        keep_up(&cluster, serving.clone(), &groups.storage);
         Event::ServiceStarted { node: &config.node.name, version: env!("CARGO_PKG_VERSION") }.log();
         Ok(Node {
             name: config.node.name,
@@ -202,6 +203,9 @@ fn cluster_config(config: &Config, member: &Membership, node_id: u64) -> cluster
         name: config.node.name.clone(),
         peer_address: config.listen.peer.to_string(),
         admin_address: config.listen.admin.to_string(),
+        kind: NodeKind::Relay,
+        key: KeyHash::default(),
+        clock: now,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         heartbeat: config.cluster.heartbeat,
         election_min: config.cluster.election_min,
@@ -219,15 +223,14 @@ fn facts(serving: watch::Receiver<Serving>, metrics: relay::Metrics) -> Arc<dyn 
 }
 
 /// What goes on beside the requests: forming the group, staying fresh, saying what changed.
-fn keep_up(config: &Config, cluster: &Cluster, serving: watch::Sender<Serving>, tasks: &Tasks) {
+fn keep_up(cluster: &Cluster, serving: watch::Sender<Serving>, tasks: &Tasks) {
     tasks.spawn("table events", table_events::log(cluster.state(), cluster.members(), tasks.clone()));
     tasks.spawn("freshness", freshness::keep(cluster.clone(), serving, tasks.clone()));
-    let (forming, listed) = (cluster.clone(), config.cluster.peers.clone());
-    tasks.spawn("forming", async move {
-        if let Err(error) = forming.form(&listed).await {
-            tracing::error!(%error, "the group was not formed");
-        }
-    });
+}
+
+fn now() -> Timestamp {
+    let now = time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
+    Timestamp(i64::try_from(now).unwrap_or(i64::MAX))
 }
 
 fn in_words(readiness: Readiness) -> (bool, String) {

@@ -7,12 +7,17 @@ mod apply;
 mod authorization;
 mod clients;
 mod command;
+mod enrolment;
+mod roster;
 
 pub use crate::principal::Kind;
-pub use apply::Outcome;
+pub use apply::{Outcome, Rejection};
 pub use authorization::{Entry, ParseWordError, Role, Table};
 pub use clients::{Answered, Clients};
-pub use command::{Change, ClientId, Command, Digest, NewEntry};
+pub use command::{Change, ClientId, Command, Digest, NewEntry, NewNode, RosterChange};
+pub use roster::{
+    Drained, FOUNDER, KeyHash, Node, NodeKind, RemovedNode, Roster, Sealed, Token, TokenFate, TokenId,
+};
 
 use std::sync::Arc;
 
@@ -21,6 +26,8 @@ use std::sync::Arc;
 pub struct State {
     /// Who may use the connector. Behind an `Arc`, so that publishing it costs nothing.
     pub table: Arc<Table>,
+    /// The nodes, and what they share. Behind an `Arc`, too.
+    pub roster: Arc<Roster>,
     /// The last serial and outcome of each client, so that a repeated command does not act twice.
     pub clients: Clients,
 }

@@ -1,5 +1,7 @@
 //! What a node keeps on disk: bytes in, bytes out, durable before it is acknowledged.
 
+#[cfg(test)]
+pub(crate) mod frozen;
 pub mod log;
 pub mod tree;
 pub mod version;

@@ -1,6 +1,7 @@
 //! Our messages to the types of [`state`](crate::state) and of Raft, and back.
 
 mod raft;
+mod roster;
 mod values;
 
 pub(super) use raft::{
@@ -8,6 +9,8 @@ pub(super) use raft::{
     log_id_to, payload_from, payload_to, random_from, random_to, vote_from, vote_request_from,
     vote_request_to, vote_response_from, vote_response_to, vote_to,
 };
+pub(super) use roster::{roster_row_from, roster_to};
+pub use values::KNOWN;
 pub(super) use values::{
     NEEDS, answered_from, answered_to, command_from, command_to, digest, entry_from, entry_to, outcome_from,
     outcome_to, within_needs,

@@ -4,7 +4,7 @@ use super::types::{Proposal, TypeConfig};
 use super::{Cluster, ReadError, WriteError, Written, codec, peers};
 use crate::proto::peer::v1 as wire;
 use crate::proto::state::v1 as stored;
-use crate::state::{Change, ClientId, Command, Outcome, Timestamp};
+use crate::state::{Change, ClientId, Command, Outcome, Roster, Timestamp};
 use openraft::ReadPolicy;
 use openraft::errors::{ClientWriteError, ForwardReason, LinearizableReadError, RaftError};
 use prost::Message;
@@ -29,6 +29,7 @@ pub(super) async fn write(
     client: Option<ClientId>,
     at: Timestamp,
 ) -> Result<Written, WriteError> {
+    permitted(change.version(), &cluster.state().borrow().roster)?;
     let client = client.unwrap_or_else(|| ClientId(rand::random()));
     let (digest, since) = (codec::digest(&change), cluster.standing().applied);
     let command = Command { client, serial: 1, digest, since, at, by: by.into(), change };
@@ -58,6 +59,14 @@ pub(super) async fn write(
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
+}
+
+/// What some node's build could not apply would stop that node.
+fn permitted(needed: u32, roster: &Roster) -> Result<(), WriteError> {
+    if !roster.is_founded() || needed <= roster.version {
+        return Ok(());
+    }
+    Err(WriteError::TooNew { needed, now: roster.version })
 }
 
 fn no_leader(cluster: &Cluster, reason: String) -> WriteError {
@@ -204,3 +213,22 @@ const HOP_TIMEOUT: Duration = Duration::from_secs(2);
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_not_every_build_knows_is_not_proposed() {
+        let founding = Roster::default();
+        permitted(1, &founding).unwrap();
+        let roster = Roster { authority: "PEM".into(), version: 1, ..founding };
+        permitted(1, &roster).unwrap();
+        let refused = permitted(2, &roster).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "this change needs the rules of version 2, and the cluster keeps to version 1; \
+             upgrade every node, then: rmsc cluster upgrade"
+        );
+    }
+}

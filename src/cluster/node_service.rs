@@ -2,7 +2,7 @@
 
 use super::forward::{self, Attempt};
 use super::service::Gate;
-use super::{Cluster, codec, form};
+use super::{Cluster, TransferError, codec, transfer};
 use crate::proto::peer::v1 as wire;
 use crate::proto::peer::v1::node_server::{Node as NodeRpc, NodeServer};
 use crate::proto::state::v1 as stored;
@@ -18,7 +18,7 @@ impl NodeService {
         NodeServer::new(self)
     }
 
-    /// A member at the other end; before there is a group nobody is.
+    /// A member at the other end.
     fn member<T>(&self, request: &Request<T>) -> Result<(), Status> {
         let peer = Gate::peer(request)?;
         if self.0.members().borrow().iter().any(|member| member.node_id == peer.0) {
@@ -30,14 +30,6 @@ impl NodeService {
 
 #[tonic::async_trait]
 impl NodeRpc for NodeService {
-    async fn hello(
-        &self,
-        request: Request<wire::HelloRequest>,
-    ) -> Result<Response<wire::HelloResponse>, Status> {
-        Gate::peer(&request)?;
-        Ok(Response::new(form::hello(&self.0).await))
-    }
-
     async fn status(
         &self,
         request: Request<wire::StatusRequest>,
@@ -93,6 +85,20 @@ impl NodeRpc for NodeService {
         self.member(&request)?;
         let log_index = forward::read_index_here(&self.0).await.map_err(|attempt| to_status(&attempt))?;
         Ok(Response::new(wire::ReadIndexResponse { log_index }))
+    }
+
+    async fn transfer(
+        &self,
+        request: Request<wire::TransferRequest>,
+    ) -> Result<Response<wire::TransferResponse>, Status> {
+        self.member(&request)?;
+        let to = Some(request.into_inner().to).filter(|to| *to != 0);
+        let leader = transfer::transfer_here(&self.0, to).await;
+        let leader = leader.map_err(|error| match error {
+            TransferError::NoLeader => Status::unavailable(error.to_string()),
+            other => Status::failed_precondition(other.to_string()),
+        })?;
+        Ok(Response::new(wire::TransferResponse { leader }))
     }
 }
 

@@ -66,11 +66,18 @@ pub(super) enum Lane {
 pub(super) struct Peers {
     dial: Arc<dyn Dial>,
     channels: Mutex<BTreeMap<(u64, Lane), (String, Channel)>>,
+    /// Where the nodes are by the roster: newer than what Raft was told when it began to talk to them.
+    places: Mutex<BTreeMap<u64, String>>,
 }
 
 impl Peers {
     pub(super) fn new(dial: Arc<dyn Dial>) -> Self {
-        Peers { dial, channels: Mutex::default() }
+        Peers { dial, channels: Mutex::default(), places: Mutex::default() }
+    }
+
+    /// Says where the nodes are.
+    pub(super) fn place(&self, places: BTreeMap<u64, String>) {
+        *self.places.lock().unwrap_or_else(PoisonError::into_inner) = places;
     }
 
     pub(super) fn raft(&self, node_id: u64, address: &str, lane: Lane) -> RaftClient<Channel> {
@@ -83,20 +90,9 @@ impl Peers {
         NodeClient::new(self.channel(node_id, address, Lane::Call))
     }
 
-    /// A client for whoever answers at an address, and who that is.
-    pub(super) async fn whoever(&self, address: &str) -> io::Result<(u64, NodeClient<Channel>)> {
-        let dialed = dial(self.dial.clone(), address.into()).await?;
-        let node_id = dialed.node_id;
-        let mut once = Some(dialed);
-        let connector = tower::service_fn(move |_: Uri| {
-            let dialed = once.take().ok_or_else(|| io::Error::other("the connection was for one use"));
-            async move { dialed.map(|dialed| TokioIo::new(dialed.stream)) }
-        });
-        let channel = endpoint().connect_with_connector(connector).await.map_err(io::Error::other)?;
-        Ok((node_id, NodeClient::new(channel)))
-    }
-
     fn channel(&self, node_id: u64, address: &str, lane: Lane) -> Channel {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let address = places.get(&node_id).map_or(address, String::as_str);
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, channel)) = channels.get(&(node_id, lane))
             && known == address

@@ -1,6 +1,6 @@
 //! The values that go in and out of a [`Cluster`](super::Cluster).
 
-use crate::state::Outcome;
+use crate::state::{KeyHash, NodeKind, Outcome, Rejection, Timestamp};
 use crate::storage::{log, version};
 use std::io;
 use std::path::PathBuf;
@@ -21,8 +21,14 @@ pub struct Config {
     pub peer_address: String,
     /// Where administrators reach it.
     pub admin_address: String,
+    /// What it does.
+    pub kind: NodeKind,
+    /// SHA-256 of its public key.
+    pub key: KeyHash,
     /// The program's version.
     pub version: String,
+    /// What time it is; written into what the node proposes by itself.
+    pub clock: fn() -> Timestamp,
     /// How often a leader says that it lives.
     pub heartbeat: Duration,
     /// The shortest silence after which a node stands for election; several heartbeats.
@@ -59,6 +65,10 @@ pub struct Member {
     pub admin_address: String,
     /// Whether it has a vote.
     pub voter: bool,
+    /// Whether it votes alone, and neither takes nor relays requests.
+    pub witness: bool,
+    /// Whether an administrator took it out of the rotation.
+    pub drained: bool,
 }
 
 /// How a node stands in the cluster.
@@ -75,6 +85,10 @@ pub struct Standing {
     /// Whether changes can be made, as far as this node knows: the leader heard from a quorum a
     /// moment ago, and a follower from its leader.
     pub quorum: bool,
+    /// The last entry that a snapshot covers; 0 if there is none.
+    pub snapshot: u64,
+    /// The lineage of the group: another after a recovery or a restore. 0 before there is a group.
+    pub group: u128,
 }
 
 /// How a node fares.
@@ -142,32 +156,48 @@ pub enum OpenError {
     },
 }
 
-/// No group was formed.
+/// No cluster was founded.
 #[derive(Debug, thiserror::Error)]
-pub enum FormError {
-    /// The node is stopping.
-    #[error("the node stops before it is in a group")]
-    Draining,
-    /// Too many nodes were listed.
-    #[error("{nodes} nodes cannot all be voters; list at most {voters_max} for the first start")]
-    TooMany {
-        /// How many.
-        nodes: usize,
-        /// How many may be.
-        voters_max: usize,
-    },
-    /// This node lost what it had granted and acknowledged. It must not take part any more.
-    #[error(
-        "this node's disk is not the one the group knows; the group must remove node {node_id} and a new node must join"
-    )]
-    Amnesia {
-        /// This node.
-        node_id: u64,
-    },
+pub enum FoundError {
     /// Raft has stopped or refuses.
     #[error("raft cannot make the group: {reason}")]
     Raft {
         /// Why.
+        reason: String,
+    },
+    /// The first entry was not written.
+    #[error("the cluster was not founded")]
+    Write(#[from] WriteError),
+    /// There is a cluster already.
+    #[error(transparent)]
+    Rejected(Rejection),
+}
+
+/// Nobody else leads now.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// No node leads, or not the one that was asked.
+    #[error("no node leads the cluster now; try again")]
+    NoLeader,
+    /// There is nobody to hand over to.
+    #[error("no other voter answers, so nobody else can lead")]
+    Alone,
+    /// Only voters lead.
+    #[error("node {node_id} has no vote, so it cannot lead")]
+    NoVoter {
+        /// The node.
+        node_id: u64,
+    },
+    /// It was asked and does not lead.
+    #[error("node {node_id} did not take over in time")]
+    NotTaken {
+        /// The node.
+        node_id: u64,
+    },
+    /// Something else was in the way.
+    #[error("leadership was not handed over: {reason}")]
+    Failed {
+        /// What.
         reason: String,
     },
 }
@@ -196,6 +226,17 @@ pub enum WriteError {
         waited: Duration,
         /// What the last attempt met.
         reason: String,
+    },
+    /// Not every node could apply the change.
+    #[error(
+        "this change needs the rules of version {needed}, and the cluster keeps to version {now}; \
+         upgrade every node, then: rmsc cluster upgrade"
+    )]
+    TooNew {
+        /// What the change needs.
+        needed: u32,
+        /// What the cluster keeps to.
+        now: u32,
     },
     /// The change is too large to be replicated.
     #[error("the change has {bytes} bytes; at most {bytes_max} are accepted")]

@@ -5,10 +5,11 @@ use super::codec;
 use super::disk::{self, Tree};
 use super::types::{DecodeError, SnapshotMeta};
 use crate::principal::Sid;
-use crate::state::{ClientId, State};
+use crate::state::{ClientId, Roster, State};
 use crate::storage::tree::{Batch, ReadError};
 use crate::tasks::Tasks;
 use prost::Message;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -56,6 +57,22 @@ impl Changes {
         let answered = state.clients.get(client);
         let row = answered.map(|answered| codec::answered_to(client, answered).encode_to_vec());
         self.put(client_key(client), row);
+    }
+
+    /// Notes the rows of the roster that differ.
+    pub(super) fn roster(&mut self, before: &Roster, now: &Roster) {
+        let encoded = |roster: &Roster| -> BTreeMap<String, Vec<u8>> {
+            codec::roster_to(roster).into_iter().map(|(key, row)| (key, row.encode_to_vec())).collect()
+        };
+        let (before, now) = (encoded(before), encoded(now));
+        for key in before.keys().filter(|key| !now.contains_key(*key)) {
+            self.put(roster_key(key), None);
+        }
+        for (key, row) in now {
+            if before.get(&key) != Some(&row) {
+                self.put(roster_key(&key), Some(row));
+            }
+        }
     }
 
     /// Says how far the rows go.
@@ -169,6 +186,10 @@ pub(super) fn load(tree: &Tree) -> Result<Option<(State, SnapshotMeta)>, LoadErr
         let (client, answered) = codec::answered_from(message(&row?.1)?)?;
         state.clients.remember(client, answered);
     }
+    let roster = Arc::make_mut(&mut state.roster);
+    for row in tree.scan(ROSTER) {
+        codec::roster_row_from(roster, message(&row?.1)?)?;
+    }
     Ok(Some((state, meta)))
 }
 
@@ -176,7 +197,7 @@ pub(super) fn load(tree: &Tree) -> Result<Option<(State, SnapshotMeta)>, LoadErr
 pub(super) fn replace(tree: &Tree, state: &State, meta: &SnapshotMeta) {
     let mut batch = Batch::default();
     put(&mut batch, APPLIED, None);
-    for prefix in [ENTRIES, CLIENTS] {
+    for prefix in [ENTRIES, CLIENTS, ROSTER] {
         for row in tree.scan(prefix) {
             match row {
                 Ok((key, _)) => put_or_write(tree, &mut batch, (&key, None)),
@@ -192,6 +213,9 @@ pub(super) fn replace(tree: &Tree, state: &State, meta: &SnapshotMeta) {
     for (client, answered) in state.clients.iter() {
         let row = codec::answered_to(client, answered).encode_to_vec();
         put_or_write(tree, &mut batch, (&client_key(client), Some(&row)));
+    }
+    for (key, row) in codec::roster_to(&state.roster) {
+        put_or_write(tree, &mut batch, (&roster_key(&key), Some(&row.encode_to_vec())));
     }
     let applied = codec::applied_to(meta, state).encode_to_vec();
     put_or_write(tree, &mut batch, (APPLIED, Some(&applied)));
@@ -225,8 +249,13 @@ fn client_key(client: ClientId) -> Vec<u8> {
     [CLIENTS, &client.0].concat()
 }
 
+fn roster_key(key: &str) -> Vec<u8> {
+    [ROSTER, key.as_bytes()].concat()
+}
+
 const ENTRIES: &[u8] = b"a/";
 const CLIENTS: &[u8] = b"c/";
+const ROSTER: &[u8] = b"r/";
 const APPLIED: &[u8] = b"m/applied";
 /// When changes are handed over: with one more command they still fit into a batch.
 const STEP_BYTES: usize = 256 * 1024;

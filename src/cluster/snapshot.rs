@@ -237,14 +237,18 @@ impl Writer {
     }
 
     fn contents(&mut self, cluster_id: &str, meta: &SnapshotMeta, state: &State) -> io::Result<()> {
+        let roster = codec::roster_to(&state.roster);
         self.put(MAGIC)?;
         self.message(&stored::SnapshotHeader {
             format: FORMAT,
             cluster_id: cluster_id.into(),
             applied: Some(codec::applied_to(meta, state)),
             needs: codec::NEEDS,
-            rows: (state.table.entries.len() + state.clients.len()) as u64,
+            rows: (state.table.entries.len() + state.clients.len() + roster.len()) as u64,
         })?;
+        for (_, row) in roster {
+            self.message(&stored::SnapshotRow { row: Some(Row::Roster(row)) })?;
+        }
         for entry in state.table.entries.values() {
             self.message(&stored::SnapshotRow { row: Some(Row::Entry(codec::entry_to(entry))) })?;
         }
@@ -335,6 +339,7 @@ impl<'a> Reader<'a> {
     fn contents(&mut self, header: stored::SnapshotHeader) -> Result<Contents, ReadError> {
         let (meta, mut state) = codec::applied_from(header.applied.unwrap_or_default())?;
         let table = Arc::make_mut(&mut state.table);
+        let roster = Arc::make_mut(&mut state.roster);
         for _ in 0..header.rows {
             let row: stored::SnapshotRow = self.message()?;
             match row.row.ok_or_else(|| ReadError::Damaged("a row is of no known kind".into()))? {
@@ -346,6 +351,7 @@ impl<'a> Reader<'a> {
                     let (client, answered) = codec::answered_from(answered)?;
                     state.clients.remember(client, answered);
                 }
+                Row::Roster(row) => codec::roster_row_from(roster, row)?,
             }
         }
         let digest = self.digest.finalize_reset();

@@ -115,10 +115,16 @@ impl StateMachine {
         }
         let oldest = self.state.clients.oldest();
         let before = self.state.clients.get(command.client).map(|answered| answered.log_index);
+        let roster = self.state.roster.clone();
         let outcome = self.state.apply(command, log_index);
         let after = self.state.clients.get(command.client).map(|answered| answered.log_index);
         if before != after {
-            changes.entry(&self.state, command.change.sid());
+            if let Some(sid) = command.change.sid() {
+                changes.entry(&self.state, sid);
+            }
+            if roster.revision != self.state.roster.revision {
+                changes.roster(&roster, &self.state.roster);
+            }
             changes.client(&self.state, command.client);
         }
         if let Some(forgotten) = oldest.filter(|client| self.state.clients.get(*client).is_none()) {
@@ -128,7 +134,8 @@ impl StateMachine {
     }
 
     fn publish(&self) {
-        let state = State { table: self.state.table.clone(), ..State::default() };
+        let state =
+            State { table: self.state.table.clone(), roster: self.state.roster.clone(), ..State::default() };
         self.published.state.send_replace(Arc::new(state));
         self.published.applied.send_replace(self.meta.last_log_id.as_ref().map_or(0, LogId::index));
     }

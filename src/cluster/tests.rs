@@ -4,9 +4,11 @@ mod lab;
 
 use super::*;
 use crate::principal::Sid;
+use crate::proto::peer::v1 as wire;
 use crate::proto::peer::v1::raft_client::RaftClient;
-use crate::state::{Kind, NewEntry, Outcome, Role};
+use crate::state::{Kind, NewEntry, Outcome, Role, RosterChange};
 use lab::{Lab, Node, PATIENCE};
+use std::time::Duration;
 
 fn sid(rid: u32) -> Sid {
     Sid::new(5, &[21, 1, 2, 3, rid]).unwrap()
@@ -30,7 +32,7 @@ async fn sees(node: &Node, rid: u32) {
     let mut state = node.cluster.state();
     let waiting = state.wait_for(|state| state.table.entries.contains_key(&sid(rid)));
     let seen = tokio::time::timeout(PATIENCE, waiting).await;
-    assert!(seen.is_ok(), "node {} does not see {rid}", node.id);
+    assert!(seen.is_ok(), "node {} does not see {rid}", node.number);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -45,7 +47,7 @@ async fn a_write_at_any_node_is_published_at_every_node() {
     }
     let members = lab.nodes[0].cluster.members().borrow().clone();
     assert_eq!(members.len(), 3);
-    assert!(members.iter().all(|member| member.voter));
+    assert!(members.iter().all(|member| member.voter && !member.witness && !member.drained));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,7 +80,7 @@ async fn another_node_leads_when_the_leader_is_gone() {
     write(&lab.nodes[0], 1).await;
     let old = lab.leader().await;
     lab.kill(old).await;
-    let left: Vec<u64> = lab.nodes.iter().map(|node| node.id).filter(|id| *id != old).collect();
+    let left: Vec<u64> = lab.nodes.iter().map(|node| node.number).filter(|number| *number != old).collect();
     for (rid, id) in (2..).zip(&left) {
         write(lab.node(*id), rid).await;
     }
@@ -95,7 +97,7 @@ async fn a_leader_that_stops_in_order_hands_over_first() {
     write(&lab.nodes[0], 1).await;
     let old = lab.leader().await;
     lab.stop(old).await;
-    let other = lab.nodes.iter().find(|node| node.id != old).unwrap();
+    let other = lab.nodes.iter().find(|node| node.number != old).unwrap();
     write(other, 2).await;
 }
 
@@ -115,7 +117,6 @@ async fn the_table_is_there_after_all_nodes_restarted() {
         for rid in 1..=5 {
             sees(node, rid).await;
         }
-        node.cluster.form(&[]).await.unwrap();
     }
     write(&lab.nodes[2], 6).await;
 }
@@ -170,31 +171,146 @@ async fn nodes_know_how_the_others_fare() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wiped_node_does_not_make_a_second_group() {
+async fn a_node_whose_disk_was_emptied_does_not_start() {
     let mut lab = Lab::formed(3).await;
-    write(&lab.nodes[0], 1).await;
-    lab.kill(1).await;
-    lab.wipe(1);
-    lab.start_alone(1).await;
-    let peers = lab.addresses();
-    let forming = lab.node(1).cluster.clone();
-    let refused = forming.form(&peers).await;
-    assert!(matches!(refused, Err(FormError::Amnesia { node_id: 1 })), "{refused:?}");
-    assert!(forming.failed().await.contains("must remove node 1"));
+    lab.kill(2).await;
+    lab.wipe(2);
+    let id = lab.node(2).id;
+    let refused = lab.try_open(2, id, "127.0.0.1:1").await.map(|_| ());
+    let Err(OpenError::Folder(version::VersionError::Lost { owner, .. })) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(owner, format!("lab node {id}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_under_an_id_that_has_another_disk_ends() {
+    let mut lab = Lab::formed(3).await;
+    lab.kill(2).await;
+    lab.wipe(2);
+    let id = lab.node(2).id;
+    Cluster::claim(&lab.data_dir(2), "lab", id, 99).unwrap();
+    lab.start(2).await;
+    for rid in 2..20 {
+        write(lab.node(1), rid).await;
+    }
+    // It hears nothing from the others, and grants nothing to them.
+    let standing = lab.node(2).cluster.standing();
+    assert_eq!((standing.term, standing.last_log_index), (0, 0));
+    let refusal = lab.vote(1, lab.route(1, 2)).await.unwrap_err();
+    assert!(refusal.message().contains("another disk"), "{refusal}");
+}
+
+async fn roster(lab: &Lab, number: u64, change: RosterChange) -> Outcome {
+    let written = lab.node(number).cluster.write("admin", Change::Roster(change), None, Timestamp(1)).await;
+    written.unwrap().outcome
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn voters_are_at_most_five_and_a_removed_node_leaves() {
+    let mut lab = Lab::formed(3).await;
+    lab.join(4).await;
+    sees_members(lab.node(4), 4).await;
+    lab.node(4).votes_with(3).await;
+    lab.join(5).await;
+    lab.node(5).votes_with(5).await;
+    lab.join(6).await;
+    sees_members(lab.node(1), 6).await;
+    let gone = lab.node(5).id;
+    assert_eq!(roster(&lab, 2, RosterChange::RemoveNode { node_id: gone }).await, Outcome::RosterChanged);
+    // The sixth takes its vote.
+    let said = tokio::time::timeout(PATIENCE, lab.node(5).cluster.failed()).await.unwrap();
+    assert!(said.contains("was removed from the cluster by admin"), "{said}");
+    let mut members = lab.node(6).cluster.members();
+    let six = lab.node(6).id;
+    let votes = members.wait_for(|members| members.iter().any(|one| one.node_id == six && one.voter));
+    tokio::time::timeout(PATIENCE, votes).await.unwrap().unwrap();
+    let mut state = lab.node(6).cluster.state();
+    let dropped = state.wait_for(|state| state.roster.removed.contains_key(&gone));
+    tokio::time::timeout(PATIENCE, dropped).await.unwrap().unwrap();
+    let refused = lab.node(6).cluster.admits(gone, &KeyHash::default()).unwrap_err();
+    assert!(matches!(refused, NotAdmitted::Removed { .. }), "{refused}");
+    write(lab.node(6), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_two_voters_can_be_removed_whoever_leads() {
+    for leads in [1, 2] {
+        let lab = Lab::formed(2).await;
+        lab.node(1).cluster.transfer(Some(lab.node(leads).id)).await.unwrap();
+        let node_id = lab.node(2).id;
+        assert_eq!(roster(&lab, 1, RosterChange::RemoveNode { node_id }).await, Outcome::RosterChanged);
+        let said = tokio::time::timeout(PATIENCE, lab.node(2).cluster.failed()).await.unwrap();
+        assert!(said.contains("was removed"), "{said}");
+        lab.node(1).votes_with(1).await;
+        write(lab.node(1), 1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_removed_hands_over_first() {
+    let lab = Lab::with_elections(3, forward::WRITE_TIMEOUT * 10).await;
+    let old = lab.leader().await;
+    let other = old % 3 + 1;
+    let node_id = lab.node(old).id;
+    assert_eq!(roster(&lab, other, RosterChange::RemoveNode { node_id }).await, Outcome::RosterChanged);
+    let left = lab.node(other);
+    let mut raft = left.cluster.raft().metrics();
+    while raft.borrow_watched().membership_config.nodes().any(|(id, _)| *id == node_id) {
+        tokio::time::timeout(PATIENCE, raft.changed()).await.unwrap().unwrap();
+    }
+    write(left, 1).await;
+    assert_eq!(left.cluster.members().borrow().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leadership_goes_where_it_is_asked_to_go_from_any_node() {
+    let lab = Lab::with_elections(3, forward::WRITE_TIMEOUT * 10).await;
+    let old = lab.leader().await;
+    let [asked, next] = [1, 2].map(|step| (old - 1 + step) % 3 + 1);
+    let target = lab.node(next).id;
+    assert_eq!(lab.node(asked).cluster.transfer(Some(target)).await.unwrap(), target);
+    assert_eq!(lab.leader().await, next);
+    let unknown = lab.node(asked).cluster.transfer(Some(u64::MAX)).await.unwrap_err();
+    assert!(unknown.to_string().contains("has no vote"), "{unknown}");
+    let other = lab.node(asked).cluster.transfer(None).await.unwrap();
+    assert_ne!(other, target);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_moved_says_so() {
+    let mut lab = Lab::formed(3).await;
+    lab.kill(3).await;
+    let moved = lab.move_to_another_port(3).await;
+    let mut members = lab.node(1).cluster.members();
+    let there = |members: &Arc<Vec<Member>>| members.iter().any(|member| member.peer_address == moved);
+    tokio::time::timeout(PATIENCE, members.wait_for(there)).await.unwrap().unwrap();
+    write(lab.node(1), 1).await;
+    sees(lab.node(3), 1).await;
+}
+
+async fn sees_members(node: &Node, count: usize) {
+    let mut members = node.cluster.members();
+    let waiting = members.wait_for(|members| members.len() == count);
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_speaks_for_another_is_refused() {
     let lab = Lab::formed(3).await;
     let target = &lab.nodes[0];
-    let channel = lab.channel(2, target.id).await;
-    let vote = wire::Vote { term: 99, node_id: 3, committed: false };
+    let channel = lab.channel(2, target.number).await;
+    let vote = wire::Vote { term: 99, node_id: 0, committed: false };
     let right = lab.route(2, 1);
+    let [one, two, three] = [1, 2, 3].map(|number| lab.node(number).id);
     let route =
         |from, to, cluster: &str| Some(wire::Route { cluster_id: cluster.into(), from, to, ..right.clone() });
-    for (route, node_id) in
-        [(route(3, 1, "lab"), 3), (route(2, 1, "lab"), 3), (route(2, 3, "lab"), 2), (route(2, 1, "other"), 2)]
-    {
+    for (route, node_id) in [
+        (route(three, one, "lab"), three),
+        (route(two, one, "lab"), three),
+        (route(two, three, "lab"), two),
+        (route(two, one, "other"), two),
+    ] {
         let vote = Some(wire::Vote { node_id, ..vote });
         let request = wire::VoteRequest { route: route.clone(), vote, ..Default::default() };
         let refusal = RaftClient::new(channel.clone()).vote(request).await.unwrap_err();
@@ -212,25 +328,9 @@ async fn a_node_that_speaks_for_another_is_refused() {
 async fn another_node_at_the_address_is_not_spoken_to() {
     let lab = Lab::formed(3).await;
     let third = lab.node(3).address.clone();
-    let mut client = lab.nodes[0].cluster.peers().node(2, &third);
+    let mut client = lab.nodes[0].cluster.peers().node(u64::MAX, &third);
     let refusal = client.status(wire::StatusRequest {}).await.unwrap_err();
     assert_eq!(refusal.code(), tonic::Code::Unavailable);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wiped_node_grants_no_vote_and_takes_no_entry() {
-    let mut lab = Lab::formed(3).await;
-    write(&lab.nodes[0], 1).await;
-    lab.kill(1).await;
-    lab.wipe(1);
-    lab.start_alone(1).await;
-    for rid in 2..20 {
-        write(lab.node(2), rid).await;
-    }
-    let standing = lab.node(1).cluster.standing();
-    assert_eq!((standing.term, standing.last_log_index), (0, 0));
-    let refusal = lab.vote(2, lab.route(2, 1)).await.unwrap_err();
-    assert!(refusal.message().contains("another disk"), "{refusal}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -250,18 +350,6 @@ async fn another_disk_and_another_group_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_with_other_lists_make_no_group() {
-    let lab = Lab::unformed(3).await;
-    let addresses = lab.addresses();
-    let (one, two) = (lab.node(1).cluster.clone(), lab.node(2).cluster.clone());
-    for _ in 0..2 {
-        form::meet(&two, &addresses).await.unwrap_err();
-        let refused = form::meet(&one, &addresses[..2]).await.unwrap_err();
-        assert!(refused.to_string().contains("have to be the same"), "{refused}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_its_log_does_not_start() {
     let mut lab = Lab::formed(3).await;
     write(&lab.nodes[0], 1).await;
@@ -269,12 +357,12 @@ async fn a_node_without_its_log_does_not_start() {
     lab.kill(1).await;
     let folder = lab.data_dir(1);
     std::fs::remove_dir_all(folder.join("log")).unwrap();
-    let refused = lab.try_open(1, "127.0.0.1:1").await.map(|_| ());
+    let refused = lab.try_open(1, 1, "127.0.0.1:1").await.map(|_| ());
     assert!(matches!(refused, Err(OpenError::LogLost { .. })), "{refused:?}");
     // Even where nothing says that there was a log: the store has applied what the log had.
     let format = std::fs::read_to_string(folder.join("format")).unwrap();
     std::fs::write(folder.join("format"), format.replace("log made\n", "")).unwrap();
-    let refused = lab.try_open(1, "127.0.0.1:1").await.map(|_| ());
+    let refused = lab.try_open(1, 1, "127.0.0.1:1").await.map(|_| ());
     assert!(matches!(refused, Err(OpenError::LogLost { .. })), "{refused:?}");
 }
 
@@ -287,9 +375,9 @@ async fn only_the_node_that_is_to_lead_stands_for_election() {
     let term = lab.node(leader).cluster.standing().term;
     let ask = |next| wire::TransferLeaderRequest {
         route: Some(lab.route(leader, told)),
-        vote: Some(wire::Vote { term, node_id: leader, committed: true }),
+        vote: Some(wire::Vote { term, node_id: lab.node(leader).id, committed: true }),
         last: None,
-        next,
+        next: lab.node(next).id,
     };
     let mut client = RaftClient::new(lab.channel(leader, told).await);
     client.transfer_leader(ask(next)).await.unwrap();

@@ -170,7 +170,13 @@ impl Authorizations for Service {
             }
             Outcome::TableFull => return Err(Status::resource_exhausted("the table is full")),
             Outcome::OtherCommand => return Err(used_before()),
-            Outcome::Removed { .. } | Outcome::NotInTable | Outcome::Forgotten => {
+            Outcome::Removed { .. }
+            | Outcome::NotInTable
+            | Outcome::Forgotten
+            | Outcome::Admitted { .. }
+            | Outcome::RosterChanged
+            | Outcome::RosterUnchanged
+            | Outcome::Rejected(_) => {
                 return Err(unexpected(&written));
             }
         };
@@ -211,7 +217,11 @@ impl Authorizations for Service {
             | Outcome::Renewed
             | Outcome::HasOtherRole { .. }
             | Outcome::TableFull
-            | Outcome::Forgotten => {
+            | Outcome::Forgotten
+            | Outcome::Admitted { .. }
+            | Outcome::RosterChanged
+            | Outcome::RosterUnchanged
+            | Outcome::Rejected(_) => {
                 return Err(unexpected(&written));
             }
         }

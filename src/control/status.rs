@@ -8,6 +8,7 @@ pub(super) fn of_write(error: &WriteError) -> Status {
     match error {
         WriteError::NoLeader { .. } | WriteError::NoQuorum { .. } => Status::unavailable(with_causes(error)),
         WriteError::Unknown { .. } => Status::deadline_exceeded(with_causes(error)),
+        WriteError::TooNew { .. } => Status::failed_precondition(with_causes(error)),
         WriteError::TooLarge { .. } => Status::invalid_argument(with_causes(error)),
     }
 }

@@ -1,6 +1,6 @@
 //! Applies a command to the state: pure, and the same on every node.
 
-use super::{Answered, Change, Command, Entry, NewEntry, Role, State, Table};
+use super::{Answered, Change, Command, Entry, NewEntry, Role, State, Table, TokenId};
 use crate::principal::Sid;
 use std::sync::Arc;
 
@@ -27,10 +27,96 @@ pub enum Outcome {
     },
     /// No such entry; nothing changed.
     NotInTable,
+    /// The node is in, with this id.
+    Admitted {
+        /// Its id.
+        node_id: u64,
+    },
+    /// The roster was changed.
+    RosterChanged,
+    /// The roster was like that already; nothing changed.
+    RosterUnchanged,
+    /// The roster cannot be changed so; nothing changed.
+    Rejected(Rejection),
     /// The client used the serial for another change before; nothing changed.
     OtherCommand,
     /// The client may have been forgotten, and the command may have acted before; nothing changed now.
     Forgotten,
+}
+
+/// Why the roster cannot be changed so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The cluster was not founded yet.
+    #[error("the cluster is not founded yet")]
+    NotFounded,
+    /// It was founded before.
+    #[error("the cluster is founded already")]
+    AlreadyFounded,
+    /// No such node.
+    #[error("there is no node {node_id} in the cluster")]
+    NoSuchNode {
+        /// The id.
+        node_id: u64,
+    },
+    /// Another node has the name.
+    #[error("node {node_id} has the name {name:?} already; choose another, or remove that node first")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Whose it is.
+        node_id: u64,
+    },
+    /// Somebody must stay.
+    #[error("node {node_id} is the last one that relays; without it there is no cluster")]
+    LastNode {
+        /// The id.
+        node_id: u64,
+    },
+    /// There are as many nodes as may be.
+    #[error("the cluster has {nodes_max} nodes already, which is the most")]
+    TooManyNodes {
+        /// How many may be.
+        nodes_max: u64,
+    },
+    /// No such token.
+    #[error("the token {id} is not known here; it may be of another cluster, or long gone")]
+    NoSuchToken {
+        /// Its id.
+        id: TokenId,
+    },
+    /// Too late.
+    #[error("the token {id} has expired")]
+    TokenExpired {
+        /// Its id.
+        id: TokenId,
+    },
+    /// It was used.
+    #[error("the token {id} was used by node {node_id}; each lets in one node")]
+    TokenUsed {
+        /// Its id.
+        id: TokenId,
+        /// Who used it.
+        node_id: u64,
+    },
+    /// It was taken back.
+    #[error("the token {id} was revoked")]
+    TokenRevoked {
+        /// Its id.
+        id: TokenId,
+    },
+    /// Not all nodes know those rules, or the cluster keeps to newer ones.
+    #[error(
+        "the cluster cannot keep to the rules of version {wanted}; it keeps to {now}, and all nodes know {known}"
+    )]
+    Version {
+        /// What was asked for.
+        wanted: u32,
+        /// What is kept to.
+        now: u32,
+        /// What all nodes know.
+        known: u32,
+    },
 }
 
 impl State {
@@ -48,6 +134,7 @@ impl State {
         let outcome = match &command.change {
             Change::Allow(entry) => self.allow(entry, command, log_index),
             Change::Remove { sid } => self.remove(sid, log_index),
+            Change::Roster(change) => self.enroll(change, command, log_index),
         };
         let (serial, digest) = (command.serial, command.digest);
         let answered = Answered { serial, digest, outcome: outcome.clone(), log_index };

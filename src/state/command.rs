@@ -1,6 +1,6 @@
 //! What a node may propose to change the state.
 
-use super::{Kind, Role, Timestamp};
+use super::{KeyHash, Kind, NodeKind, Role, Sealed, Timestamp, Token, TokenId};
 use crate::principal::Sid;
 
 /// One proposed change, with all that applying it may depend on.
@@ -40,6 +40,112 @@ pub enum Change {
         /// Which one.
         sid: Sid,
     },
+    /// Change the roster.
+    Roster(RosterChange),
+}
+
+/// What to change about the nodes and what they share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RosterChange {
+    /// Begin: the authority, and the first node, which is [`FOUNDER`](super::FOUNDER).
+    Found {
+        /// The cluster's certificate authority, PEM.
+        authority: String,
+        /// The first node.
+        node: NewNode,
+        /// The version of the rules to begin with.
+        version: u32,
+    },
+    /// Keep a secret under a name, or drop it.
+    PutSecret {
+        /// Its name.
+        name: String,
+        /// The secret, sealed; nothing drops it.
+        sealed: Option<Sealed>,
+    },
+    /// Make a token.
+    CreateToken {
+        /// Its id.
+        id: TokenId,
+        /// The token; who and when come from the command.
+        token: Token,
+    },
+    /// Take a token back.
+    RevokeToken {
+        /// Which one.
+        id: TokenId,
+    },
+    /// Let a node in, with a token.
+    Admit {
+        /// The token.
+        token: TokenId,
+        /// The node.
+        node: NewNode,
+    },
+    /// Let a node go: it loses its vote first, and is dropped then.
+    RemoveNode {
+        /// Which one.
+        node_id: u64,
+    },
+    /// Take a node out at once and for ever.
+    DropNode {
+        /// Which one.
+        node_id: u64,
+    },
+    /// Give a node another name.
+    RenameNode {
+        /// Which one.
+        node_id: u64,
+        /// The new name.
+        name: String,
+    },
+    /// A node says where it is now and what its build knows.
+    ReportNode {
+        /// Which one.
+        node_id: u64,
+        /// Where other nodes reach it.
+        peer_address: String,
+        /// Where administrators reach it.
+        admin_address: String,
+        /// The newest version of the rules that its build knows.
+        build: u32,
+    },
+    /// Take a node out of the rotation, or put it back.
+    DrainNode {
+        /// Which one.
+        node_id: u64,
+        /// Out, or back.
+        drained: bool,
+    },
+    /// Keep to newer rules from now on.
+    RaiseVersion {
+        /// The version.
+        version: u32,
+    },
+    /// Start a new lineage with this node alone: all others are removed, all open tokens are taken back.
+    Recover {
+        /// The node that stays.
+        node_id: u64,
+    },
+}
+
+/// A node that is to be let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewNode {
+    /// Its name.
+    pub name: String,
+    /// Where other nodes reach it.
+    pub peer_address: String,
+    /// Where administrators reach it.
+    pub admin_address: String,
+    /// What it does.
+    pub kind: NodeKind,
+    /// Which disk it has.
+    pub incarnation: u128,
+    /// SHA-256 of its public key.
+    pub key: KeyHash,
+    /// The newest version of the rules that its build knows.
+    pub build: u32,
 }
 
 /// An entry to be added; who and when come from the command.
@@ -58,12 +164,21 @@ pub struct NewEntry {
 }
 
 impl Change {
-    /// The one row of the table that this change can touch.
+    /// The one row of the table that this change can touch; none if it is about the roster.
     #[must_use]
-    pub fn sid(&self) -> &Sid {
+    pub fn sid(&self) -> Option<&Sid> {
         match self {
-            Change::Allow(entry) => &entry.sid,
-            Change::Remove { sid } => sid,
+            Change::Allow(entry) => Some(&entry.sid),
+            Change::Remove { sid } => Some(sid),
+            Change::Roster(_) => None,
+        }
+    }
+
+    /// The version of the rules that all nodes must keep to before this may be proposed.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        match self {
+            Change::Allow(_) | Change::Remove { .. } | Change::Roster(_) => 1,
         }
     }
 }

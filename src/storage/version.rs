@@ -47,6 +47,14 @@ pub enum VersionError {
         /// The file that is gone.
         path: PathBuf,
     },
+    /// What the node had is gone.
+    #[error("there are no data of {owner:?} in {path}: the disk was lost or emptied")]
+    Lost {
+        /// The folder.
+        path: PathBuf,
+        /// Whose data they were.
+        owner: String,
+    },
     /// The file that says so cannot be understood.
     #[error("{path} is damaged: {text:?}")]
     Damaged {
@@ -96,14 +104,44 @@ impl Claim {
     }
 }
 
-/// Creates the folder for `owner` if it is new, or checks that this build and this owner may use it.
+/// Checks that this build and this owner may use the folder.
 ///
 /// # Errors
-/// [`VersionError`] says what is in the way; nothing was changed then.
+/// [`VersionError`] says what is in the way.
 pub fn claim(folder: &Path, log: &Path, owner: &str) -> Result<Claim, VersionError> {
     let path = folder.join(FILE);
     match std::fs::read_to_string(&path) {
         Ok(text) => check(folder, &path, &text, owner),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let there = Log::exists(log).map_err(|source| VersionError::Io { path: log.into(), source })?;
+            Err(if there {
+                VersionError::Unclaimed { log: log.into(), path }
+            } else {
+                VersionError::Lost { path: folder.into(), owner: owner.into() }
+            })
+        }
+        Err(source) => Err(VersionError::Io { path, source }),
+    }
+}
+
+/// Creates the folder for `owner`, with a number that no other folder has. Doing it again is harmless.
+///
+/// # Errors
+/// [`VersionError`] says what is in the way; nothing was changed then.
+pub fn make(folder: &Path, log: &Path, owner: &str, incarnation: u128) -> Result<Claim, VersionError> {
+    let path = folder.join(FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let claim = check(folder, &path, &text, owner)?;
+            if claim.incarnation != incarnation {
+                return Err(VersionError::OtherOwner {
+                    path: folder.into(),
+                    found: format!("{} with the disk {:032x}", claim.owner, claim.incarnation),
+                    owner: format!("{owner} with the disk {incarnation:032x}"),
+                });
+            }
+            Ok(claim)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // The file is durable before the log is made, so a log without it came from elsewhere.
             let there = Log::exists(log).map_err(|source| VersionError::Io { path: log.into(), source })?;
@@ -111,7 +149,7 @@ pub fn claim(folder: &Path, log: &Path, owner: &str) -> Result<Claim, VersionErr
                 return Err(VersionError::Unclaimed { log: log.into(), path });
             }
             let (folder, owner) = (folder.to_owned(), owner.to_owned());
-            let claim = Claim { incarnation: rand::random(), log_made: false, folder, owner };
+            let claim = Claim { incarnation, log_made: false, folder, owner };
             claim.save(&path).map_err(|source| VersionError::Io { path, source })?;
             Ok(claim)
         }
@@ -159,21 +197,18 @@ mod tests {
     fn a_folder_is_claimed_once_and_for_one_owner() {
         let folder = Folder::new();
         let data = folder.path().join("data");
-        let mut first = claim(&data, &data.join("log"), "lab node 1").unwrap();
-        assert_eq!(claim(&data, &data.join("log"), "lab node 1").unwrap(), first);
-        assert!(!first.log_made);
+        let log = data.join("log");
+        let lost = claim(&data, &log, "lab node 1").unwrap_err();
+        assert!(matches!(lost, VersionError::Lost { .. }), "{lost}");
+        let mut first = make(&data, &log, "lab node 1", 7).unwrap();
+        assert_eq!(make(&data, &log, "lab node 1", 7).unwrap(), first);
+        assert_eq!(claim(&data, &log, "lab node 1").unwrap(), first);
+        assert_eq!((first.log_made, first.incarnation), (false, 7));
         first.note_log().unwrap();
-        assert_eq!(claim(&data, &data.join("log"), "lab node 1").unwrap(), first);
-        let error = claim(&data, &data.join("log"), "lab node 2").unwrap_err();
-        assert!(matches!(error, VersionError::OtherOwner { .. }), "{error}");
-    }
-
-    #[test]
-    fn a_folder_that_was_lost_comes_back_as_another() {
-        let (one, other) = (Folder::new(), Folder::new());
-        let incarnation =
-            |folder: &Folder| claim(folder.path(), &folder.path().join("log"), "x").unwrap().incarnation;
-        assert_ne!(incarnation(&one), incarnation(&other));
+        assert_eq!(claim(&data, &log, "lab node 1").unwrap(), first);
+        for refused in [claim(&data, &log, "lab node 2"), make(&data, &log, "lab node 1", 8)] {
+            assert!(matches!(refused, Err(VersionError::OtherOwner { .. })), "{refused:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Commands, entries and outcomes to the stored messages, and back.
 
+use super::roster;
 use crate::cluster::types::DecodeError;
 use crate::principal::Sid;
 use crate::proto::state::v1 as stored;
@@ -32,6 +33,7 @@ fn change_to(change: &Change) -> stored::Change {
             note: entry.note.clone(),
         }),
         Change::Remove { sid } => StoredChange::Remove(stored::Remove { sid: sid.to_string() }),
+        Change::Roster(change) => roster::change_to(change),
     };
     stored::Change { change: Some(change) }
 }
@@ -43,7 +45,7 @@ pub(in crate::cluster) fn command_to(command: &Command) -> Vec<u8> {
         at_ms: command.at.0,
         by: command.by.clone(),
         change: Some(change_to(&command.change)),
-        needs: NEEDS,
+        needs: command.change.version(),
         digest: command.digest.0.to_vec(),
         since: command.since,
     }
@@ -63,6 +65,7 @@ pub(in crate::cluster) fn command_from(bytes: &[u8]) -> Result<Command> {
             note: entry.note,
         }),
         StoredChange::Remove(remove) => Change::Remove { sid: sid_from(&remove.sid)? },
+        other => Change::Roster(roster::change_from(other)?),
     };
     Ok(Command {
         client: client_from(&command.client)?,
@@ -112,6 +115,10 @@ pub(in crate::cluster) fn outcome_to(outcome: &Outcome) -> stored::Outcome {
             StoredOutcome::Removed(stored::Removed { name: name.clone(), role: role_to(*role).into() })
         }
         Outcome::NotInTable => StoredOutcome::NotInTable(empty),
+        Outcome::Admitted { node_id } => StoredOutcome::Admitted(stored::Admitted { node_id: *node_id }),
+        Outcome::RosterChanged => StoredOutcome::RosterChanged(empty),
+        Outcome::RosterUnchanged => StoredOutcome::RosterUnchanged(empty),
+        Outcome::Rejected(rejection) => StoredOutcome::Rejected(roster::rejection_to(rejection)),
         Outcome::OtherCommand => StoredOutcome::OtherCommand(empty),
         Outcome::Forgotten => StoredOutcome::Forgotten(empty),
     };
@@ -129,6 +136,10 @@ pub(in crate::cluster) fn outcome_from(outcome: stored::Outcome) -> Result<Outco
             Outcome::Removed { role: role_from(removed.role)?, name: removed.name }
         }
         StoredOutcome::NotInTable(_) => Outcome::NotInTable,
+        StoredOutcome::Admitted(admitted) => Outcome::Admitted { node_id: admitted.node_id },
+        StoredOutcome::RosterChanged(_) => Outcome::RosterChanged,
+        StoredOutcome::RosterUnchanged(_) => Outcome::RosterUnchanged,
+        StoredOutcome::Rejected(rejection) => Outcome::Rejected(roster::rejection_from(rejection)?),
         StoredOutcome::OtherCommand(_) => Outcome::OtherCommand,
         StoredOutcome::Forgotten(_) => Outcome::Forgotten,
     })
@@ -211,21 +222,22 @@ fn role_from(role: i32) -> Result<Role> {
     }
 }
 
-/// Raised with each change to the rules of the state.
-const KNOWN: u32 = 1;
+/// The newest version of the rules of the state that this build knows: raised with each change to them.
+pub const KNOWN: u32 = 1;
 /// What a build must know to use the commands and snapshots of this one.
 pub(in crate::cluster) const NEEDS: u32 = 1;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::frozen;
 
     fn sid() -> Sid {
         Sid::new(5, &[21, 1, 2, 3, 1104]).unwrap()
     }
 
     #[test]
-    fn commands_come_back_as_they_were() {
+    fn commands_come_back_as_they_were_and_as_they_were_frozen() {
         let entry = NewEntry {
             sid: sid(),
             name: "LAB\\exch01$".into(),
@@ -233,7 +245,7 @@ mod tests {
             role: Role::Exchange,
             note: "CHG-1".into(),
         };
-        for change in [Change::Allow(entry), Change::Remove { sid: sid() }] {
+        for (name, change) in [("allow", Change::Allow(entry)), ("remove", Change::Remove { sid: sid() })] {
             let command = Command {
                 client: ClientId([7; 16]),
                 serial: 3,
@@ -243,28 +255,35 @@ mod tests {
                 by: "admin".into(),
                 change,
             };
-            assert_eq!(command_from(&command_to(&command)).unwrap(), command);
+            let frozen = frozen::check(&format!("command-1/{name}"), &command_to(&command));
+            assert_eq!(command_from(&frozen).unwrap(), command);
         }
     }
 
     #[test]
-    fn outcomes_come_back_as_they_were() {
-        for outcome in [
+    fn outcomes_come_back_as_they_were_and_as_they_were_frozen() {
+        let outcomes = [
             Outcome::Allowed,
             Outcome::Renewed,
             Outcome::HasOtherRole { role: Role::SharePoint },
             Outcome::TableFull,
             Outcome::Removed { name: "x".into(), role: Role::FileServer },
             Outcome::NotInTable,
-        ] {
-            assert_eq!(outcome_from(outcome_to(&outcome)).unwrap(), outcome);
+            Outcome::OtherCommand,
+            Outcome::Forgotten,
+        ];
+        for (number, outcome) in outcomes.into_iter().enumerate() {
+            let bytes = outcome_to(&outcome).encode_to_vec();
+            let frozen = frozen::check(&format!("outcome-1/table-{number}"), &bytes);
+            let frozen = stored::Outcome::decode(frozen.as_slice()).unwrap();
+            assert_eq!(outcome_from(frozen).unwrap(), outcome);
         }
     }
 
     #[test]
     fn an_unknown_kind_of_change_is_an_error() {
-        // Field 9 of Change, which no build writes yet.
-        let change = [0x2a, 0x02, 0x4a, 0x00];
+        // Field 99 of Change, which no build writes yet.
+        let change = [0x2a, 0x03, 0x9a, 0x06, 0x00];
         let mut bytes = stored::Command { client: vec![7; 16], ..Default::default() }.encode_to_vec();
         bytes.extend(change);
         let error = command_from(&bytes).unwrap_err();

@@ -145,7 +145,7 @@ async fn an_entry_of_a_newer_build_stops_raft() {
     let folder = Folder::new();
     let (mut machine, _closed) = open(folder.path());
     // A command whose change has a kind that does not exist yet.
-    let unknown = EntryPayload::Normal(Proposal(vec![0x2a, 0x02, 0x4a, 0x00]));
+    let unknown = EntryPayload::Normal(Proposal(vec![0x2a, 0x03, 0x9a, 0x06, 0x00]));
     let entry = (Entry::new(LogId::new_term_index(1, 1), unknown), None);
     let error = machine.apply(futures::stream::iter([Ok(entry)])).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot read a command: its kind of change is not known here");

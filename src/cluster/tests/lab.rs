@@ -1,11 +1,16 @@
 //! Nodes on loopback. A connection begins with the ids of both ends, in place of certificates.
 
 use super::super::*;
+use crate::proto::peer::v1 as wire;
+use crate::state::{
+    FOUNDER, KeyHash, NewNode, NodeKind, Outcome, RosterChange, Sealed, Token, TokenFate, TokenId,
+};
 use crate::storage::testing::Folder;
 use futures::future::BoxFuture;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -22,6 +27,8 @@ pub(super) struct Lab {
 }
 
 pub(super) struct Node {
+    /// Counted from 1 in the order in which the nodes joined.
+    pub(super) number: u64,
     pub(super) id: u64,
     pub(super) cluster: Cluster,
     pub(super) address: String,
@@ -66,42 +73,74 @@ async fn serve(id: u64, listener: TcpListener, routes: tonic::service::Routes) {
 }
 
 impl Lab {
-    /// Nodes 1 to `count`, in one group.
-    pub(super) async fn formed(count: u64) -> Self {
+    /// Nodes 1 to `count`, in one group; all of them vote.
+    pub(super) async fn formed(count: usize) -> Self {
         Lab::with_elections(count, Duration::from_millis(400)).await
     }
 
     /// The same, where nobody stands for election before a silence of at least this long.
-    pub(super) async fn with_elections(count: u64, after: Duration) -> Self {
-        let lab = Lab::opened(count, after).await;
-        let peers = lab.addresses();
-        let forming = lab.nodes.iter().map(|node| node.cluster.form(&peers));
-        for formed in futures::future::join_all(forming).await {
-            formed.unwrap();
+    pub(super) async fn with_elections(count: usize, after: Duration) -> Self {
+        let mut lab = Lab { nodes: Vec::new(), folder: Folder::new(), election_min: after };
+        let founder = lab.claimed(1, FOUNDER).await;
+        founder.cluster.found("PEM".into(), "init", Timestamp(1)).await.unwrap();
+        lab.nodes.push(founder);
+        for number in 2..=count as u64 {
+            lab.join(number).await;
+        }
+        for node in &lab.nodes {
+            node.votes_with(count).await;
         }
         lab.leader().await;
         lab
     }
 
-    /// Nodes 1 to `count`, in no group.
-    pub(super) async fn unformed(count: u64) -> Self {
-        Lab::opened(count, Duration::from_millis(400)).await
+    /// One more node, let in with a token.
+    pub(super) async fn join(&mut self, number: u64) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let cluster = &self.nodes[0].cluster;
+        let id = TokenId(number.to_be_bytes());
+        let token = Token {
+            key: Sealed::default(),
+            kind: NodeKind::Relay,
+            replaces: None,
+            created_by: String::new(),
+            created_at: Timestamp(0),
+            expires_at: Timestamp(i64::MAX),
+            fate: TokenFate::Open,
+        };
+        let node = NewNode {
+            name: format!("node-{number}"),
+            peer_address: address,
+            admin_address: String::new(),
+            kind: NodeKind::Relay,
+            incarnation: u128::from(number),
+            key: KeyHash::default(),
+            build: VERSION,
+        };
+        let changes = [RosterChange::CreateToken { id, token }, RosterChange::Admit { token: id, node }];
+        let mut admitted = None;
+        for change in changes {
+            let written = cluster.write("admin", Change::Roster(change), None, Timestamp(1)).await.unwrap();
+            admitted = Some(written.outcome);
+        }
+        let Some(Outcome::Admitted { node_id }) = admitted else { panic!("{admitted:?}") };
+        Cluster::claim(&self.data_dir(number), "lab", node_id, u128::from(number)).unwrap();
+        let node = self.open(number, node_id, listener).await;
+        self.nodes.push(node);
     }
 
-    async fn opened(count: u64, election_min: Duration) -> Self {
-        let mut lab = Lab { nodes: Vec::new(), folder: Folder::new(), election_min };
-        for id in 1..=count {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let node = lab.open(id, listener).await;
-            lab.nodes.push(node);
-        }
-        lab
+    async fn claimed(&self, number: u64, id: u64) -> Node {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Cluster::claim(&self.data_dir(number), "lab", id, u128::from(number)).unwrap();
+        self.open(number, id, listener).await
     }
 
     /// What a message between two members says about its way.
     pub(super) fn route(&self, from: u64, to: u64) -> wire::Route {
         let metrics = self.node(from).cluster.raft().metrics();
         let metrics = metrics.borrow_watched();
+        let (from, to) = (self.node(from).id, self.node(to).id);
         let member = |node_id| metrics.membership_config.membership().get_node(node_id).unwrap().clone();
         wire::Route {
             cluster_id: "lab".into(),
@@ -119,18 +158,16 @@ impl Lab {
         candidate: u64,
         route: wire::Route,
     ) -> Result<tonic::Response<wire::VoteResponse>, tonic::Status> {
-        let channel = self.channel(candidate, route.to).await;
-        let vote = Some(wire::Vote { term: 0, node_id: candidate, committed: false });
+        let to = self.nodes.iter().find(|node| node.id == route.to).unwrap().number;
+        let channel = self.channel(candidate, to).await;
+        let node_id = self.node(candidate).id;
+        let vote = Some(wire::Vote { term: 0, node_id, committed: false });
         let request = wire::VoteRequest { route: Some(route), vote, ..Default::default() };
         wire::raft_client::RaftClient::new(channel).vote(request).await
     }
 
-    pub(super) fn addresses(&self) -> Vec<String> {
-        self.nodes.iter().map(|node| node.address.clone()).collect()
-    }
-
-    pub(super) fn node(&self, id: u64) -> &Node {
-        self.nodes.iter().find(|node| node.id == id).unwrap()
+    pub(super) fn node(&self, number: u64) -> &Node {
+        self.nodes.iter().find(|node| node.number == number).unwrap()
     }
 
     /// The node that leads in the eyes of one that runs, and has a quorum.
@@ -140,7 +177,7 @@ impl Lab {
                 for node in &self.nodes {
                     let standing = node.cluster.standing();
                     if standing.leader == Some(node.id) && standing.quorum {
-                        return node.id;
+                        return node.number;
                     }
                 }
                 tokio::task::yield_now().await;
@@ -166,19 +203,23 @@ impl Lab {
         node.serving.abort();
     }
 
-    /// Starts a node again at its address, in its group.
-    pub(super) async fn start(&mut self, id: u64) {
-        self.start_alone(id).await;
-        let peers = self.addresses();
-        self.node(id).cluster.form(&peers).await.unwrap();
+    /// Starts a node again at its address.
+    pub(super) async fn start(&mut self, number: u64) {
+        let (id, address) = (self.node(number).id, self.node(number).address.clone());
+        let listener = TcpListener::bind(&address).await.unwrap();
+        let node = self.open(number, id, listener).await;
+        let place = self.nodes.iter_mut().find(|node| node.number == number).unwrap();
+        *place = node;
     }
 
-    pub(super) async fn start_alone(&mut self, id: u64) {
-        let address = self.node(id).address.clone();
-        let listener = TcpListener::bind(&address).await.unwrap();
-        let node = self.open(id, listener).await;
-        let place = self.nodes.iter_mut().find(|node| node.id == id).unwrap();
+    /// Starts a node again at another address, which it gives back.
+    pub(super) async fn move_to_another_port(&mut self, number: u64) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let node = self.open(number, self.node(number).id, listener).await;
+        let address = node.address.clone();
+        let place = self.nodes.iter_mut().find(|node| node.number == number).unwrap();
         *place = node;
+        address
     }
 
     pub(super) fn wipe(&self, id: u64) {
@@ -203,9 +244,9 @@ impl Lab {
 
     /// A channel from one node to another, past all checks of the sender.
     pub(super) async fn channel(&self, from: u64, to: u64) -> Channel {
-        let address = self.node(to).address.clone();
+        let (id, address) = (self.node(from).id, self.node(to).address.clone());
         let connector = tower::service_fn(move |_: http::Uri| {
-            let dialing = Plain(from).dial(address.clone());
+            let dialing = Plain(id).dial(address.clone());
             async move { Ok::<_, io::Error>(TokioIo::new(dialing.await?.stream)) }
         });
         Endpoint::from_static("http://peer").connect_with_connector(connector).await.unwrap()
@@ -215,22 +256,25 @@ impl Lab {
         self.folder.path().join(format!("node-{id}"))
     }
 
-    async fn open(&self, id: u64, listener: TcpListener) -> Node {
+    async fn open(&self, number: u64, id: u64, listener: TcpListener) -> Node {
         let address = listener.local_addr().unwrap().to_string();
-        let cluster = self.try_open(id, &address).await.unwrap();
+        let cluster = self.try_open(number, id, &address).await.unwrap();
         let serving = tokio::spawn(serve(id, listener, cluster.routes()));
-        Node { id, cluster, address, serving }
+        Node { number, id, cluster, address, serving }
     }
 
-    pub(super) async fn try_open(&self, id: u64, address: &str) -> Result<Cluster, OpenError> {
+    pub(super) async fn try_open(&self, number: u64, id: u64, address: &str) -> Result<Cluster, OpenError> {
         let config = Config {
-            data_dir: self.data_dir(id),
+            data_dir: self.data_dir(number),
             cluster_id: "lab".into(),
             node_id: id,
-            name: format!("node-{id}"),
+            name: format!("node-{number}"),
             peer_address: address.into(),
             admin_address: String::new(),
+            kind: NodeKind::Relay,
+            key: KeyHash::default(),
             version: "test".into(),
+            clock: || Timestamp(1),
             heartbeat: Duration::from_millis(75),
             election_min: self.election_min,
             election_max: self.election_min + Duration::from_millis(300),
@@ -238,5 +282,22 @@ impl Lab {
         };
         let facts = Arc::new(|| Facts { ready: true, ..Facts::default() });
         Cluster::open(config, Arc::new(Plain(id)), facts, &Tasks::new()).await
+    }
+}
+
+impl Node {
+    /// Waits until this many nodes vote and no change of the membership is under way, as far as this one
+    /// knows.
+    pub(super) async fn votes_with(&self, count: usize) {
+        let wait = self.cluster.raft().wait(Some(PATIENCE));
+        let settled = wait.metrics(
+            |metrics| {
+                let sets = metrics.membership_config.membership().get_joint_config();
+                metrics.membership_config == metrics.committed_membership_config
+                    && matches!(sets.as_slice(), [voters] if voters.len() == count)
+            },
+            "the voters are as many as they should be",
+        );
+        settled.await.unwrap();
     }
 }

@@ -1,0 +1,91 @@
+//! Who may talk to this node as another node of the cluster.
+
+use super::state_machine::Published;
+use crate::state::KeyHash;
+
+/// A certificate of the cluster does not make a node of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAdmitted {
+    /// It was in the cluster once.
+    #[error("node {node_id} ({name}) was removed by {by}; a new node must join in its place")]
+    Removed {
+        /// The node.
+        node_id: u64,
+        /// Its name.
+        name: String,
+        /// Who removed it.
+        by: String,
+    },
+    /// It never was, or was removed long ago.
+    #[error("node {node_id} is not in the cluster")]
+    Unknown {
+        /// The node.
+        node_id: u64,
+    },
+    /// The id is another's.
+    #[error("node {node_id} has another key than the one it joined with")]
+    OtherKey {
+        /// The node.
+        node_id: u64,
+    },
+}
+
+/// Judges by what is applied here. A node that was let in later than that is not known here yet, and
+/// may be the leader that brings the news: ids are log indexes, so it can be told from one that is gone.
+pub(super) fn admits(published: &Published, node_id: u64, key: &KeyHash) -> Result<(), NotAdmitted> {
+    // Before the state: what is applied after this was read is at most newer than needed.
+    let applied = *published.applied.borrow();
+    let state = published.state.borrow();
+    let roster = &state.roster;
+    match (roster.nodes.get(&node_id), roster.removed.get(&node_id)) {
+        (Some(node), _) if node.key == *key => Ok(()),
+        (Some(_), _) => Err(NotAdmitted::OtherKey { node_id }),
+        (None, Some(removed)) => {
+            Err(NotAdmitted::Removed { node_id, name: removed.name.clone(), by: removed.by.clone() })
+        }
+        (None, None) if !roster.is_founded() || node_id > applied => Ok(()),
+        (None, None) => Err(NotAdmitted::Unknown { node_id }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{Node, NodeKind, RemovedNode, Roster, State, Timestamp};
+    use std::sync::Arc;
+
+    #[test]
+    fn members_and_those_of_the_future_are_admitted_and_nobody_else() {
+        let published = Published::new();
+        let key = KeyHash([1; 32]);
+        assert_eq!(admits(&published, 9, &key), Ok(()));
+        let mut roster = Roster { authority: "PEM".into(), ..Roster::default() };
+        let node = Node {
+            name: "one".into(),
+            peer_address: String::new(),
+            admin_address: String::new(),
+            kind: NodeKind::Relay,
+            incarnation: 1,
+            key,
+            build: 1,
+            joined_at: Timestamp(0),
+            drained: None,
+            leaving: None,
+        };
+        roster.nodes.insert(1, node);
+        let removed = RemovedNode { name: "two".into(), by: "admin".into(), at: Timestamp(0) };
+        roster.removed.insert(5, removed);
+        published.state.send_replace(Arc::new(State { roster: Arc::new(roster), ..State::default() }));
+        published.applied.send_replace(20);
+        assert_eq!(admits(&published, 1, &key), Ok(()));
+        let other = KeyHash([2; 32]);
+        assert_eq!(admits(&published, 1, &other), Err(NotAdmitted::OtherKey { node_id: 1 }));
+        let refused = admits(&published, 5, &key).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "node 5 (two) was removed by admin; a new node must join in its place"
+        );
+        assert_eq!(admits(&published, 20, &key), Err(NotAdmitted::Unknown { node_id: 20 }));
+        assert_eq!(admits(&published, 21, &key), Ok(()));
+    }
+}

@@ -1,0 +1,135 @@
+//! Changes, outcomes and rosters there and back.
+
+use super::super::values::{command_from, command_to, outcome_from, outcome_to};
+use super::*;
+use crate::state::{Change, ClientId, Command, Digest, Outcome};
+use crate::storage::frozen;
+use prost::Message;
+
+fn new_node() -> NewNode {
+    NewNode {
+        name: "rmsc-2".into(),
+        peer_address: "10.1.0.12:8700".into(),
+        admin_address: "10.1.0.12:8701".into(),
+        kind: NodeKind::Witness,
+        incarnation: 77,
+        key: KeyHash([9; 32]),
+        build: 3,
+    }
+}
+
+fn token() -> Token {
+    Token {
+        key: Sealed(vec![1, 2, 3]),
+        kind: NodeKind::Relay,
+        replaces: Some(4),
+        created_by: "admin".into(),
+        created_at: Timestamp(7),
+        expires_at: Timestamp(9),
+        fate: TokenFate::UsedBy(12),
+    }
+}
+
+const ID: TokenId = TokenId([8; 8]);
+
+/// Each kind of change, with the name of its frozen bytes.
+fn changes() -> [(&'static str, RosterChange); 13] {
+    [
+        ("found", RosterChange::Found { authority: "PEM".into(), node: new_node(), version: 2 }),
+        ("put_secret", RosterChange::PutSecret { name: "a".into(), sealed: Some(Sealed(vec![5])) }),
+        ("drop_secret", RosterChange::PutSecret { name: "a".into(), sealed: None }),
+        ("create_token", RosterChange::CreateToken { id: ID, token: token() }),
+        ("revoke_token", RosterChange::RevokeToken { id: ID }),
+        ("admit", RosterChange::Admit { token: ID, node: new_node() }),
+        ("remove_node", RosterChange::RemoveNode { node_id: 5 }),
+        ("rename_node", RosterChange::RenameNode { node_id: 5, name: "x".into() }),
+        (
+            "report_node",
+            RosterChange::ReportNode {
+                node_id: 5,
+                peer_address: "p".into(),
+                admin_address: "a".into(),
+                build: 2,
+            },
+        ),
+        ("drain_node", RosterChange::DrainNode { node_id: 5, drained: true }),
+        ("raise_version", RosterChange::RaiseVersion { version: 2 }),
+        ("drop_node", RosterChange::DropNode { node_id: 5 }),
+        ("recover", RosterChange::Recover { node_id: 5 }),
+    ]
+}
+
+#[test]
+fn changes_come_back_as_they_were_and_as_they_were_frozen() {
+    for (name, change) in changes() {
+        let command = Command {
+            client: ClientId([7; 16]),
+            serial: 3,
+            digest: Digest([5; 16]),
+            since: 8,
+            at: Timestamp(-5),
+            by: "admin".into(),
+            change: Change::Roster(change),
+        };
+        let frozen = frozen::check(&format!("command-1/{name}"), &command_to(&command));
+        assert_eq!(command_from(&frozen).unwrap(), command);
+    }
+}
+
+#[test]
+fn outcomes_come_back_as_they_were_and_as_they_were_frozen() {
+    let rejections = [
+        Rejection::NotFounded,
+        Rejection::AlreadyFounded,
+        Rejection::NoSuchNode { node_id: 1 },
+        Rejection::NameTaken { name: "x".into(), node_id: 2 },
+        Rejection::LastNode { node_id: 3 },
+        Rejection::TooManyNodes { nodes_max: 4 },
+        Rejection::NoSuchToken { id: ID },
+        Rejection::TokenExpired { id: ID },
+        Rejection::TokenUsed { id: ID, node_id: 5 },
+        Rejection::TokenRevoked { id: ID },
+        Rejection::Version { wanted: 3, now: 1, known: 2 },
+    ];
+    let others = [Outcome::Admitted { node_id: 9 }, Outcome::RosterChanged, Outcome::RosterUnchanged];
+    let outcomes = rejections.into_iter().map(Outcome::Rejected).chain(others);
+    for (number, outcome) in outcomes.enumerate() {
+        let frozen =
+            frozen::check(&format!("outcome-1/roster-{number}"), &outcome_to(&outcome).encode_to_vec());
+        assert_eq!(outcome_from(stored::Outcome::decode(frozen.as_slice()).unwrap()).unwrap(), outcome);
+    }
+}
+
+#[test]
+fn a_roster_comes_back_row_by_row() {
+    let mut roster = Roster { authority: "PEM".into(), version: 2, revision: 17, ..Roster::default() };
+    let node = Node {
+        name: "rmsc-1".into(),
+        peer_address: "p".into(),
+        admin_address: "a".into(),
+        kind: NodeKind::Relay,
+        incarnation: 5,
+        key: KeyHash([1; 32]),
+        build: 2,
+        joined_at: Timestamp(3),
+        drained: Some(Drained { by: "admin".into(), at: Timestamp(4) }),
+        leaving: None,
+    };
+    roster.nodes.insert(1, node.clone());
+    roster
+        .nodes
+        .insert(12, Node { name: "rmsc-2".into(), drained: None, leaving: Some("admin".into()), ..node });
+    let removed = RemovedNode { name: "old".into(), by: "admin".into(), at: Timestamp(6) };
+    roster.removed.insert(4, removed);
+    roster.tokens.insert(ID, token());
+    roster.tokens.insert(TokenId([1; 8]), Token { fate: TokenFate::Revoked, replaces: None, ..token() });
+    roster.tokens.insert(TokenId([2; 8]), Token { fate: TokenFate::Open, ..token() });
+    roster.secrets.insert("cluster-ca-key".into(), Sealed(vec![0xff; 100]));
+    let mut back = Roster::default();
+    for (key, row) in roster_to(&roster) {
+        let name = format!("roster-1/{}", key.replace('/', "-"));
+        let frozen = frozen::check(&name, &row.encode_to_vec());
+        roster_row_from(&mut back, stored::RosterRow::decode(frozen.as_slice()).unwrap()).unwrap();
+    }
+    assert_eq!(back, roster);
+}
