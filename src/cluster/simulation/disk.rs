@@ -1,10 +1,10 @@
 //! Disks of the simulated nodes. What a node wrote is there for it at once; a power cut leaves what
 //! was synced, and of the rest as many of the oldest writes as chance has it.
 
-use super::runtime;
 use crate::storage::log::{Contents, LogError, LogId, Vote};
 use crate::storage::tree::Batch;
-use rand::RngExt;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -52,6 +52,7 @@ pub(super) enum Honesty {
 
 struct Inner {
     honesty: Honesty,
+    random: SmallRng,
     /// Which start of the node has it open.
     generation: u64,
     log_made: bool,
@@ -95,9 +96,10 @@ enum Record {
 
 impl Disk {
     /// A new, empty disk under a data folder.
-    pub(super) fn new(data_dir: &Path, honesty: Honesty) -> Self {
+    pub(super) fn new(data_dir: &Path, honesty: Honesty, seed: u64) -> Self {
         let disk = Disk(Arc::new(Mutex::new(Inner {
             honesty,
+            random: SmallRng::seed_from_u64(seed),
             generation: 0,
             log_made: false,
             log: Image::default(),
@@ -118,9 +120,8 @@ impl Disk {
 
     /// The power is cut: a random part of what was not synced is lost, the newest first.
     pub(super) fn cut_power(&self) {
-        let mut random = runtime::random();
-        let mut inner = self.lock();
-        let kept = random.random_range(0..=inner.unsynced.len());
+        let inner = &mut *self.lock();
+        let kept = inner.random.random_range(0..=inner.unsynced.len());
         for record in inner.unsynced.drain(..kept).collect::<Vec<_>>() {
             inner.synced.write(&record);
         }
@@ -129,7 +130,7 @@ impl Disk {
         inner.unsynced.clear();
         inner.waiting.clear();
         inner.log = inner.synced.clone();
-        let lost = random.random_range(0..=inner.undo.len());
+        let lost = inner.random.random_range(0..=inner.undo.len());
         for _ in 0..lost {
             let undo = inner.undo.pop_back().unwrap_or_default();
             write_rows(&mut inner.rows, undo);
@@ -211,13 +212,13 @@ impl Inner {
     }
 
     /// Up to which record a sync that begins now goes, and when it ends.
-    fn sync_begins(&self) -> (u64, Duration) {
+    fn sync_begins(&mut self) -> (u64, Duration) {
         let now = turmoil::sim_elapsed().unwrap_or_default();
         let longest = match self.honesty {
             Honesty::AfterSync => SYNC_MICROS_MAX,
             Honesty::BeforeSync => CACHED_MICROS_MAX,
         };
-        let takes = Duration::from_micros(runtime::random().random_range(SYNC_MICROS_MIN..longest));
+        let takes = Duration::from_micros(self.random.random_range(SYNC_MICROS_MIN..longest));
         (self.written, takes.max(self.stalled_until.saturating_sub(now)))
     }
 
@@ -377,7 +378,7 @@ impl Log {
     async fn sync(self, wake: Arc<Notify>) {
         loop {
             wake.notified().await;
-            let Ok((upto, takes)) = self.open_disk().map(|disk| disk.sync_begins()) else { return };
+            let Ok((upto, takes)) = self.open_disk().map(|mut disk| disk.sync_begins()) else { return };
             tokio::time::sleep(takes).await;
             let done = {
                 let Ok(mut inner) = self.open_disk() else { return };

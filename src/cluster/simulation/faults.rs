@@ -19,20 +19,26 @@ pub(super) enum Fault {
     Crash(Vec<u64>),
     /// The disk of a node syncs nothing.
     Stall(u64),
-    /// A node becomes a learner, or a voter, or leaves.
-    Churn,
+    /// Administrators let a machine in.
+    Join,
+    /// And let one go.
+    Leave(u64),
+    /// And have somebody else lead.
+    HandOver,
 }
 
 /// What the one who draws knows of the run.
 pub(super) struct Situation {
-    pub(super) nodes: Vec<u64>,
+    pub(super) machines: Vec<u64>,
     pub(super) leader: Option<u64>,
+    pub(super) may_join: bool,
+    pub(super) may_leave: bool,
 }
 
 impl Fault {
     /// Draws a fault, and how long it lasts.
     pub(super) fn draw(situation: &Situation, random: &mut SmallRng) -> (Self, Duration) {
-        let nodes = &situation.nodes;
+        let nodes = &situation.machines;
         let target = match situation.leader {
             // Most of what can go wrong goes wrong around a leader.
             Some(leader) if random.random_bool(0.5) => leader,
@@ -50,15 +56,18 @@ impl Fault {
             62..76 => Fault::Crash(vec![target]),
             76..80 => Fault::Crash(some(nodes, random)),
             80..84 => Fault::Crash(nodes.clone()),
-            84..92 => Fault::Stall(target),
-            _ => Fault::Churn,
+            84..90 => Fault::Stall(target),
+            90..92 => Fault::HandOver,
+            _ if situation.may_leave && random.random_bool(0.6) => Fault::Leave(target),
+            _ if situation.may_join => Fault::Join,
+            _ => Fault::HandOver,
         };
         let millis = match &fault {
             Fault::Cut(_) => random.random_range(200..4_000),
             Fault::Hold(..) | Fault::Stall(_) => random.random_range(100..1_500),
             Fault::Slow(..) => random.random_range(500..3_000),
             Fault::Crash(_) => random.random_range(50..2_500),
-            Fault::Churn => random.random_range(500..3_000),
+            Fault::Join | Fault::Leave(_) | Fault::HandOver => 0,
         };
         (fault, Duration::from_millis(millis))
     }

@@ -2,7 +2,7 @@
 //! and with nothing of the code that is checked but the reading of a command.
 
 use super::super::codec;
-use super::record::{Action, Record, Table, number_of};
+use super::record::{Action, Record, Table, account, number_of};
 use crate::proto::state::v1 as stored;
 use crate::state::{Change, Command};
 use openraft::EntryPayload;
@@ -36,18 +36,20 @@ impl Model {
         model.tables.insert(0, table.clone());
         for (index, committed) in &record.committed {
             let Some(command) = command(&committed.payload) else { continue };
+            let Some(sid) = command.change.sid() else { continue };
             let number = number_of(command.client);
             model.commands.insert(*index, number);
             if model.acted.contains_key(&number) {
                 continue;
             }
-            let account = super::node::account(command.change.sid());
+            let account = account(sid);
             let (action, before) = match &command.change {
                 Change::Allow(entry) => {
                     let note = entry.note.parse().expect("the note is a number");
                     (Action::Allow, table.insert(account, note))
                 }
                 Change::Remove { .. } => (Action::Remove, table.remove(&account)),
+                Change::Roster(_) => continue,
             };
             if action == Action::Allow || before.is_some() {
                 model.tables.insert(*index, table.clone());

@@ -3,6 +3,7 @@
 
 use super::super::{Dial, Dialed, PeerNode};
 use super::bugs::{self, Bug};
+use super::shared::Shared;
 use crate::proto::peer::v1 as wire;
 use futures::future::BoxFuture;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -14,21 +15,25 @@ use tonic::service::Routes;
 use tower::ServiceExt;
 use turmoil::net::{TcpListener, TcpStream};
 
-/// A node's name in the simulated network.
-pub(super) fn name(node_id: u64) -> String {
-    format!("node-{node_id}")
+/// A machine's name in the simulated network.
+pub(super) fn name(machine: u64) -> String {
+    format!("node-{machine}")
 }
 
-pub(super) fn address(node_id: u64) -> String {
-    format!("{}:{PORT}", name(node_id))
+pub(super) fn address(machine: u64) -> String {
+    format!("{}:{PORT}", name(machine))
 }
 
-/// Dials as this node.
-pub(super) struct Plain(pub(super) u64);
+/// Dials as the node with this id.
+pub(super) struct Plain {
+    pub(super) node_id: u64,
+    pub(super) shared: Shared,
+}
 
 impl Dial for Plain {
     fn dial(&self, address: String) -> BoxFuture<'static, io::Result<Dialed>> {
-        let own = self.0;
+        let own = self.node_id;
+        self.shared.lock().record.counts.dials += 1;
         Box::pin(async move {
             let mut stream = TcpStream::connect(address).await?;
             stream.write_u64(own).await?;

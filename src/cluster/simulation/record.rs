@@ -1,7 +1,8 @@
 //! What was seen of a run. The checkers read it and nothing else.
 
 use super::disk::Wear;
-use crate::state::{ClientId, Outcome};
+use crate::principal::Sid;
+use crate::state::{ClientId, Outcome, State};
 use crate::storage::log::LogId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,8 +26,10 @@ pub(super) struct Record {
     /// When the last fault was over, and when all nodes were equal and had taken a write after that.
     pub(super) healed: Duration,
     pub(super) settled: Option<Duration>,
-    /// Nodes that ended by themselves, or did not start.
-    pub(super) stopped: Vec<String>,
+    /// Machines whose node ended by itself, or did not start, and why.
+    pub(super) stopped: Vec<(u64, String)>,
+    /// The machines that were to be in the cluster in the end.
+    pub(super) wanted: BTreeSet<u64>,
     pub(super) counts: Counts,
     order: u64,
 }
@@ -55,8 +58,8 @@ pub(super) struct Committed {
 pub(super) struct Operation {
     pub(super) account: u32,
     pub(super) action: Action,
-    /// The node that makes the newest attempt.
-    pub(super) node: u64,
+    /// Where the newest attempt is made.
+    pub(super) machine: u64,
     pub(super) invoked: Moment,
     /// Whether an earlier attempt may have acted, or may still.
     pub(super) uncertain: bool,
@@ -85,7 +88,7 @@ pub(super) enum Answer {
 
 #[derive(Clone, Debug)]
 pub(super) struct Last {
-    pub(super) node: u64,
+    pub(super) machine: u64,
     pub(super) applied: u64,
     pub(super) table: Table,
     /// The rows of its store: entries, and what clients were told.
@@ -99,10 +102,21 @@ pub(super) struct Counts {
     pub(super) partitions: u64,
     pub(super) delays: u64,
     pub(super) stalls: u64,
-    pub(super) churns: u64,
+    /// What administrators wanted, and what was done of it.
+    pub(super) jobs: u64,
+    pub(super) jobs_done: u64,
+    /// Nodes that got a part of what they have as a snapshot.
     pub(super) snapshots: u64,
+    pub(super) dials: u64,
     pub(super) repeats: u64,
     pub(super) wear: Wear,
+}
+
+impl Counts {
+    /// More connections than that are no sign of patience with nodes that are down.
+    pub(super) fn dials_max(&self, simulated: Duration) -> u64 {
+        DIALS_A_SECOND * simulated.as_secs().max(1)
+    }
 }
 
 impl Record {
@@ -112,9 +126,9 @@ impl Record {
     }
 
     /// An operation begins; its number.
-    pub(super) fn invoke(&mut self, node: u64, account: u32, action: Action, at: Duration) -> usize {
+    pub(super) fn invoke(&mut self, machine: u64, account: u32, action: Action, at: Duration) -> usize {
         let invoked = self.moment(at);
-        let operation = Operation { account, action, node, invoked, uncertain: false, returned: None };
+        let operation = Operation { account, action, machine, invoked, uncertain: false, returned: None };
         self.operations.push(operation);
         self.operations.len() - 1
     }
@@ -168,3 +182,23 @@ pub(super) fn client_id(number: usize) -> ClientId {
 pub(super) fn number_of(client: ClientId) -> usize {
     usize::try_from(u128::from_be_bytes(client.0)).expect("the simulation's ids are small")
 }
+
+/// The notes of a state's entries, by account.
+pub(super) fn table(state: &State) -> Table {
+    let entries = state.table.entries.iter();
+    entries.map(|(sid, entry)| (account(sid), entry.note.parse().expect("the note is a number"))).collect()
+}
+
+/// The account with a SID.
+pub(super) fn account(sid: &Sid) -> u32 {
+    (1..=ACCOUNTS).find(|account| self::sid(*account) == *sid).expect("only these are used")
+}
+
+pub(super) fn sid(account: u32) -> Sid {
+    Sid::new(5, &[21, 1, 2, 3, account]).unwrap()
+}
+
+/// So few that clients meet.
+pub(super) const ACCOUNTS: u32 = 6;
+/// From five nodes, each to four others on four lanes, several times a second.
+const DIALS_A_SECOND: u64 = 200;

@@ -26,7 +26,7 @@ pub(super) fn check(record: &Record, model: &Model) -> Result<(), String> {
         for (number, ..) in record.acknowledged() {
             let key = [b"c/".as_slice(), &client_id(number).0].concat();
             if !rows.contains(key.as_slice()) {
-                return Err(format!("{number} was acknowledged; node {} has forgotten it", last.node));
+                return Err(format!("{number} was acknowledged; node {} has forgotten it", last.machine));
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Once a change of an entry is acknowledged, no node lets anybody in by what was there before for
 //! longer than a table may be old: not even one that is cut off.
 
+use super::super::callers::STALENESS_MAX;
 use super::super::model::Model;
-use super::super::node::STALENESS_MAX;
 use super::super::record::{Answer, Record};
 use std::time::Duration;
 
