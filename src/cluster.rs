@@ -2,11 +2,11 @@
 
 mod admission;
 mod codec;
-mod disk;
 mod forward;
 mod found;
 mod keeper;
 mod log_store;
+mod medium;
 mod members;
 mod network;
 mod node_service;
@@ -34,8 +34,8 @@ pub use service::PeerNode;
 use crate::state::{Change, ClientId, KeyHash, State, Timestamp};
 use crate::storage::version;
 use crate::tasks::Tasks;
-use disk::Log;
 use log_store::LogStore;
+use medium::Log;
 use network::Network;
 use node_service::NodeService;
 use openraft::async_runtime::WatchReceiver;

@@ -1,7 +1,7 @@
 //! Raft's log on the write-ahead log.
 
 use super::codec;
-use super::disk::Log;
+use super::medium::Log;
 use super::types::{Entry, LogId, TypeConfig, Vote};
 use crate::proto::state::v1 as stored;
 use crate::storage::log::{self, LogError};

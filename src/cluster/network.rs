@@ -1,7 +1,7 @@
 //! Raft's messages to the other nodes.
 
 use super::codec;
-use super::disk;
+use super::medium;
 use super::peers::{Lane, Peers};
 use super::snapshot::SnapshotFile;
 use super::types::{Address, DecodeError, Snapshot, TypeConfig, Vote};
@@ -191,7 +191,7 @@ fn parts(head: wire::SnapshotHead, file: SnapshotFile) -> impl Stream<Item = wir
     let head = wire::SnapshotPart { part: Some(Part::Head(head)) };
     let data = stream::unfold((file, 0), |(file, offset)| async move {
         let reading = file.clone();
-        let chunk = disk::blocking(move || reading.chunk(offset)).await;
+        let chunk = medium::blocking(move || reading.chunk(offset)).await;
         match chunk.map_err(io::Error::other).flatten() {
             Ok(chunk) if chunk.is_empty() => None,
             Ok(chunk) => {

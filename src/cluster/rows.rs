@@ -2,7 +2,7 @@
 //! it, and what the store misses is applied again at the next start.
 
 use super::codec;
-use super::disk::{self, Tree};
+use super::medium::{self, Tree};
 use super::types::{DecodeError, SnapshotMeta};
 use crate::principal::Sid;
 use crate::state::{ClientId, Roster, State};
@@ -163,7 +163,7 @@ async fn write_all(tree: Arc<Tree>, mut steps: mpsc::Receiver<Step>) {
 
 async fn blocking(work: impl FnOnce() + Send + 'static) {
     // A step that was dropped because the runtime ends is applied again at the next start.
-    if let Err(error) = disk::blocking(work).await
+    if let Err(error) = medium::blocking(work).await
         && error.is_panic()
     {
         // What the store has in memory may disagree with the disk.

@@ -1,7 +1,7 @@
 //! Raft's messages from the other nodes: who they come from is checked before Raft sees them.
 
 use super::codec;
-use super::disk;
+use super::medium;
 use super::peers::MESSAGE_BYTES_MAX;
 use super::snapshot::{Incoming, SnapshotError, SnapshotFile};
 use super::state_machine::Snapshots;
@@ -182,7 +182,7 @@ impl RaftService {
         }
         file.sync_all().await?;
         let cluster_id = self.snapshots.cluster_id.clone();
-        let reading = disk::blocking(move || {
+        let reading = medium::blocking(move || {
             let snapshot = SnapshotFile::received(incoming)?;
             let contents = snapshot.read(&cluster_id)?;
             Ok::<_, SnapshotError>(Snapshot { meta: contents.meta, snapshot })

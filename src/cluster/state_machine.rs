@@ -1,6 +1,6 @@
 //! Applies committed entries to the state, publishes it, and keeps it.
 
-use super::disk::{self, Tree};
+use super::medium::{self, Tree};
 use super::rows::{self, Changes, Closed, LoadError, Rows, Step};
 use super::snapshot::{self, SnapshotFile};
 use super::types::{Applied, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
@@ -282,7 +282,7 @@ where
     T: Send + 'static,
     F: FnOnce() -> io::Result<T> + Send + 'static,
 {
-    disk::blocking(work).await.map_err(io::Error::other)?
+    medium::blocking(work).await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]

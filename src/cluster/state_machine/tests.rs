@@ -1,7 +1,7 @@
 //! Raft's own suite for stores, on the real ones, and what comes back after a restart.
 
-use super::super::disk::Log;
 use super::super::log_store::LogStore;
+use super::super::medium::Log;
 use super::super::types::Proposal;
 use super::super::{codec, snapshot};
 use super::*;
