@@ -115,7 +115,9 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
         return Exit::Usage;
     }
     match error.downcast_ref::<tonic::Status>().map(tonic::Status::code) {
-        Some(tonic::Code::Unavailable | tonic::Code::DeadlineExceeded) => Exit::NoQuorum,
+        Some(tonic::Code::Unavailable | tonic::Code::DeadlineExceeded | tonic::Code::ResourceExhausted) => {
+            Exit::NoQuorum
+        }
         Some(tonic::Code::Unauthenticated | tonic::Code::PermissionDenied) => Exit::NotAuthorized,
         Some(tonic::Code::AlreadyExists | tonic::Code::FailedPrecondition) => Exit::Refused,
         _ => Exit::Failed,

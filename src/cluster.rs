@@ -2,6 +2,7 @@
 
 mod admission;
 mod codec;
+mod disk;
 mod forward;
 mod found;
 mod keeper;
@@ -10,6 +11,7 @@ mod medium;
 mod members;
 mod network;
 mod node_service;
+mod packed;
 mod peers;
 mod public;
 mod report;
@@ -32,7 +34,9 @@ pub use public::{
 pub use service::PeerNode;
 
 use crate::state::{Change, ClientId, KeyHash, State, Timestamp};
-use crate::storage::version;
+use crate::storage::log::{self, Made};
+use crate::storage::space::Space;
+use crate::storage::{self, version};
 use crate::tasks::Tasks;
 use log_store::LogStore;
 use medium::Log;
@@ -46,7 +50,7 @@ use rows::Closed;
 use service::{Gate, Heard, RaftService};
 use state_machine::{Published, Snapshots, StateMachine};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use types::{Raft, TypeConfig};
@@ -63,6 +67,9 @@ struct Shared {
     incarnation: u128,
     raft: Raft,
     log: Log,
+    space: Space,
+    /// Which voters' disks have no room, as a leader knows.
+    crowded: Mutex<disk::Crowded>,
     snapshots: Snapshots,
     peers: Arc<Peers>,
     heard: Heard,
@@ -70,8 +77,6 @@ struct Shared {
     published: Published,
     members: watch::Receiver<Arc<Vec<Member>>>,
     closed: Mutex<Option<Closed>>,
-    /// One snapshot comes in at a time; they are numbered.
-    incoming: Arc<tokio::sync::Mutex<u64>>,
     tasks: Tasks,
 }
 
@@ -91,15 +96,15 @@ impl Cluster {
         let raft_config = settings::of_raft(&config)?;
         let path = config.data_dir.join(LOG);
         let mut claim = version::claim(&config.data_dir, &path, &owner(&config.cluster_id, config.node_id))?;
-        if claim.log_made && !Log::exists(&path).map_err(|source| OpenError::State { source })? {
-            return Err(OpenError::LogLost { path });
-        }
-        let log = Log::open(&path)?;
+        let failed = |source| OpenError::State { source };
+        let log = open_log(&path, claim.log_made, &config.name)?;
         claim.note_log()?;
+        let space = Space::open(&config.data_dir).map_err(failed)?;
         let published = Published::new();
-        let opened = StateMachine::open(&config.data_dir, &config.cluster_id, published.clone(), tasks);
-        let (machine, snapshots, closed) = opened.map_err(|source| OpenError::State { source })?;
-        let mut store = LogStore::new(log.clone());
+        let opened =
+            StateMachine::open(&config.data_dir, &config.cluster_id, &space, published.clone(), tasks);
+        let (machine, snapshots, closed) = opened.map_err(failed)?;
+        let mut store = LogStore::new(log.clone()).behind(snapshots.clone());
         fit(&mut store, &machine, path).await?;
         let peers = Arc::new(Peers::new(dial));
         let network = Network {
@@ -117,6 +122,8 @@ impl Cluster {
             incarnation: claim.incarnation,
             raft,
             log,
+            space,
+            crowded: Mutex::default(),
             snapshots,
             peers,
             heard: Heard::default(),
@@ -124,12 +131,12 @@ impl Cluster {
             published,
             members,
             closed: Mutex::new(Some(closed)),
-            incoming: Arc::default(),
             tasks: tasks.clone(),
         };
         let cluster = Cluster { shared: Arc::new(shared) };
         tasks.spawn("keeper", keeper::keep(cluster.clone(), clock));
         tasks.spawn("report", report::report(cluster.clone(), clock));
+        tasks.spawn("disk", disk::keep(cluster.clone()));
         Ok(cluster)
     }
 
@@ -147,7 +154,6 @@ impl Cluster {
             },
             heard: self.shared.heard.clone(),
             snapshots: self.shared.snapshots.clone(),
-            incoming: self.shared.incoming.clone(),
         };
         tonic::service::Routes::new(raft.into_server()).add_service(NodeService(self.clone()).into_server())
     }
@@ -337,6 +343,38 @@ impl Cluster {
 
     fn peers(&self) -> &Peers {
         &self.shared.peers
+    }
+
+    fn log(&self) -> &Log {
+        &self.shared.log
+    }
+
+    fn space(&self) -> &Space {
+        &self.shared.space
+    }
+
+    fn crowded(&self) -> MutexGuard<'_, disk::Crowded> {
+        self.shared.crowded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens the log, or sets it aside if it is damaged: what this node granted and acknowledged is not known
+/// any more, so it must not take part.
+fn open_log(path: &Path, made: bool, name: &str) -> Result<Log, OpenError> {
+    let damaged = |kept, reason| OpenError::LogDamaged { kept, reason, name: name.into() };
+    if (made || Log::has_guard(path)) && !Log::exists(path).map_err(|source| OpenError::State { source })? {
+        return Err(match storage::was_set_aside(path) {
+            Some(kept) => damaged(kept, "an earlier start found it so".into()),
+            None => OpenError::LogLost { path: path.into() },
+        });
+    }
+    match Log::open(path, if made { Made::Before } else { Made::Perhaps }) {
+        Ok(log) => Ok(log),
+        Err(log::OpenError::Damaged { reason, .. }) => {
+            let kept = storage::set_aside(path).map_err(|source| OpenError::State { source })?;
+            Err(damaged(kept, reason))
+        }
+        Err(error @ log::OpenError::Io { .. }) => Err(error.into()),
     }
 }
 

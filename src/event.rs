@@ -7,6 +7,7 @@ pub use seen::Seen;
 
 use std::error::Error;
 use std::fmt;
+use std::path::Path;
 use tracing::{error, info, warn};
 
 /// Something an administrator may want to know, with the fields that belong to it.
@@ -62,6 +63,22 @@ pub enum Event<'a> {
         entry: &'a str,
         /// The others.
         also: &'a str,
+    },
+    /// 4010: the disk is full, so this node takes no changes.
+    DiskFull {
+        /// How full, and until when.
+        reason: &'a str,
+    },
+    /// 4011: there is room again.
+    DiskHasRoom,
+    /// 4012: something on disk was damaged; it is kept aside, and made again.
+    DamageSetAside {
+        /// What it is.
+        what: &'a str,
+        /// Where it is now.
+        kept: &'a Path,
+        /// What is wrong with it.
+        reason: &'a str,
     },
     /// 3000: an unexpected error on the way to the service or in the node.
     Unexpected {
@@ -125,6 +142,9 @@ pub const CATALOGUE: &[Description] = &[
     TABLE_EMPTY,
     UNEXPECTED,
     AMBIGUOUS,
+    DISK_FULL,
+    DISK_HAS_ROOM,
+    DAMAGE_SET_ASIDE,
 ];
 
 const SERVICE_STARTED: Description =
@@ -181,6 +201,25 @@ const AMBIGUOUS: Description = Description {
     remedy: "one and only one entry should: rmsc authz test ACCOUNT, then rmsc authz remove",
 };
 
+const DISK_FULL: Description = Description {
+    number: 4010,
+    level: Level::Warning,
+    words: "the disk is full: this node takes no changes of the table, and relays on",
+    remedy: "make room on the disk of the data folder; the node goes on by itself",
+};
+const DISK_HAS_ROOM: Description = Description {
+    number: 4011,
+    level: Level::Information,
+    words: "the disk has room again: this node takes changes",
+    remedy: "",
+};
+const DAMAGE_SET_ASIDE: Description = Description {
+    number: 4012,
+    level: Level::Warning,
+    words: "something on disk was damaged; it is kept aside, and made again from what is whole",
+    remedy: "test the disk; when it is sound or replaced, remove what was kept aside",
+};
+
 impl Event<'_> {
     /// The event's row of the catalogue.
     #[must_use]
@@ -196,6 +235,9 @@ impl Event<'_> {
             Event::TableEmpty { .. } => TABLE_EMPTY,
             Event::Unexpected { .. } => UNEXPECTED,
             Event::Ambiguous { .. } => AMBIGUOUS,
+            Event::DiskFull { .. } => DISK_FULL,
+            Event::DiskHasRoom => DISK_HAS_ROOM,
+            Event::DamageSetAside { .. } => DAMAGE_SET_ASIDE,
         }
     }
 
@@ -226,6 +268,11 @@ impl Event<'_> {
                 warn!(event, %sid, %account, computer, entry, also, remedy, "{words}");
             }
             Event::TableEmpty { revision } => warn!(event, revision, remedy, "{words}"),
+            Event::DiskFull { reason } => warn!(event, reason, remedy, "{words}"),
+            Event::DiskHasRoom => info!(event, "{words}"),
+            Event::DamageSetAside { what, kept, reason } => {
+                warn!(event, what, kept = %kept.display(), reason, remedy, "{words}");
+            }
             Event::Unexpected { doing, reason } => error!(event, doing, reason, remedy, "{words}"),
         }
     }
@@ -256,9 +303,9 @@ mod tests {
     fn numbers_rise_and_say_the_level() {
         assert!(CATALOGUE.windows(2).all(|pair| pair[0].number < pair[1].number));
         for description in CATALOGUE {
-            let level = match description.number / 1000 {
-                1 => Level::Information,
-                2 | 4 => Level::Warning,
+            let level = match description.number {
+                1000..2000 | 4011 => Level::Information,
+                2000..3000 | 4000.. => Level::Warning,
                 _ => Level::Error,
             };
             assert_eq!(description.level, level, "{}", description.number);

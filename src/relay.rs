@@ -262,7 +262,7 @@ impl Relay {
         if !permit.also_matched().is_empty()
             && self.ambiguous.is_new((head.caller.account.sid.clone(), permit.revision()), Instant::now())
         {
-            let also: Vec<_> = permit.also_matched().iter().map(|entry| entry.name.as_str()).collect();
+            let also: Vec<_> = permit.also_matched().iter().map(|entry| &*entry.name).collect();
             let caller = &head.caller;
             let who =
                 Who { sid: &caller.account.sid, account: &caller.account.name, computer: &caller.computer };

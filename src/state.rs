@@ -9,15 +9,17 @@ mod clients;
 mod command;
 mod enrolment;
 mod roster;
+mod sorted;
 
 pub use crate::principal::Kind;
 pub use apply::{Outcome, Rejection};
-pub use authorization::{Entry, ParseWordError, Role, Table};
+pub use authorization::{Entries, Entry, ParseWordError, Role, Table};
 pub use clients::{Answered, Clients};
 pub use command::{Change, ClientId, Command, Digest, NewEntry, NewNode, RosterChange};
 pub use roster::{
     Drained, FOUNDER, KeyHash, Node, NodeKind, RemovedNode, Roster, Sealed, Token, TokenFate, TokenId,
 };
+pub use sorted::Sorted;
 
 use std::sync::Arc;
 

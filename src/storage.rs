@@ -3,13 +3,14 @@
 #[cfg(test)]
 pub(crate) mod frozen;
 pub mod log;
+pub mod space;
 pub mod tree;
 pub mod version;
 
 use std::fmt::Display;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes the names in a folder durable: a file that was created or renamed can otherwise vanish.
 ///
@@ -32,6 +33,34 @@ pub fn create_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
+/// Renames what is damaged, file or folder, so that a new one can be made and the old one looked at.
+///
+/// # Errors
+/// What the system says.
+pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    for number in 1..=SET_ASIDE_MAX {
+        let name = path.with_extension(format!("damaged-{number}"));
+        if !name.exists() {
+            std::fs::rename(path, &name)?;
+            if let Some(parent) = path.parent() {
+                sync_folder(parent)?;
+            }
+            return Ok(name);
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::AlreadyExists,
+        format!("too many are damaged; look at {}.damaged-* and remove them", path.display()),
+    ))
+}
+
+/// Whether something in this place was set aside: the newest.
+#[must_use]
+pub fn was_set_aside(path: &Path) -> Option<PathBuf> {
+    let names = (1..=SET_ASIDE_MAX).rev().map(|number| path.with_extension(format!("damaged-{number}")));
+    names.into_iter().find(|name| name.exists())
+}
+
 /// Ends the process: what was written may or may not be on disk, and the kernel may have dropped
 /// the pages, so that a second fsync would report success for data that is gone.
 pub(crate) fn stop(what: &str, error: &dyn Display) -> ! {
@@ -50,6 +79,9 @@ impl Drop for StopOnPanic {
         }
     }
 }
+
+/// Each needs an operator's eye; a node that makes more than this has a broken disk.
+const SET_ASIDE_MAX: u32 = 9;
 
 #[cfg(test)]
 pub(crate) mod testing {

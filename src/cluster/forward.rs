@@ -1,7 +1,7 @@
 //! Writes and linearizable reads from any node: done here by the leader, else asked of it, one hop.
 
 use super::types::{Proposal, TypeConfig};
-use super::{Cluster, ReadError, WriteError, Written, codec, peers};
+use super::{Cluster, ReadError, WriteError, Written, codec, disk, peers};
 use crate::proto::peer::v1 as wire;
 use crate::proto::state::v1 as stored;
 use crate::state::{Change, ClientId, Command, Outcome, Roster, Timestamp};
@@ -17,6 +17,8 @@ use tonic::{Code, Status};
 pub(super) enum Attempt {
     /// Surely nothing was proposed.
     Refused(String),
+    /// Nothing was proposed, because disks are full.
+    DiskFull(String),
     /// It may have been, and may still be committed.
     Unknown(String),
 }
@@ -37,7 +39,8 @@ pub(super) async fn write(
     if bytes.len() > COMMAND_BYTES_MAX {
         return Err(WriteError::TooLarge { bytes: bytes.len(), bytes_max: COMMAND_BYTES_MAX });
     }
-    let deadline = Instant::now() + WRITE_TIMEOUT;
+    let begun = Instant::now();
+    let deadline = begun + WRITE_TIMEOUT;
     let (mut pause, mut unknown) = (PAUSE_FIRST, None);
     loop {
         let refused = match propose(cluster, bytes.clone(), deadline).await {
@@ -46,7 +49,10 @@ pub(super) async fn write(
                 return Err(WriteError::Unknown { waited: WRITE_TIMEOUT, reason });
             }
             Ok(written) => return Ok(written),
-            Err(Attempt::Refused(reason)) => reason,
+            Err(Attempt::DiskFull(reason)) if unknown.is_none() && begun.elapsed() >= FULL_PATIENCE => {
+                return Err(WriteError::DiskFull { reason });
+            }
+            Err(Attempt::Refused(reason) | Attempt::DiskFull(reason)) => reason,
             Err(Attempt::Unknown(reason)) => unknown.insert(reason).clone(),
         };
         tracing::debug!(refused, "a write did not get through yet");
@@ -102,6 +108,9 @@ pub(super) async fn propose_here(
     bytes: Vec<u8>,
     deadline: Instant,
 ) -> Result<Written, Attempt> {
+    if let Some(reason) = disk::refusal(cluster) {
+        return Err(Attempt::DiskFull(reason));
+    }
     let written = match tokio::time::timeout_at(deadline, cluster.raft().client_write(Proposal(bytes))).await
     {
         Ok(written) => written.map_err(write_failed)?,
@@ -134,7 +143,7 @@ pub(super) async fn read_barrier(cluster: &Cluster) -> Result<u64, ReadError> {
     let log_index = loop {
         let reason = match read_index(cluster, deadline).await {
             Ok(log_index) => break log_index,
-            Err(Attempt::Refused(reason) | Attempt::Unknown(reason)) => reason,
+            Err(Attempt::Refused(reason) | Attempt::DiskFull(reason) | Attempt::Unknown(reason)) => reason,
         };
         if Instant::now() + pause >= deadline {
             return Err(ReadError::NoLeader { reason });
@@ -200,12 +209,15 @@ fn from_status(leader: u64, status: &Status) -> Attempt {
         Code::FailedPrecondition | Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument => {
             Attempt::Refused(reason)
         }
+        Code::ResourceExhausted => Attempt::DiskFull(status.message().into()),
         _ => Attempt::Unknown(reason),
     }
 }
 
 /// Covers an election, and an administrator still waits for it.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A leader whose disk is full hands over within two looks at it, if another has room.
+const FULL_PATIENCE: Duration = Duration::from_millis(2_500);
 /// A name, a note and a SID; 256 of them fit into one message between nodes.
 pub(super) const COMMAND_BYTES_MAX: usize = 24 * 1024;
 /// A leader that is silent for so long is asked again, or its successor.

@@ -2,6 +2,7 @@
 
 use super::codec;
 use super::medium::Log;
+use super::state_machine::Snapshots;
 use super::types::{Entry, LogId, TypeConfig, Vote};
 use crate::proto::state::v1 as stored;
 use crate::storage::log::{self, LogError};
@@ -18,11 +19,18 @@ use tokio::sync::oneshot;
 #[derive(Clone)]
 pub(super) struct LogStore {
     log: Log,
+    /// Behind which it may be purged.
+    snapshots: Option<Snapshots>,
 }
 
 impl LogStore {
     pub(super) fn new(log: Log) -> Self {
-        LogStore { log }
+        LogStore { log, snapshots: None }
+    }
+
+    /// The same log, that is purged only behind a durable snapshot.
+    pub(super) fn behind(self, snapshots: Snapshots) -> Self {
+        LogStore { snapshots: Some(snapshots), ..self }
     }
 
     fn entries(&self, indexes: Range<u64>, bytes_max: usize) -> io::Result<Vec<Entry>> {
@@ -115,6 +123,13 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
+        let durable = self.snapshots.as_ref().map(Snapshots::durable);
+        if let Some(durable) = durable.filter(|durable| *durable < Some(log_id)) {
+            // A node without this part of its log could never apply what follows. Raft ends with this.
+            return Err(io::Error::other(format!(
+                "the log is to be purged up to {log_id}, and the newest durable snapshot is {durable:?}"
+            )));
+        }
         let log_id = to_stored(&log_id);
         self.on_disk(|log, done| log.purge(log_id, done)).await
     }

@@ -3,7 +3,7 @@
 
 #[cfg(test)]
 use super::simulation::disk as simulated;
-use crate::storage::log::{self, Contents, LogError, LogId, Vote};
+use crate::storage::log::{self, Contents, LogError, LogId, Made, Vote};
 use crate::storage::tree::{self, Batch, ReadError};
 use std::io;
 use std::ops::Range;
@@ -28,12 +28,12 @@ pub(super) enum Tree {
 type Row = (Vec<u8>, Vec<u8>);
 
 impl Log {
-    pub(super) fn open(folder: &Path) -> Result<Self, log::OpenError> {
+    pub(super) fn open(folder: &Path, made: Made) -> Result<Self, log::OpenError> {
         #[cfg(test)]
         if let Some(disk) = simulated::at(folder) {
             return Ok(Log::Simulated(simulated::Log::open(disk)));
         }
-        log::Log::open(folder).map(Log::Real)
+        log::Log::open(folder, made).map(Log::Real)
     }
 
     pub(super) fn exists(folder: &Path) -> io::Result<bool> {
@@ -42,6 +42,18 @@ impl Log {
             return Ok(simulated::Log::exists(&disk));
         }
         log::Log::exists(folder)
+    }
+
+    pub(super) fn has_guard(folder: &Path) -> bool {
+        log::Log::has_guard(folder)
+    }
+
+    pub(super) fn upkeep(&self) -> Result<(), LogError> {
+        match self {
+            Log::Real(log) => log.upkeep(),
+            #[cfg(test)]
+            Log::Simulated(log) => log.contents().map(drop),
+        }
     }
 
     pub(super) fn contents(&self) -> Result<Contents, LogError> {

@@ -24,6 +24,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::transport::Channel;
 use wire::snapshot_part::Part;
@@ -75,6 +76,29 @@ impl Network {
 impl Way {
     fn client(&self, lane: Lane) -> RaftClient<Channel> {
         self.peers.raft(self.route.to, &self.address, lane)
+    }
+}
+
+impl Way {
+    /// Asks what the other node has of the snapshot, and sends the rest.
+    async fn send_snapshot(
+        &self,
+        vote: &Vote,
+        snapshot: Snapshot,
+    ) -> std::result::Result<tonic::Response<wire::SnapshotResponse>, Status> {
+        let identity = snapshot.snapshot.identity(&snapshot.meta);
+        let identity = identity.ok_or_else(|| Status::internal("the snapshot is of no entry"))?;
+        let mut head = wire::SnapshotHead {
+            route: Some(self.route.clone()),
+            vote: Some(codec::vote_to(vote)),
+            ..identity.to_head()
+        };
+        let mut client = self.client(Lane::Snapshot);
+        head.offset = client.ask_snapshot(head.clone()).await?.into_inner().bytes.min(head.bytes);
+        let (to, bytes, offset) = (self.route.to, head.bytes, head.offset);
+        tracing::info!(to, bytes, offset, "sending a snapshot");
+        let sent = client.install_snapshot(parts(head, snapshot.snapshot)).await;
+        sent.inspect_err(|status| tracing::warn!(to, error = status.message(), "a snapshot did not arrive"))
     }
 }
 
@@ -148,13 +172,7 @@ impl NetSnapshot<TypeConfig> for Way {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> std::result::Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let head = wire::SnapshotHead {
-            route: Some(self.route.clone()),
-            vote: Some(codec::vote_to(&vote)),
-            bytes: snapshot.snapshot.bytes(),
-        };
-        let mut client = self.client(Lane::Snapshot);
-        let sending = within(option.hard_ttl(), client.install_snapshot(parts(head, snapshot.snapshot)));
+        let sending = within(option.hard_ttl(), self.send_snapshot(&vote, snapshot));
         let response = match future::select(Box::pin(sending), Box::pin(cancel)).await {
             Either::Left((response, _)) => response?,
             Either::Right((closed, _)) => return Err(closed.into()),
@@ -185,17 +203,19 @@ impl NetTransferLeader<TypeConfig> for Way {
     }
 }
 
-/// The head, then the file in chunks. A file that cannot be read ends the stream early, and the
-/// receiver refuses what is too short.
+/// The head, then the file in chunks from where the head says, no faster than other messages can bear. A
+/// file that cannot be read ends the stream early, and the receiver refuses what is too short.
 fn parts(head: wire::SnapshotHead, file: SnapshotFile) -> impl Stream<Item = wire::SnapshotPart> + Send {
+    let (begun, offset) = (Instant::now(), head.offset);
     let head = wire::SnapshotPart { part: Some(Part::Head(head)) };
-    let data = stream::unfold((file, 0), |(file, offset)| async move {
+    let data = stream::unfold((file, offset), move |(file, at)| async move {
+        tokio::time::sleep_until(begun + due(at - offset)).await;
         let reading = file.clone();
-        let chunk = medium::blocking(move || reading.chunk(offset)).await;
+        let chunk = medium::blocking(move || reading.chunk(at)).await;
         match chunk.map_err(io::Error::other).flatten() {
             Ok(chunk) if chunk.is_empty() => None,
             Ok(chunk) => {
-                let next = offset + chunk.len() as u64;
+                let next = at + chunk.len() as u64;
                 Some((wire::SnapshotPart { part: Some(Part::Data(chunk)) }, (file, next)))
             }
             Err(error) => {
@@ -205,6 +225,11 @@ fn parts(head: wire::SnapshotHead, file: SnapshotFile) -> impl Stream<Item = wir
         }
     });
     stream::once(future::ready(head)).chain(data)
+}
+
+/// How long after the beginning so many bytes may have been sent.
+fn due(bytes: u64) -> Duration {
+    Duration::from_micros(bytes.saturating_mul(1_000_000) / SNAPSHOT_BYTES_A_SECOND)
 }
 
 async fn within<T>(
@@ -232,3 +257,18 @@ fn unreadable(error: DecodeError) -> RPCError<TypeConfig> {
 const APPEND_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long to leave a node alone to which no stream of appends could be begun.
 const APPEND_PAUSE: Duration = Duration::from_millis(100);
+/// Half of what a gigabit carries: entries and heartbeats have ways of their own, but share the link.
+const SNAPSHOT_BYTES_A_SECOND: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_leaves_half_of_the_link() {
+        let second = SNAPSHOT_BYTES_A_SECOND;
+        for (bytes, millis) in [(0, 0), (second / 4, 250), (second * 60, 60_000)] {
+            assert_eq!(due(bytes), Duration::from_millis(millis));
+        }
+    }
+}

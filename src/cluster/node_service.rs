@@ -44,6 +44,7 @@ impl NodeRpc for NodeService {
             relayed: status.relayed,
             uptime_s: status.uptime.as_secs(),
             applied: status.applied,
+            disk_full: status.disk_full,
         }))
     }
 
@@ -102,10 +103,11 @@ impl NodeRpc for NodeService {
     }
 }
 
-/// "Failed precondition" promises that nothing was proposed.
+/// "Failed precondition" and "resource exhausted" promise that nothing was proposed.
 fn to_status(attempt: &Attempt) -> Status {
     match attempt {
         Attempt::Refused(reason) => Status::failed_precondition(reason.clone()),
+        Attempt::DiskFull(reason) => Status::resource_exhausted(reason.clone()),
         Attempt::Unknown(reason) => Status::unknown(reason.clone()),
     }
 }

@@ -108,6 +108,8 @@ pub struct NodeStatus {
     pub uptime: Duration,
     /// The last entry that it has applied.
     pub applied: u64,
+    /// Why its disk takes no changes; empty if it does.
+    pub disk_full: String,
 }
 
 /// A change was committed and applied.
@@ -135,6 +137,18 @@ pub enum OpenError {
     LogLost {
         /// Where it was.
         path: PathBuf,
+    },
+    /// The log is there and not all of it can be read.
+    #[error(
+        "the log of this node is damaged ({reason}), and with it what the node granted and acknowledged is lost; it is kept in {kept}; remove the node (rmsc node remove {name}), empty its data folder, and join it anew (rmsc join)"
+    )]
+    LogDamaged {
+        /// Where it is now.
+        kept: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// The node's name.
+        name: String,
     },
     /// Neither the store nor a snapshot can be read.
     #[error("the state cannot be read back")]
@@ -237,6 +251,12 @@ pub enum WriteError {
         needed: u32,
         /// What the cluster keeps to.
         now: u32,
+    },
+    /// The disk of the leader, or of too many voters, is full. Nothing was changed.
+    #[error("{reason}")]
+    DiskFull {
+        /// Which disks, and how full.
+        reason: String,
     },
     /// The change is too large to be replicated.
     #[error("the change has {bytes} bytes; at most {bytes_max} are accepted")]

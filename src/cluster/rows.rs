@@ -1,39 +1,53 @@
 //! The state as rows of the store. Written behind: the log has every entry until a snapshot covers
 //! it, and what the store misses is applied again at the next start.
 
+mod pages;
+
 use super::codec;
 use super::medium::{self, Tree};
+use super::packed::unpack;
+use super::snapshot::check::bytes_max;
 use super::types::{DecodeError, SnapshotMeta};
 use crate::principal::Sid;
-use crate::state::{ClientId, Roster, State};
+use crate::proto::state::v1 as stored;
+use crate::state::{Roster, State};
+use crate::storage::space::Space;
 use crate::storage::tree::{Batch, ReadError};
 use crate::tasks::Tasks;
+use pages::{Pages, Put, Source};
 use prost::Message;
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use stored::snapshot_row::Row;
+use tokio::sync::{Notify, oneshot};
 
 /// The way to the writer. Dropping it ends the writer, once it has written everything.
 pub(super) struct Rows {
-    queue: mpsc::Sender<Step>,
+    shared: Arc<Shared>,
 }
 
 /// Tells when the writer has written everything and closed the store.
 pub(super) struct Closed(oneshot::Receiver<()>);
 
-/// One atomic step: rows, and how far they go.
-pub(super) enum Step {
-    Change(Changes),
-    /// All rows anew, out of a snapshot that is on disk already.
-    Replace(Arc<State>, SnapshotMeta),
-}
-
-/// The rows that some entries changed.
+/// What some entries changed, and the state with it: what is written is read from there.
 #[derive(Default)]
 pub(super) struct Changes {
-    rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    bytes: usize,
+    state: State,
     applied: Vec<u8>,
+    entries: BTreeSet<Sid>,
+    /// The log indexes at which clients were told something last, or had been.
+    clients: BTreeSet<u64>,
+    roster: Vec<Put>,
+    /// Everything is written anew.
+    all: bool,
+}
+
+/// The store, and which rows are where in it.
+pub(super) struct Store {
+    tree: Tree,
+    entries: Pages<Sid>,
+    clients: Pages<u64>,
 }
 
 /// The rows cannot be read; they can be made again.
@@ -45,81 +59,151 @@ pub(super) enum LoadError {
     Damaged(#[from] DecodeError),
 }
 
+/// What waits for the writer: all changes in one, so that a slow disk costs no more memory than the
+/// names of the rows.
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    more: Notify,
+    taken: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    changes: Option<Changes>,
+    /// One of both sides is gone.
+    ended: bool,
+}
+
 impl Changes {
-    /// Notes what the row of an account is in this state.
-    pub(super) fn entry(&mut self, state: &State, sid: &Sid) {
-        let entry = state.table.entries.get(sid);
-        self.put(entry_key(sid), entry.map(|entry| codec::entry_to(entry).encode_to_vec()));
+    /// Notes that the row of an account may have changed.
+    pub(super) fn entry(&mut self, sid: &Sid) {
+        self.entries.insert(sid.clone());
     }
 
-    /// Notes what a client was told in this state, or that it is forgotten.
-    pub(super) fn client(&mut self, state: &State, client: ClientId) {
-        let answered = state.clients.get(client);
-        let row = answered.map(|answered| codec::answered_to(client, answered).encode_to_vec());
-        self.put(client_key(client), row);
+    /// Notes that a client was told something at a log index, or that this is not the last any more.
+    pub(super) fn client(&mut self, log_index: u64) {
+        self.clients.insert(log_index);
     }
 
     /// Notes the rows of the roster that differ.
     pub(super) fn roster(&mut self, before: &Roster, now: &Roster) {
-        let encoded = |roster: &Roster| -> BTreeMap<String, Vec<u8>> {
-            codec::roster_to(roster).into_iter().map(|(key, row)| (key, row.encode_to_vec())).collect()
-        };
-        let (before, now) = (encoded(before), encoded(now));
-        for key in before.keys().filter(|key| !now.contains_key(*key)) {
-            self.put(roster_key(key), None);
-        }
-        for (key, row) in now {
-            if before.get(&key) != Some(&row) {
-                self.put(roster_key(&key), Some(row));
-            }
-        }
+        let (before, now) = (roster_rows(before), roster_rows(now));
+        let gone = before.keys().filter(|key| !now.contains_key(*key)).map(|key| (key.clone(), None));
+        self.roster.extend(gone);
+        let changed = now.into_iter().filter(|(key, row)| before.get(key) != Some(row));
+        self.roster.extend(changed.map(|(key, row)| (key, Some(row))));
     }
 
-    /// Says how far the rows go.
+    /// Says how far the changes go.
     pub(super) fn applied(&mut self, state: &State, meta: &SnapshotMeta) {
         self.applied = codec::applied_to(meta, state).encode_to_vec();
+        self.state = state.clone();
     }
 
-    /// Whether it is time to hand them to the writer.
-    pub(super) fn is_full(&self) -> bool {
-        self.bytes >= STEP_BYTES
-    }
-
-    fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
-        self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-        self.rows.push((key, value));
-    }
-
-    fn into_batch(self, batch: &mut Batch) {
-        for (key, value) in self.rows {
-            put(batch, &key, value.as_deref());
+    fn then(&mut self, later: Changes) {
+        if later.all {
+            *self = later;
+            return;
         }
-        put(batch, APPLIED, Some(&self.applied));
+        self.state = later.state;
+        self.applied = later.applied;
+        if !self.all {
+            self.entries.extend(later.entries);
+            self.clients.extend(later.clients);
+            self.roster.extend(later.roster);
+        }
     }
 
-    fn bytes(&self) -> usize {
-        self.bytes + APPLIED.len() + self.applied.len()
+    /// How much room they take, besides what is free in the store anyway.
+    fn bytes_max(&self) -> u64 {
+        // The store is as large as all rows of two generations.
+        if self.all { 2 * bytes_max(&self.state) } else { 0 }
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() + self.clients.len() + self.roster.len() >= CHANGES_MAX
     }
 }
 
 impl Rows {
     /// Starts the writer of a store.
-    pub(super) fn start(tree: Tree, tasks: &Tasks) -> (Self, Closed) {
-        let (queue, steps) = mpsc::channel(STEPS_MAX);
+    pub(super) fn start(store: Store, space: Space, tasks: &Tasks) -> (Self, Closed) {
+        let shared: Arc<Shared> = Arc::default();
         let (closing, closed) = oneshot::channel();
+        let rows = Rows { shared: shared.clone() };
         tasks.spawn("rows", async move {
-            write_all(Arc::new(tree), steps).await;
+            write_all(store, &space, &shared).await;
+            shared.waiting().ended = true;
+            shared.taken.notify_one();
             // Nobody has to wait for it.
             closing.send(()).ok();
         });
-        (Rows { queue }, Closed(closed))
+        (rows, Closed(closed))
     }
 
-    /// Hands a step to the writer; waits while too many are queued.
-    pub(super) async fn send(&self, step: Step) {
-        // The writer ends before this handle only when the process ends: the log has it all.
-        if self.queue.send(step).await.is_err() {
-            tracing::warn!("the writer of the store has ended");
+    /// Hands changes to the writer; waits while too many are waiting.
+    pub(super) async fn send(&self, changes: Changes) {
+        let mut changes = Some(changes);
+        loop {
+            {
+                let mut waiting = self.shared.waiting();
+                // The writer ends before this handle only when the process ends: the log has it all.
+                if waiting.ended {
+                    return tracing::warn!("the writer of the store has ended");
+                }
+                if !waiting.changes.as_ref().is_some_and(Changes::is_full) {
+                    changes.take().into_iter().for_each(|changes| waiting.add(changes));
+                    break;
+                }
+            }
+            self.shared.taken.notified().await;
+        }
+        self.shared.more.notify_one();
+    }
+
+    /// Has all rows written anew, out of the log or a snapshot that is on disk already.
+    pub(super) fn replace(&self, state: &State, meta: &SnapshotMeta) {
+        let mut changes = Changes { all: true, ..Changes::default() };
+        changes.applied(state, meta);
+        self.shared.waiting().add(changes);
+        self.shared.more.notify_one();
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        self.shared.waiting().ended = true;
+        self.shared.more.notify_one();
+    }
+}
+
+impl Waiting {
+    fn add(&mut self, changes: Changes) {
+        match &mut self.changes {
+            Some(waiting) => waiting.then(changes),
+            none => *none = Some(changes),
+        }
+    }
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What waits, once something does; nothing when nobody is left who could send it.
+    async fn next(&self) -> Option<Changes> {
+        loop {
+            let (changes, ended) = {
+                let mut waiting = self.waiting();
+                (waiting.changes.take(), waiting.ended)
+            };
+            if changes.is_some() || ended {
+                self.taken.notify_one();
+                return changes;
+            }
+            self.more.notified().await;
         }
     }
 }
@@ -130,136 +214,191 @@ impl Closed {
     }
 }
 
-async fn write_all(tree: Arc<Tree>, mut steps: mpsc::Receiver<Step>) {
-    let mut next = steps.recv().await;
-    while let Some(step) = next.take() {
-        let mut batch = Batch::default();
-        match step {
-            Step::Replace(state, meta) => {
-                let tree = tree.clone();
-                blocking(move || replace(&tree, &state, &meta)).await;
-                next = steps.recv().await;
-                continue;
-            }
-            Step::Change(changes) => changes.into_batch(&mut batch),
+async fn write_all(mut store: Store, space: &Space, shared: &Shared) {
+    while let Some(changes) = shared.next().await {
+        if !room(changes.bytes_max(), space, shared).await {
+            return tracing::warn!("the disk is full; the next start applies again what the store lacks");
         }
-        // Whatever is queued shares the sync, as far as it fits into one batch.
-        loop {
-            match steps.try_recv() {
-                Ok(Step::Change(changes)) if batch.bytes() + changes.bytes() <= BATCH_BYTES_MAX => {
-                    changes.into_batch(&mut batch);
+        let writing = medium::blocking(move || {
+            store.write(changes);
+            store
+        });
+        store = match writing.await {
+            Ok(store) => store,
+            // What the store has in memory may disagree with the disk.
+            Err(error) if error.is_panic() => crate::storage::stop("writing the store", &error),
+            // The runtime ends; what was not written is applied again at the next start.
+            Err(_) => return,
+        };
+    }
+}
+
+/// Waits for room on the disk: the store could not undo half a write. There are no new changes without
+/// room, so few wait meanwhile. False when nobody is left who could send any.
+async fn room(bytes: u64, space: &Space, shared: &Shared) -> bool {
+    while !space.takes(bytes) {
+        if shared.waiting().ended {
+            return false;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    true
+}
+
+impl Store {
+    /// A store that holds nothing that is whole.
+    pub(super) fn empty(tree: Tree) -> Self {
+        Store { tree, entries: Pages::new(ENTRIES), clients: Pages::new(CLIENTS) }
+    }
+
+    /// The store, and the state that it holds: nothing if it holds none that is whole.
+    pub(super) fn load(tree: Tree) -> Result<(Self, Option<(State, SnapshotMeta)>), LoadError> {
+        let mut store = Store::empty(tree);
+        let Some(applied) = store.tree.get(APPLIED)? else {
+            return Ok((store, None));
+        };
+        let (meta, mut state) = codec::applied_from(message(&applied)?)?;
+        let table = Arc::make_mut(&mut state.table);
+        for page in store.tree.scan(ENTRIES) {
+            let (key, page) = page?;
+            let mut first = None;
+            for row in unpack(&page)? {
+                let Row::Entry(entry) = row? else { return Err(stranger("an entry").into()) };
+                let entry = codec::entry_from(entry)?;
+                first.get_or_insert_with(|| entry.sid.clone());
+                table.entries.add(entry);
+            }
+            first.into_iter().for_each(|first| store.entries.note(&key, first));
+        }
+        for page in store.tree.scan(CLIENTS) {
+            let (key, page) = page?;
+            let mut first = None;
+            for row in unpack(&page)? {
+                let Row::Answered(answered) = row? else { return Err(stranger("a client").into()) };
+                let (client, answered) = codec::answered_from(answered)?;
+                first.get_or_insert(answered.log_index);
+                state.clients.remember(client, answered);
+            }
+            first.into_iter().for_each(|first| store.clients.note(&key, first));
+        }
+        let roster = Arc::make_mut(&mut state.roster);
+        for row in store.tree.scan(ROSTER) {
+            codec::roster_row_from(roster, message(&row?.1)?)?;
+        }
+        Ok((store, Some((state, meta))))
+    }
+
+    fn write(&mut self, changes: Changes) {
+        if changes.all {
+            return self.replace(&changes.state, &changes.applied);
+        }
+        let mut puts = changes.roster;
+        self.entries.rewrite(&changes.entries, &changes.state, &mut puts);
+        self.clients.rewrite(&changes.clients, &changes.state, &mut puts);
+        let bytes = |(key, value): &Put| key.len() + value.as_ref().map_or(0, Vec::len);
+        let mut writer = Writer { tree: &self.tree, batch: Batch::default() };
+        if puts.iter().map(bytes).sum::<usize>() + changes.applied.len() + APPLIED.len() > BATCH_BYTES_MAX {
+            writer.forget();
+        }
+        puts.into_iter().for_each(|put| writer.put(put));
+        writer.finish(changes.applied);
+    }
+
+    /// Writes all rows anew.
+    fn replace(&mut self, state: &State, applied: &[u8]) {
+        let mut writer = Writer { tree: &self.tree, batch: Batch::default() };
+        writer.forget();
+        let mut written = BTreeSet::new();
+        let mut put = |put: Put| {
+            written.insert(put.0.clone());
+            writer.put(put);
+        };
+        self.entries.write_all(state, &mut put);
+        self.clients.write_all(state, &mut put);
+        roster_rows(&state.roster).into_iter().for_each(|(key, row)| put((key, Some(row))));
+        for prefix in [self.entries.prefix(), self.clients.prefix(), ROSTER] {
+            for row in self.tree.scan(prefix) {
+                match row {
+                    Ok((key, _)) if written.contains(&key) => {}
+                    Ok((key, _)) => writer.put((key, None)),
+                    Err(error) => crate::storage::stop("reading the store", &error),
                 }
-                Ok(other) => break next = Some(other),
-                Err(_) => break,
             }
         }
-        let tree = tree.clone();
-        blocking(move || tree.write(batch)).await;
-        if next.is_none() {
-            next = steps.recv().await;
+        writer.finish(applied.to_vec());
+    }
+}
+
+/// Writes in batches, each durable.
+struct Writer<'a> {
+    tree: &'a Tree,
+    batch: Batch,
+}
+
+impl Writer<'_> {
+    /// Has the store say that it holds nothing, until it holds everything.
+    fn forget(&mut self) {
+        self.put((APPLIED.to_vec(), None));
+        self.tree.write(std::mem::take(&mut self.batch));
+    }
+
+    fn put(&mut self, (key, value): Put) {
+        if self.batch.bytes() + key.len() + value.as_ref().map_or(0, Vec::len) > BATCH_BYTES_MAX {
+            self.tree.write(std::mem::take(&mut self.batch));
         }
+        let result = match value {
+            Some(value) => self.batch.put(&key, &value),
+            None => self.batch.remove(&key),
+        };
+        result.expect("a page or a row of the roster is below 100 KiB, and a batch begins anew in time");
+    }
+
+    fn finish(mut self, applied: Vec<u8>) {
+        self.put((APPLIED.to_vec(), Some(applied)));
+        self.tree.write(self.batch);
     }
 }
 
-async fn blocking(work: impl FnOnce() + Send + 'static) {
-    // A step that was dropped because the runtime ends is applied again at the next start.
-    if let Err(error) = medium::blocking(work).await
-        && error.is_panic()
-    {
-        // What the store has in memory may disagree with the disk.
-        crate::storage::stop("writing the store", &error);
+impl Source<Sid> for State {
+    fn rows_from<'a>(&'a self, from: Option<&Sid>) -> Box<dyn Iterator<Item = (Sid, Row)> + 'a> {
+        let entries = self.table.entries.iter_from(from);
+        Box::new(entries.map(|(sid, entry)| (sid.clone(), Row::Entry(codec::entry_to(entry)))))
     }
 }
 
-/// The state that the store holds, or nothing if it holds none that is whole.
-pub(super) fn load(tree: &Tree) -> Result<Option<(State, SnapshotMeta)>, LoadError> {
-    let Some(applied) = tree.get(APPLIED)? else {
-        return Ok(None);
-    };
-    let (meta, mut state) = codec::applied_from(message(&applied)?)?;
-    let table = Arc::make_mut(&mut state.table);
-    for row in tree.scan(ENTRIES) {
-        let entry = codec::entry_from(message(&row?.1)?)?;
-        table.entries.insert(entry.sid.clone(), Arc::new(entry));
+impl Source<u64> for State {
+    fn rows_from<'a>(&'a self, from: Option<&u64>) -> Box<dyn Iterator<Item = (u64, Row)> + 'a> {
+        let clients = self.clients.iter_from(from.copied().unwrap_or_default());
+        Box::new(clients.map(|(log_index, client, answered)| {
+            (log_index, Row::Answered(codec::answered_to(client, answered)))
+        }))
     }
-    for row in tree.scan(CLIENTS) {
-        let (client, answered) = codec::answered_from(message(&row?.1)?)?;
-        state.clients.remember(client, answered);
-    }
-    let roster = Arc::make_mut(&mut state.roster);
-    for row in tree.scan(ROSTER) {
-        codec::roster_row_from(roster, message(&row?.1)?)?;
-    }
-    Ok(Some((state, meta)))
 }
 
-/// Writes all rows anew. While this is unfinished the store says that it holds nothing.
-pub(super) fn replace(tree: &Tree, state: &State, meta: &SnapshotMeta) {
-    let mut batch = Batch::default();
-    put(&mut batch, APPLIED, None);
-    for prefix in [ENTRIES, CLIENTS, ROSTER] {
-        for row in tree.scan(prefix) {
-            match row {
-                Ok((key, _)) => put_or_write(tree, &mut batch, (&key, None)),
-                Err(error) => crate::storage::stop("reading the store", &error),
-            }
-        }
-    }
-    tree.write(std::mem::take(&mut batch));
-    for (sid, entry) in &state.table.entries {
-        let row = codec::entry_to(entry).encode_to_vec();
-        put_or_write(tree, &mut batch, (&entry_key(sid), Some(&row)));
-    }
-    for (client, answered) in state.clients.iter() {
-        let row = codec::answered_to(client, answered).encode_to_vec();
-        put_or_write(tree, &mut batch, (&client_key(client), Some(&row)));
-    }
-    for (key, row) in codec::roster_to(&state.roster) {
-        put_or_write(tree, &mut batch, (&roster_key(&key), Some(&row.encode_to_vec())));
-    }
-    let applied = codec::applied_to(meta, state).encode_to_vec();
-    put_or_write(tree, &mut batch, (APPLIED, Some(&applied)));
-    tree.write(batch);
-}
-
-fn put_or_write(tree: &Tree, batch: &mut Batch, (key, value): (&[u8], Option<&[u8]>)) {
-    if batch.bytes() + key.len() + value.map_or(0, <[u8]>::len) > BATCH_BYTES_MAX {
-        tree.write(std::mem::take(batch));
-    }
-    put(batch, key, value);
-}
-
-fn put(batch: &mut Batch, key: &[u8], value: Option<&[u8]>) {
-    let result = match value {
-        Some(value) => batch.put(key, value),
-        None => batch.remove(key),
-    };
-    result.expect("a command, so a row, is at most 24 KiB, and a step is far below a batch");
+fn roster_rows(roster: &Roster) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let rows = codec::roster_to(roster).into_iter();
+    rows.map(|(key, row)| ([ROSTER, key.as_bytes()].concat(), row.encode_to_vec())).collect()
 }
 
 fn message<M: Message + Default>(bytes: &[u8]) -> Result<M, DecodeError> {
     M::decode(bytes).map_err(|error| DecodeError { what: "a row", reason: error.to_string() })
 }
 
-fn entry_key(sid: &Sid) -> Vec<u8> {
-    [ENTRIES, sid.to_string().as_bytes()].concat()
+fn stranger(wanted: &str) -> DecodeError {
+    DecodeError { what: "a page", reason: format!("a row of it is not {wanted}") }
 }
 
-fn client_key(client: ClientId) -> Vec<u8> {
-    [CLIENTS, &client.0].concat()
-}
-
-fn roster_key(key: &str) -> Vec<u8> {
-    [ROSTER, key.as_bytes()].concat()
-}
-
-const ENTRIES: &[u8] = b"a/";
-const CLIENTS: &[u8] = b"c/";
-const ROSTER: &[u8] = b"r/";
-const APPLIED: &[u8] = b"m/applied";
-/// When changes are handed over: with one more command they still fit into a batch.
-const STEP_BYTES: usize = 256 * 1024;
+const ENTRIES: &[u8] = b"entries/";
+const CLIENTS: &[u8] = b"clients/";
+const ROSTER: &[u8] = b"roster/";
+const APPLIED: &[u8] = b"applied";
 /// What is synced at once.
 const BATCH_BYTES_MAX: usize = 900 * 1024;
-/// How many steps wait for the disk before applying waits, too.
-const STEPS_MAX: usize = 64;
+/// How many changed rows wait for the disk before applying waits, too: some 5 MB, and versions of the
+/// state that differ by no more.
+const CHANGES_MAX: usize = 65_536;
+/// How often to look whether a full disk has room again.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,10 @@
 //! Raft's messages from the other nodes: who they come from is checked before Raft sees them.
 
-use super::codec;
-use super::medium;
 use super::peers::MESSAGE_BYTES_MAX;
-use super::snapshot::{Incoming, SnapshotError, SnapshotFile};
+use super::snapshot::{Identity, Incoming, SnapshotError};
 use super::state_machine::Snapshots;
 use super::types::{Raft, Snapshot, TypeConfig};
+use super::{codec, disk};
 use crate::proto::peer::v1 as wire;
 use crate::proto::peer::v1::raft_server::{Raft as RaftRpc, RaftServer};
 use futures::stream::{self, BoxStream};
@@ -14,7 +13,8 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest};
 use std::future;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::io::AsyncWriteExt;
+use std::time::Duration;
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 use wire::snapshot_part::Part;
@@ -44,8 +44,6 @@ pub(super) struct RaftService {
     pub(super) gate: Gate,
     pub(super) heard: Heard,
     pub(super) snapshots: Snapshots,
-    /// One snapshot comes in at a time.
-    pub(super) incoming: Arc<tokio::sync::Mutex<u64>>,
 }
 
 /// Lets in what is meant for this node, from whom the certificate says.
@@ -130,9 +128,9 @@ impl RaftService {
         requests: Streaming<wire::AppendRequest>,
         refusal: Arc<Mutex<Option<Status>>>,
     ) -> impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static {
-        let (gate, heard) = (self.gate.clone(), self.heard.clone());
+        let (gate, heard, space) = (self.gate.clone(), self.heard.clone(), self.snapshots.space.clone());
         stream::unfold(requests, move |mut requests| {
-            let (gate, heard, refusal) = (gate.clone(), heard.clone(), refusal.clone());
+            let (gate, heard, space, refusal) = (gate.clone(), heard.clone(), space.clone(), refusal.clone());
             async move {
                 let request = match requests.message().await {
                     Ok(None) => return None,
@@ -142,6 +140,12 @@ impl RaftService {
                 match request {
                     Ok(request) => {
                         heard.note(peer.0);
+                        if let Some(full) = disk::refuses(&space, &request.entries) {
+                            let reason = format!("the disk of node {} is full: {full}", gate.node_id);
+                            *refusal.lock().unwrap_or_else(PoisonError::into_inner) =
+                                Some(Status::resource_exhausted(reason));
+                            return None;
+                        }
                         Some((request, requests))
                     }
                     Err(status) => {
@@ -153,42 +157,82 @@ impl RaftService {
         })
     }
 
+    /// Takes the parts of a snapshot, and checks all of it before Raft sees it. What has come stays when
+    /// the transfer breaks off.
     async fn receive(
         &self,
+        identity: &Identity,
         head: &wire::SnapshotHead,
         parts: &mut Streaming<wire::SnapshotPart>,
-        number: u64,
+        alone: OwnedMutexGuard<()>,
     ) -> Result<Snapshot, Status> {
+        // It is written once as it comes, and its rows into the store.
+        if !self.snapshots.space.takes(3 * head.bytes) {
+            let node_id = self.gate.node_id;
+            let reason = format!("the disk of node {node_id} has no room for {} bytes", head.bytes);
+            return Err(Status::resource_exhausted(reason));
+        }
+        let mut incoming = Incoming::open(&self.snapshots.folder, identity)?;
+        if head.offset != incoming.offset() {
+            let reason = format!("{} bytes are here; they come from {} on", incoming.offset(), head.offset);
+            return Err(Status::failed_precondition(reason));
+        }
+        while let Some(part) = next_part(parts).await? {
+            let Some(Part::Data(data)) = part.part else {
+                return Err(Status::invalid_argument("a second head"));
+            };
+            self.check_term(head.vote)?;
+            incoming.put(data).await?;
+        }
+        if incoming.offset() != head.bytes {
+            let reason = format!("{} bytes came in place of {}", incoming.offset(), head.bytes);
+            return Err(Status::aborted(reason));
+        }
+        let snapshots = self.snapshots.clone();
+        // It goes on when the sender is gone, and until it ends no other comes in.
+        let reading = super::medium::blocking(move || {
+            let _alone = alone;
+            let snapshot = incoming.finish()?;
+            let meta = snapshot.read_ahead(&snapshots.cluster_id, &snapshots.known())?;
+            Ok::<_, SnapshotError>(Snapshot { meta, snapshot })
+        });
+        let read = reading.await.map_err(|error| Status::internal(error.to_string()))?;
+        let snapshot = read.map_err(|error| {
+            tracing::error!(%error, "a snapshot from another node is thrown away");
+            Status::data_loss(error.to_string())
+        })?;
+        if snapshot.meta.last_log_id.as_ref() != Some(identity.last()) {
+            return Err(Status::data_loss("it is not the snapshot that was announced"));
+        }
+        Ok(snapshot)
+    }
+
+    /// Who lost the leadership meanwhile does not keep the way closed for the next.
+    fn check_term(&self, vote: Option<wire::Vote>) -> Result<(), Status> {
+        let term = self.raft.metrics().borrow_watched().current_term;
+        match vote {
+            Some(vote) if vote.term < term => {
+                Err(Status::aborted(format!("the term is {term}, the snapshot is of {}", vote.term)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn identity(&self, peer: PeerNode, head: &mut wire::SnapshotHead) -> Result<Identity, Status> {
+        self.gate.check(peer, head.route.take(), head.vote)?;
         if head.bytes > SNAPSHOT_BYTES_MAX {
             let reason = format!("{} bytes; at most {SNAPSHOT_BYTES_MAX} are taken", head.bytes);
             return Err(Status::resource_exhausted(reason));
         }
-        let incoming = Incoming::new(&self.snapshots.folder, number);
-        let mut file = tokio::fs::File::create(&incoming.0).await?;
-        let mut bytes = 0;
-        while let Some(part) = parts.message().await? {
-            let Some(Part::Data(data)) = part.part else {
-                return Err(Status::invalid_argument("a second head"));
-            };
-            bytes += data.len() as u64;
-            if bytes > head.bytes {
-                break;
-            }
-            file.write_all(&data).await?;
-        }
-        if bytes != head.bytes {
-            let reason = format!("{bytes} bytes came in place of {}", head.bytes);
-            return Err(Status::invalid_argument(reason));
-        }
-        file.sync_all().await?;
-        let cluster_id = self.snapshots.cluster_id.clone();
-        let reading = medium::blocking(move || {
-            let snapshot = SnapshotFile::received(incoming)?;
-            let contents = snapshot.read(&cluster_id)?;
-            Ok::<_, SnapshotError>(Snapshot { meta: contents.meta, snapshot })
-        });
-        let read = reading.await.map_err(|error| Status::internal(error.to_string()))?;
-        read.map_err(|error| Status::data_loss(error.to_string()))
+        Ok(Identity::of(head)?)
+    }
+}
+
+/// The next part. A sender that is silent for long is gone, or as good as that.
+async fn next_part(parts: &mut Streaming<wire::SnapshotPart>) -> Result<Option<wire::SnapshotPart>, Status> {
+    match tokio::time::timeout(PART_TIMEOUT, parts.message()).await {
+        Ok(part) => part,
+        Err(_) => Err(Status::deadline_exceeded(format!("no part came within {PART_TIMEOUT:?}"))),
     }
 }
 
@@ -241,6 +285,16 @@ impl RaftRpc for RaftService {
         Ok(Response::new(answers.chain(end).boxed()))
     }
 
+    async fn ask_snapshot(
+        &self,
+        request: Request<wire::SnapshotHead>,
+    ) -> Result<Response<wire::SnapshotProgress>, Status> {
+        let (peer, mut head) = (Gate::peer(&request)?, request.into_inner());
+        let identity = self.identity(peer, &mut head)?;
+        let bytes = Incoming::bytes_here(&self.snapshots.folder, &identity)?;
+        Ok(Response::new(wire::SnapshotProgress { bytes }))
+    }
+
     async fn install_snapshot(
         &self,
         request: Request<Streaming<wire::SnapshotPart>>,
@@ -249,14 +303,15 @@ impl RaftRpc for RaftService {
         let Some(Part::Head(mut head)) = parts.message().await?.and_then(|part| part.part) else {
             return Err(Status::invalid_argument("the head is missing"));
         };
-        self.gate.check(peer, head.route.take(), head.vote)?;
+        let identity = self.identity(peer, &mut head)?;
         let vote = codec::vote_from(head.vote)?;
-        let mut number = self
-            .incoming
-            .try_lock()
-            .map_err(|_| Status::resource_exhausted("another snapshot is coming in"))?;
-        *number += 1;
-        let received = self.receive(&head, &mut parts, *number).await?;
+        let alone = self
+            .snapshots
+            .receiving
+            .clone()
+            .try_lock_owned()
+            .map_err(|_| Status::unavailable("another snapshot is coming in"))?;
+        let received = self.receive(&identity, &head, &mut parts, alone).await?;
         let response = self.raft.install_full_snapshot(vote, received).await;
         let response = response.map_err(|error| stopped(&error))?;
         Ok(Response::new(wire::SnapshotResponse { vote: Some(codec::vote_to(&response.vote)) }))
@@ -283,3 +338,5 @@ fn stopped(error: &dyn std::error::Error) -> Status {
 
 /// Several times what the largest table takes, and no danger to a disk.
 const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
+/// A part is sent every few milliseconds.
+const PART_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,19 +1,24 @@
-//! Snapshots as files: the state at a log index, with a checksum, durable before anything rests on
+//! Snapshots as files: the state at a log index, with checksums, durable before anything rests on
 //! it.
 
+pub(super) mod check;
+mod durable;
+mod format;
+mod incoming;
+
+pub(super) use incoming::{Identity, Incoming};
+
 use super::codec;
-use super::types::{DecodeError, SnapshotMeta};
-use crate::proto::state::v1 as stored;
-use crate::state::State;
-use crate::storage;
-use prost::Message;
-use sha2::{Digest, Sha256};
+use super::types::{DecodeError, LogId, SnapshotMeta};
+use crate::state::{State, Table};
+use format::{At, BUFFER_BYTES, Reader};
+use incoming::{DIGEST_BYTES, Place};
+use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use stored::snapshot_row::Row;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A snapshot on disk. The open file stays readable when newer snapshots push it out.
 #[derive(Clone, Debug)]
@@ -21,24 +26,19 @@ pub(crate) struct SnapshotFile {
     path: PathBuf,
     file: Arc<File>,
     bytes: u64,
+    digest: [u8; DIGEST_BYTES],
+    /// What was read when it came in, until it is installed.
+    read: Arc<Held>,
     /// Held, so that the file goes with the last clone.
-    _incoming: Option<Arc<Incoming>>,
+    _place: Option<Arc<Place>>,
 }
 
-/// The place of a snapshot that comes in from another node. Emptied when nobody wants it any more;
-/// one that was adopted is elsewhere by then.
-#[derive(Debug)]
-pub(super) struct Incoming(pub(super) PathBuf);
+#[derive(Default)]
+struct Held(Mutex<Option<Contents>>);
 
-impl Incoming {
-    pub(super) fn new(folder: &Path, number: u64) -> Self {
-        Incoming(folder.join(format!("incoming-{number}.{UNFINISHED}")))
-    }
-}
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.0).ok();
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("what was read of it")
     }
 }
 
@@ -58,7 +58,7 @@ pub(super) enum SnapshotError {
     Damaged { path: PathBuf, reason: String },
     #[error("the snapshot {path} is of the cluster {found:?}")]
     OtherCluster { path: PathBuf, found: String },
-    #[error("the snapshot {path} has format {found}; this build reads up to {FORMAT}")]
+    #[error("the snapshot {path} has format {found}; this build reads {FORMAT}")]
     TooNew { path: PathBuf, found: u32 },
     #[error("the snapshot {path} is of a newer build")]
     NeedsMore { path: PathBuf, source: DecodeError },
@@ -72,21 +72,25 @@ impl From<SnapshotError> for io::Error {
 
 impl SnapshotFile {
     pub(super) fn open(path: PathBuf) -> Result<Self, SnapshotError> {
-        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let opened = File::open(&path).and_then(|file| {
+            let (bytes, mut digest) = (file.metadata()?.len(), [0; DIGEST_BYTES]);
+            // One that is too short has no digest; who reads it finds out.
+            if let Some(at) = bytes.checked_sub(DIGEST_BYTES as u64) {
+                file.read_exact_at(&mut digest, at)?;
+            }
+            Ok((Arc::new(file), bytes, digest))
+        });
         match opened {
-            Ok((bytes, file)) => Ok(SnapshotFile { path, file: Arc::new(file), bytes, _incoming: None }),
+            Ok((file, bytes, digest)) => {
+                Ok(SnapshotFile { path, file, bytes, digest, read: Arc::default(), _place: None })
+            }
             Err(source) => Err(SnapshotError::Io { path, source }),
         }
     }
 
-    /// Opens what came in; the place is emptied with the last clone.
-    pub(super) fn received(incoming: Incoming) -> Result<Self, SnapshotError> {
-        let snapshot = SnapshotFile::open(incoming.0.clone())?;
-        Ok(SnapshotFile { _incoming: Some(Arc::new(incoming)), ..snapshot })
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+    /// What this snapshot is, for another node.
+    pub(super) fn identity(&self, meta: &SnapshotMeta) -> Option<Identity> {
+        Some(Identity { last: meta.last_log_id?, bytes: self.bytes, digest: self.digest })
     }
 
     /// The bytes from `offset` on, at most as many as one message takes; none at the end.
@@ -97,21 +101,33 @@ impl SnapshotFile {
         Ok(chunk)
     }
 
-    /// Reads everything and checks it: nothing of a damaged file gets out.
-    pub(super) fn read(&self, cluster_id: &str) -> Result<Contents, SnapshotError> {
-        let path = || self.path.clone();
+    /// Reads everything and checks it: nothing of a damaged file gets out. Entries that a table has
+    /// already are shared with it, so that two states that differ little take little more memory than one.
+    pub(super) fn read(&self, cluster_id: &str, like: &Table) -> Result<Contents, SnapshotError> {
         let mut reader = Reader::new(&self.file, self.bytes);
-        let header = reader.header().map_err(|error| error.at(path()))?;
-        if header.format > FORMAT {
-            return Err(SnapshotError::TooNew { path: path(), found: header.format });
-        }
-        if let Err(source) = codec::within_needs("a snapshot", header.needs) {
-            return Err(SnapshotError::NeedsMore { path: path(), source });
-        }
-        if header.cluster_id != cluster_id {
-            return Err(SnapshotError::OtherCluster { path: path(), found: header.cluster_id });
-        }
-        reader.contents(header).map_err(|error| error.at(path()))
+        let read = reader.header(cluster_id).and_then(|header| reader.contents(header, like));
+        read.map_err(|error| error.at(self.path.clone()))
+    }
+
+    /// Reads everything and checks it, and keeps it until it is taken; how far it goes.
+    pub(super) fn read_ahead(&self, cluster_id: &str, like: &Table) -> Result<SnapshotMeta, SnapshotError> {
+        let contents = self.read(cluster_id, like)?;
+        let meta = contents.meta.clone();
+        *self.read.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(contents);
+        Ok(meta)
+    }
+
+    /// What was read ahead, or is read now.
+    pub(super) fn take(&self, cluster_id: &str, like: &Table) -> Result<Contents, SnapshotError> {
+        let read = self.read.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        read.map_or_else(|| self.read(cluster_id, like), Ok)
+    }
+
+    /// How far the state in it goes.
+    fn meta(&self, cluster_id: &str) -> Result<SnapshotMeta, SnapshotError> {
+        let header = Reader::new(&self.file, self.bytes).header(cluster_id);
+        let applied = header.and_then(|header| Ok(codec::applied_from(header.applied.unwrap_or_default())?));
+        applied.map(|(meta, _)| meta).map_err(|error| error.at(self.path.clone()))
     }
 }
 
@@ -125,8 +141,7 @@ pub(super) fn write(
     let path = folder.join(name(meta));
     let failed = |source| SnapshotError::Io { path: path.clone(), source };
     let unfinished = path.with_extension(UNFINISHED);
-    let mut writer = Writer::create(&unfinished).map_err(failed)?;
-    writer.contents(cluster_id, meta, state).map_err(failed)?;
+    format::write(&unfinished, cluster_id, meta, state).map_err(failed)?;
     publish(folder, &unfinished, &path)
 }
 
@@ -152,23 +167,11 @@ pub(super) fn adopt(
 
 fn publish(folder: &Path, unfinished: &Path, path: &Path) -> Result<SnapshotFile, SnapshotError> {
     let failed = |source| SnapshotError::Io { path: path.into(), source };
-    rename(folder, unfinished, path).map_err(failed)?;
+    durable::publish(&mut durable::Real, folder, unfinished, path).map_err(failed)?;
     // Before it may be the one that is removed.
     let snapshot = SnapshotFile::open(path.into())?;
     remove_old(folder).map_err(failed)?;
     Ok(snapshot)
-}
-
-fn rename(folder: &Path, unfinished: &Path, path: &Path) -> io::Result<()> {
-    // A failed fsync is final: the log would be purged behind a snapshot that is not there.
-    if let Err(error) = File::open(unfinished)?.sync_all() {
-        storage::stop("syncing a snapshot", &error);
-    }
-    std::fs::rename(unfinished, path)?;
-    if let Err(error) = storage::sync_folder(folder) {
-        storage::stop("syncing the snapshot folder", &error);
-    }
-    Ok(())
 }
 
 fn remove_old(folder: &Path) -> io::Result<()> {
@@ -181,8 +184,17 @@ fn remove_old(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The newest snapshot in a folder that can be read. Removes what an earlier process left unfinished.
-pub(super) fn newest(folder: &Path, cluster_id: &str) -> io::Result<Option<(SnapshotFile, Contents)>> {
+/// A snapshot that was found in a folder.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) file: SnapshotFile,
+    pub(super) meta: SnapshotMeta,
+    /// The state in it, where that goes further than what is known.
+    pub(super) state: Option<State>,
+}
+
+/// The newest snapshot in a folder that is whole. Removes what an earlier process left unfinished.
+pub(super) fn newest(folder: &Path, cluster_id: &str, known: Option<&LogId>) -> io::Result<Option<Found>> {
     for file in std::fs::read_dir(folder)? {
         let path = file?.path();
         if path.extension().is_some_and(|extension| extension == UNFINISHED) {
@@ -190,23 +202,32 @@ pub(super) fn newest(folder: &Path, cluster_id: &str) -> io::Result<Option<(Snap
         }
     }
     for path in snapshots(folder)?.into_iter().rev() {
-        let read = SnapshotFile::open(path)
-            .and_then(|snapshot| snapshot.read(cluster_id).map(|contents| (snapshot, contents)));
-        match read {
-            Ok(found) => return Ok(Some(found)),
-            Err(error @ SnapshotError::Damaged { .. }) => {
-                tracing::error!(%error, "a snapshot is not used");
+        match SnapshotFile::open(path.clone()).and_then(|file| found(file, cluster_id, known)) {
+            Ok(found) => {
+                incoming::remove_up_to(folder, found.meta.last_log_id.as_ref())?;
+                return Ok(Some(found));
             }
+            Err(error) if error.is_damage() => check::set_aside_path(&path, &error)?,
             Err(error) => return Err(error.into()),
         }
     }
     Ok(None)
 }
 
-/// The names have leading zeros, so that their order is that of the log ids.
+fn found(file: SnapshotFile, cluster_id: &str, known: Option<&LogId>) -> Result<Found, SnapshotError> {
+    let meta = file.meta(cluster_id)?;
+    let state = if meta.last_log_id.as_ref() > known {
+        Some(file.read(cluster_id, &Table::default())?.state)
+    } else {
+        file.check()?;
+        None
+    };
+    Ok(Found { file, meta, state })
+}
+
+/// The order of the names is that of the log ids.
 fn name(meta: &SnapshotMeta) -> String {
-    let log_id = meta.last_log_id.as_ref().map(codec::log_id_to).unwrap_or_default();
-    format!("snap-{:020}-{:020}", log_id.term, log_id.index)
+    format!("snap-{}", incoming::order_of(meta.last_log_id.as_ref()))
 }
 
 fn snapshots(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -223,181 +244,12 @@ fn snapshots(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-struct Writer {
-    file: BufWriter<File>,
-    digest: Sha256,
-}
-
-impl Writer {
-    fn create(path: &Path) -> io::Result<Self> {
-        Ok(Writer {
-            file: BufWriter::with_capacity(BUFFER_BYTES, File::create(path)?),
-            digest: Sha256::new(),
-        })
-    }
-
-    fn contents(&mut self, cluster_id: &str, meta: &SnapshotMeta, state: &State) -> io::Result<()> {
-        let roster = codec::roster_to(&state.roster);
-        self.put(MAGIC)?;
-        self.message(&stored::SnapshotHeader {
-            format: FORMAT,
-            cluster_id: cluster_id.into(),
-            applied: Some(codec::applied_to(meta, state)),
-            needs: codec::NEEDS,
-            rows: (state.table.entries.len() + state.clients.len() + roster.len()) as u64,
-        })?;
-        for (_, row) in roster {
-            self.message(&stored::SnapshotRow { row: Some(Row::Roster(row)) })?;
-        }
-        for entry in state.table.entries.values() {
-            self.message(&stored::SnapshotRow { row: Some(Row::Entry(codec::entry_to(entry))) })?;
-        }
-        for (client, answered) in state.clients.iter() {
-            let answered = codec::answered_to(client, answered);
-            self.message(&stored::SnapshotRow { row: Some(Row::Answered(answered)) })?;
-        }
-        let digest = self.digest.finalize_reset();
-        self.file.write_all(&digest)?;
-        self.file.flush()
-    }
-
-    fn message(&mut self, message: &impl Message) -> io::Result<()> {
-        self.put(&message.encode_length_delimited_to_vec())
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.digest.update(bytes);
-        self.file.write_all(bytes)
-    }
-}
-
-/// Why reading ended; the caller adds which file it was.
-#[derive(Debug)]
-enum ReadError {
-    Io(io::Error),
-    Damaged(String),
-}
-
-impl ReadError {
-    fn at(self, path: PathBuf) -> SnapshotError {
-        match self {
-            ReadError::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
-                SnapshotError::Damaged { path, reason: "it ends too early".into() }
-            }
-            ReadError::Io(source) => SnapshotError::Io { path, source },
-            ReadError::Damaged(reason) => SnapshotError::Damaged { path, reason },
-        }
-    }
-}
-
-impl From<io::Error> for ReadError {
-    fn from(error: io::Error) -> Self {
-        ReadError::Io(error)
-    }
-}
-
-impl From<DecodeError> for ReadError {
-    fn from(error: DecodeError) -> Self {
-        ReadError::Damaged(error.to_string())
-    }
-}
-
-/// Reads from the start at its own position: the file is shared with others who read it.
-struct At<'a> {
-    file: &'a File,
-    offset: u64,
-}
-
-impl Read for At<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.offset)?;
-        self.offset += read as u64;
-        Ok(read)
-    }
-}
-
-struct Reader<'a> {
-    file: BufReader<At<'a>>,
-    digest: Sha256,
-    bytes: u64,
-    read: u64,
-}
-
-impl<'a> Reader<'a> {
-    fn new(file: &'a File, bytes: u64) -> Self {
-        let file = BufReader::with_capacity(BUFFER_BYTES, At { file, offset: 0 });
-        Reader { file, digest: Sha256::new(), bytes, read: 0 }
-    }
-
-    fn header(&mut self) -> Result<stored::SnapshotHeader, ReadError> {
-        if self.take(MAGIC.len())? != MAGIC {
-            return Err(ReadError::Damaged("it does not begin as a snapshot".into()));
-        }
-        self.message()
-    }
-
-    fn contents(&mut self, header: stored::SnapshotHeader) -> Result<Contents, ReadError> {
-        let (meta, mut state) = codec::applied_from(header.applied.unwrap_or_default())?;
-        let table = Arc::make_mut(&mut state.table);
-        let roster = Arc::make_mut(&mut state.roster);
-        for _ in 0..header.rows {
-            let row: stored::SnapshotRow = self.message()?;
-            match row.row.ok_or_else(|| ReadError::Damaged("a row is of no known kind".into()))? {
-                Row::Entry(entry) => {
-                    let entry = codec::entry_from(entry)?;
-                    table.entries.insert(entry.sid.clone(), Arc::new(entry));
-                }
-                Row::Answered(answered) => {
-                    let (client, answered) = codec::answered_from(answered)?;
-                    state.clients.remember(client, answered);
-                }
-                Row::Roster(row) => codec::roster_row_from(roster, row)?,
-            }
-        }
-        let digest = self.digest.finalize_reset();
-        if self.take(digest.len())? != digest[..] || self.read != self.bytes {
-            return Err(ReadError::Damaged("its checksum is wrong".into()));
-        }
-        Ok(Contents { meta, state })
-    }
-
-    fn message<M: Message + Default>(&mut self) -> Result<M, ReadError> {
-        let mut bytes: usize = 0;
-        for shift in (0..).step_by(7).take(LENGTH_BYTES_MAX) {
-            let byte = self.take(1)?.first().copied().unwrap_or_default();
-            bytes |= usize::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        let message = self.take(bytes)?;
-        M::decode(message.as_slice()).map_err(|error| ReadError::Damaged(error.to_string()))
-    }
-
-    fn take(&mut self, bytes: usize) -> Result<Vec<u8>, ReadError> {
-        if bytes > MESSAGE_BYTES_MAX {
-            return Err(ReadError::Damaged(format!("a row of {bytes} bytes")));
-        }
-        let mut taken = vec![0; bytes];
-        self.file.read_exact(&mut taken)?;
-        self.digest.update(&taken);
-        self.read += bytes as u64;
-        Ok(taken)
-    }
-}
-
-const MAGIC: &[u8] = b"rmscsnap";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const UNFINISHED: &str = "tmp";
 /// The newest, and one more in case the newest is damaged.
 const KEPT: usize = 2;
-const BUFFER_BYTES: usize = 256 * 1024;
 /// What one message carries to another node.
 const CHUNK_BYTES: usize = 256 * 1024;
-/// Far above any row, and no danger to memory.
-const MESSAGE_BYTES_MAX: usize = 4 << 20;
-/// As many as a length below [`MESSAGE_BYTES_MAX`] takes.
-const LENGTH_BYTES_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,14 @@
 //! Applies committed entries to the state, publishes it, and keeps it.
 
 use super::medium::{self, Tree};
-use super::rows::{self, Changes, Closed, LoadError, Rows, Step};
-use super::snapshot::{self, SnapshotFile};
+use super::rows::{Changes, Closed, LoadError, Rows, Store};
+use super::snapshot::{self, SnapshotFile, check};
 use super::types::{Applied, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::state::{Command, State};
-use crate::storage::StopOnPanic;
-use crate::storage::tree::{self, OpenError};
+use crate::event::Event;
+use crate::state::{Command, State, Table};
+use crate::storage::space::Space;
+use crate::storage::tree::OpenError;
+use crate::storage::{self, StopOnPanic};
 use crate::tasks::Tasks;
 use futures::{Stream, StreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
@@ -39,7 +41,13 @@ pub(super) struct Published {
 pub(super) struct Snapshots {
     pub(super) folder: PathBuf,
     pub(super) cluster_id: String,
+    /// Nothing large is written without asking it.
+    pub(super) space: Space,
     newest: Arc<Mutex<Option<(SnapshotMeta, SnapshotFile)>>>,
+    /// One snapshot comes in at a time.
+    pub(super) receiving: Arc<tokio::sync::Mutex<()>>,
+    /// What this node has; a snapshot that comes in shares with it what is the same.
+    state: watch::Sender<Arc<State>>,
 }
 
 /// Builds a snapshot of the state as it was when this was made.
@@ -60,30 +68,35 @@ impl StateMachine {
     pub(super) fn open(
         data_dir: &Path,
         cluster_id: &str,
+        space: &Space,
         published: Published,
         tasks: &Tasks,
     ) -> io::Result<(Self, Snapshots, Closed)> {
         let folder = data_dir.join("snapshots");
-        crate::storage::create_folder(&folder)?;
-        let newest = snapshot::newest(&folder, cluster_id)?;
-        let (tree, stored) = open_tree(&data_dir.join("tree"))?;
-        let empty = stored.is_none();
+        storage::create_folder(&folder)?;
+        let (store, stored) = open_store(&data_dir.join("tree"))?;
+        let mut replace = stored.is_none();
         let (mut state, mut meta) = stored.unwrap_or_default();
         let mut current = None;
-        let mut replace = empty;
-        if let Some((file, contents)) = newest {
-            if contents.meta.last_log_id > meta.last_log_id {
-                (state, meta) = (contents.state, contents.meta.clone());
+        if let Some(newest) = snapshot::newest(&folder, cluster_id, meta.last_log_id.as_ref())? {
+            if let Some(newer) = newest.state {
+                (state, meta) = (newer, newest.meta.clone());
                 replace = true;
             }
-            current = Some((contents.meta, file));
+            current = Some((newest.meta, newest.file));
         }
+        let snapshots = Snapshots {
+            folder,
+            cluster_id: cluster_id.into(),
+            space: space.clone(),
+            newest: Arc::new(Mutex::new(current)),
+            receiving: Arc::default(),
+            state: published.state.clone(),
+        };
+        let (rows, closed) = Rows::start(store, space.clone(), tasks);
         if replace {
-            rows::replace(&tree, &state, &meta);
+            rows.replace(&state, &meta);
         }
-        let snapshots =
-            Snapshots { folder, cluster_id: cluster_id.into(), newest: Arc::new(Mutex::new(current)) };
-        let (rows, closed) = Rows::start(tree, tasks);
         let machine = StateMachine { state, meta, rows, snapshots: snapshots.clone(), published };
         machine.publish();
         Ok((machine, snapshots, closed))
@@ -120,15 +133,15 @@ impl StateMachine {
         let after = self.state.clients.get(command.client).map(|answered| answered.log_index);
         if before != after {
             if let Some(sid) = command.change.sid() {
-                changes.entry(&self.state, sid);
+                changes.entry(sid);
             }
             if roster.revision != self.state.roster.revision {
                 changes.roster(&roster, &self.state.roster);
             }
-            changes.client(&self.state, command.client);
+            before.into_iter().chain(after).for_each(|log_index| changes.client(log_index));
         }
-        if let Some(forgotten) = oldest.filter(|client| self.state.clients.get(*client).is_none()) {
-            changes.client(&self.state, forgotten);
+        if let Some((log_index, _)) = oldest.filter(|(_, client)| self.state.clients.get(*client).is_none()) {
+            changes.client(log_index);
         }
         Applied(Some(outcome))
     }
@@ -150,13 +163,9 @@ enum TreeError {
 }
 
 /// A damaged store is put aside and made again: the log and the snapshot have everything.
-fn open_tree(folder: &Path) -> io::Result<(Tree, Option<(State, SnapshotMeta)>)> {
+fn open_store(folder: &Path) -> io::Result<(Store, Option<(State, SnapshotMeta)>)> {
     // sled panics on many kinds of damage, while opening and while reading.
-    let opened = std::panic::catch_unwind(|| {
-        let tree = Tree::open(folder)?;
-        let stored = rows::load(&tree)?;
-        Ok((tree, stored))
-    });
+    let opened = std::panic::catch_unwind(|| Ok(Store::load(Tree::open(folder)?)?));
     let reason = match opened {
         Ok(Ok(opened)) => return Ok(opened),
         Ok(Err(
@@ -167,9 +176,9 @@ fn open_tree(folder: &Path) -> io::Result<(Tree, Option<(State, SnapshotMeta)>)>
         Ok(Err(error @ TreeError::Load(LoadError::Read(_)))) => return Err(io::Error::other(error)),
         Err(_) => "reading it panicked".into(),
     };
-    let aside = tree::set_aside(folder)?;
-    tracing::error!(reason, aside = %aside.display(), "the store is damaged; it is made again");
-    Ok((Tree::open(folder).map_err(io::Error::other)?, None))
+    let kept = storage::set_aside(folder)?;
+    Event::DamageSetAside { what: "the store", kept: &kept, reason: &reason }.log();
+    Ok((Store::empty(Tree::open(folder).map_err(io::Error::other)?), None))
 }
 
 impl RaftStateMachine<TypeConfig> for StateMachine {
@@ -206,13 +215,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             };
             self.meta.last_log_id = Some(entry.log_id);
             answers.extend(responder.map(|responder| (responder, applied)));
-            if changes.is_full() {
-                changes.applied(&self.state, &self.meta);
-                self.rows.send(Step::Change(std::mem::take(&mut changes))).await;
-            }
         }
         changes.applied(&self.state, &self.meta);
-        self.rows.send(Step::Change(changes)).await;
+        self.rows.send(changes).await;
         // Who gets an answer finds the change in the published state.
         self.publish();
         for (responder, applied) in answers {
@@ -229,7 +234,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let _guard = StopOnPanic("installing a snapshot");
         let snapshots = self.snapshots.clone();
         let contents = blocking(move || {
-            let contents = snapshot.read(&snapshots.cluster_id)?;
+            let contents = snapshot.take(&snapshots.cluster_id, &snapshots.known())?;
             let file = snapshot::adopt(&snapshots.folder, &snapshot, &contents.meta)?;
             snapshots.put(contents.meta.clone(), file);
             Ok(contents)
@@ -239,12 +244,13 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.state = contents.state;
         self.meta = contents.meta;
         self.publish();
-        self.rows.send(Step::Replace(Arc::new(self.state.clone()), self.meta.clone())).await;
+        self.rows.replace(&self.state, &self.meta);
         Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
-        Ok(self.snapshots.current())
+        let (state, meta, snapshots) = (self.state.clone(), self.meta.clone(), self.snapshots.clone());
+        blocking(move || snapshots.current_whole(&state, &meta)).await
     }
 }
 
@@ -252,13 +258,16 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        let (state, meta, snapshots) = (self.state.clone(), self.meta.clone(), self.snapshots.clone());
-        blocking(move || {
-            let file = snapshot::write(&snapshots.folder, &snapshots.cluster_id, &meta, &state)?;
-            snapshots.put(meta.clone(), file.clone());
-            Ok(Snapshot { meta, snapshot: file })
-        })
-        .await
+        let bytes = check::bytes_max(&self.state);
+        loop {
+            // An error would end Raft. Until there is room the log just keeps what it has.
+            self.snapshots.space.room(bytes).await;
+            let (state, meta, snapshots) = (self.state.clone(), self.meta.clone(), self.snapshots.clone());
+            match blocking(move || snapshots.write(&state, &meta)).await {
+                Err(error) if check::is_full(&error) => self.snapshots.space.note_full(),
+                written => return written,
+            }
+        }
     }
 }
 
@@ -271,7 +280,39 @@ impl Snapshots {
         }
     }
 
-    fn current(&self) -> Option<Snapshot> {
+    fn write(&self, state: &State, meta: &SnapshotMeta) -> io::Result<Snapshot> {
+        let file = snapshot::write(&self.folder, &self.cluster_id, meta, state)?;
+        self.put(meta.clone(), file.clone());
+        Ok(Snapshot { meta: meta.clone(), snapshot: file })
+    }
+
+    /// The newest snapshot, which others are about to get: it must be as it was written. One that is not
+    /// is set aside, and the state is written anew.
+    fn current_whole(&self, state: &State, meta: &SnapshotMeta) -> io::Result<Option<Snapshot>> {
+        let Some(snapshot) = self.current() else {
+            return Ok(None);
+        };
+        match snapshot.snapshot.check() {
+            Ok(()) => Ok(Some(snapshot)),
+            Err(error) if error.is_damage() => {
+                check::set_aside(&snapshot.snapshot, &error)?;
+                self.write(state, meta).map(Some)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is published.
+    pub(super) fn known(&self) -> Arc<Table> {
+        self.state.borrow().table.clone()
+    }
+
+    /// How far the log may be purged: the snapshot is on disk, and so is its name.
+    pub(super) fn durable(&self) -> Option<LogId> {
+        self.current()?.meta.last_log_id
+    }
+
+    pub(super) fn current(&self) -> Option<Snapshot> {
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         newest.map(|(meta, snapshot)| Snapshot { meta, snapshot })
     }

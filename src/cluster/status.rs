@@ -1,6 +1,6 @@
 //! How the nodes fare, and how far they have come: this one and the others.
 
-use super::{Cluster, Member, NodeStatus};
+use super::{Cluster, Member, NodeStatus, disk};
 use crate::proto::peer::v1 as wire;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -37,6 +37,7 @@ impl Cluster {
             relayed: status.relayed,
             uptime: Duration::from_secs(status.uptime_s),
             applied: status.applied,
+            disk_full: status.disk_full,
         })
     }
 
@@ -56,6 +57,7 @@ impl Cluster {
             relayed: facts.relayed,
             uptime: facts.uptime,
             applied: *self.shared.published.applied.borrow(),
+            disk_full: disk::own(self).unwrap_or_default(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Three nodes in one process over plain TCP.
 
+mod disk;
 mod lab;
+mod snapshots;
 
 use super::*;
 use crate::principal::Sid;

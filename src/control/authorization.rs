@@ -182,11 +182,11 @@ impl Authorizations for Service {
         };
         let entry = Entry {
             sid: new.sid,
-            name: new.name,
+            name: new.name.into(),
             kind: new.kind,
             role: new.role,
-            note: new.note,
-            added_by: by,
+            note: new.note.into(),
+            added_by: by.into(),
             added_at: now(),
         };
         let effect = self.effect(written.log_index).await;

@@ -7,7 +7,7 @@ use tonic::Status;
 pub(super) fn entry(entry: &Entry) -> proto::Entry {
     proto::Entry {
         sid: entry.sid.to_string(),
-        name: entry.name.clone(),
+        name: entry.name.to_string(),
         kind: match entry.kind {
             Kind::Account => proto::Kind::Account,
             Kind::Computer => proto::Kind::Computer,
@@ -20,8 +20,8 @@ pub(super) fn entry(entry: &Entry) -> proto::Entry {
             Role::FileServer => proto::Role::Fileserver,
         }
         .into(),
-        note: entry.note.clone(),
-        added_by: entry.added_by.clone(),
+        note: entry.note.to_string(),
+        added_by: entry.added_by.to_string(),
         added_at_ms: entry.added_at.0,
     }
 }

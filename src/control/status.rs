@@ -7,6 +7,7 @@ use tonic::Status;
 pub(super) fn of_write(error: &WriteError) -> Status {
     match error {
         WriteError::NoLeader { .. } | WriteError::NoQuorum { .. } => Status::unavailable(with_causes(error)),
+        WriteError::DiskFull { .. } => Status::resource_exhausted(with_causes(error)),
         WriteError::Unknown { .. } => Status::deadline_exceeded(with_causes(error)),
         WriteError::TooNew { .. } => Status::failed_precondition(with_causes(error)),
         WriteError::TooLarge { .. } => Status::invalid_argument(with_causes(error)),

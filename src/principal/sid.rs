@@ -1,11 +1,23 @@
 //! Security identifiers, [MS-DTYP] 2.4.2: a type that can only hold a valid one.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 /// A security identifier of revision 1, for instance `S-1-5-21-1004336348-1177238915-682003330-512`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sid {
+#[derive(Clone)]
+pub struct Sid(Parts);
+
+/// A node may hold millions. Nearly all are short: nothing of those is on the heap.
+#[derive(Clone)]
+enum Parts {
+    Short { authority: [u8; 6], count: u8, sub_authorities: [u32; SHORT_MAX] },
+    Long(Box<Long>),
+}
+
+#[derive(Clone)]
+struct Long {
     authority: u64,
     sub_authorities: Box<[u32]>,
 }
@@ -24,28 +36,39 @@ impl Sid {
         if authority >= 1 << 48 || sub_authorities.is_empty() || sub_authorities.len() > SUB_AUTHORITIES_MAX {
             return None;
         }
-        Some(Sid { authority, sub_authorities: sub_authorities.into() })
+        let mut short = [0; SHORT_MAX];
+        let Some(places) = short.get_mut(..sub_authorities.len()) else {
+            return Some(Sid(Parts::Long(Box::new(Long {
+                authority,
+                sub_authorities: sub_authorities.into(),
+            }))));
+        };
+        places.copy_from_slice(sub_authorities);
+        let [_, _, authority @ ..] = authority.to_be_bytes();
+        let count = u8::try_from(sub_authorities.len()).ok()?;
+        Some(Sid(Parts::Short { authority, count, sub_authorities: short }))
     }
 
     /// The SID of the account with this relative id in the domain that `self` names.
     #[must_use]
     pub fn with_rid(&self, rid: u32) -> Option<Self> {
-        let mut sub_authorities = self.sub_authorities.to_vec();
+        let (authority, sub_authorities) = self.parts();
+        let mut sub_authorities = sub_authorities.to_vec();
         sub_authorities.push(rid);
-        Sid::new(self.authority, &sub_authorities)
+        Sid::new(authority, &sub_authorities)
     }
 
     /// `S-1-5-7`: what an anonymous logon would be.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
-        self.authority == 5 && *self.sub_authorities == [7]
+        self.parts() == (5, &[7])
     }
 
     /// A group that whole crowds are in: Everyone, Authenticated Users, Users and Guests, and a domain's
     /// users, guests and computers ([MS-DTYP] 2.4.2.4). No entry should ever name one.
     #[must_use]
     pub fn is_crowd(&self) -> bool {
-        match (self.authority, &*self.sub_authorities) {
+        match self.parts() {
             (1 | 2, [0]) | (5, [2 | 3 | 4 | 11 | 15 | 113] | [32, 545 | 546 | 554] | [64, _]) => true,
             (5, [21, .., rid]) => matches!(rid, 513..=515),
             _ => false,
@@ -55,9 +78,53 @@ impl Sid {
     /// The built-in Guest account of a domain: relative id 501.
     #[must_use]
     pub fn is_guest(&self) -> bool {
-        self.authority == 5
-            && self.sub_authorities.first() == Some(&21)
-            && self.sub_authorities.last() == Some(&501)
+        matches!(self.parts(), (5, [21, .., 501]))
+    }
+
+    /// A number that is the same for equal SIDs, everywhere, and hardly ever for others.
+    #[must_use]
+    pub fn mark(&self) -> u64 {
+        let (authority, sub_authorities) = self.parts();
+        sub_authorities.iter().fold(authority, |mark, part| {
+            let mark = (mark ^ u64::from(*part)).wrapping_mul(MARK_FACTOR);
+            mark ^ (mark >> 32)
+        })
+    }
+
+    fn parts(&self) -> (u64, &[u32]) {
+        match &self.0 {
+            Parts::Short { authority: [a, b, c, d, e, f], count, sub_authorities } => {
+                let authority = u64::from_be_bytes([0, 0, *a, *b, *c, *d, *e, *f]);
+                (authority, sub_authorities.get(..usize::from(*count)).unwrap_or_default())
+            }
+            Parts::Long(long) => (long.authority, &*long.sub_authorities),
+        }
+    }
+}
+
+impl PartialEq for Sid {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for Sid {}
+
+impl PartialOrd for Sid {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Sid {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.parts().cmp(&other.parts())
+    }
+}
+
+impl Hash for Sid {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
     }
 }
 
@@ -92,8 +159,9 @@ fn number(text: &str) -> Option<u64> {
 
 impl fmt::Display for Sid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "S-1-{}", self.authority)?;
-        self.sub_authorities.iter().try_for_each(|part| write!(f, "-{part}"))
+        let (authority, sub_authorities) = self.parts();
+        write!(f, "S-1-{authority}")?;
+        sub_authorities.iter().try_for_each(|part| write!(f, "-{part}"))
     }
 }
 
@@ -105,6 +173,10 @@ impl fmt::Debug for Sid {
 
 /// [MS-DTYP] 2.4.2.2: the count of sub-authorities is at most 15.
 const SUB_AUTHORITIES_MAX: usize = 15;
+/// Accounts and groups of a domain have five.
+const SHORT_MAX: usize = 6;
+/// 2^64 divided by the golden ratio, made odd.
+const MARK_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 /// How much of a wrong text an error repeats.
 const TEXT_SHOWN_CHARS_MAX: usize = 200;
 
@@ -136,6 +208,33 @@ mod tests {
         ] {
             assert!(text.parse::<Sid>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn long_and_short_ones_have_one_order() {
+        let mut sids = Vec::new();
+        for authority in [1, 5, (1 << 48) - 1] {
+            for count in 1..=SUB_AUTHORITIES_MAX {
+                for last in [0, 7, u32::MAX] {
+                    let mut parts = vec![21; count - 1];
+                    parts.push(last);
+                    sids.push((authority, parts));
+                }
+            }
+        }
+        for left in &sids {
+            for right in &sids {
+                let (a, b) = (Sid::new(left.0, &left.1).unwrap(), Sid::new(right.0, &right.1).unwrap());
+                assert_eq!(a.cmp(&b), left.cmp(right), "{a} {b}");
+                assert_eq!(a == b, left == right, "{a} {b}");
+                assert_eq!(a.mark() == b.mark(), left == right, "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn takes_little_room() {
+        assert_eq!(size_of::<Sid>(), 32);
     }
 
     #[test]

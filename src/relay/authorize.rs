@@ -82,7 +82,7 @@ impl Permit {
         if operation.needs_exchange_role() && self.entry.role != Role::Exchange {
             return Err(Refusal::RoleTooLow {
                 operation: operation.name(),
-                entry: self.entry.name.clone(),
+                entry: self.entry.name.to_string(),
                 role: self.entry.role,
             });
         }
@@ -110,14 +110,14 @@ mod tests {
         for (rid, kind, role) in entries {
             let entry = Entry {
                 sid: sid(*rid),
-                name: format!("LAB\\{rid}"),
+                name: format!("LAB\\{rid}").into(),
                 kind: *kind,
                 role: *role,
-                note: String::new(),
-                added_by: String::new(),
+                note: "".into(),
+                added_by: "".into(),
                 added_at: Timestamp(0),
             };
-            table.entries.insert(sid(*rid), Arc::new(entry));
+            table.entries.add(entry);
         }
         table
     }

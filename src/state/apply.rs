@@ -151,15 +151,15 @@ impl State {
         };
         let entry = Entry {
             sid: new.sid.clone(),
-            name: new.name.clone(),
+            name: new.name.as_str().into(),
             kind: new.kind,
             role: new.role,
-            note: new.note.clone(),
-            added_by: command.by.clone(),
+            note: new.note.as_str().into(),
+            added_by: command.by.as_str().into(),
             added_at: command.at,
         };
         let table = self.table_at(log_index);
-        table.entries.insert(new.sid.clone(), Arc::new(entry));
+        table.entries.add(entry);
         outcome
     }
 
@@ -168,7 +168,7 @@ impl State {
             return Outcome::NotInTable;
         }
         match self.table_at(log_index).entries.remove(sid) {
-            Some(entry) => Outcome::Removed { name: entry.name.clone(), role: entry.role },
+            Some(entry) => Outcome::Removed { name: entry.name.to_string(), role: entry.role },
             None => Outcome::NotInTable,
         }
     }

@@ -1,8 +1,10 @@
 //! The authorization table: which accounts may use the connector, and as what.
 
-use super::Timestamp;
+mod marks;
+
+use super::{Sorted, Timestamp};
 use crate::principal::{Account, Kind, Sid};
-use std::collections::BTreeMap;
+use marks::Marks;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -11,9 +13,19 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     /// The entries by SID.
-    pub entries: BTreeMap<Sid, Arc<Entry>>,
+    pub entries: Entries,
     /// The log index of the last change; 0 for the table that was never changed.
     pub revision: u64,
+}
+
+/// The entries by SID. A clone costs next to nothing, and shares what is not changed.
+#[derive(Clone, Default)]
+pub struct Entries {
+    rows: Sorted<Sid, Arc<Entry>>,
+    /// Which groups there may be: an account is in hundreds, and hardly one has an entry.
+    groups: Marks,
+    /// The administrators that were named last: their names are kept once.
+    names: Vec<Arc<str>>,
 }
 
 /// One authorized account, computer or group.
@@ -22,15 +34,15 @@ pub struct Entry {
     /// Its security id, which is what a caller is compared with.
     pub sid: Sid,
     /// Its name when it was added, for people.
-    pub name: String,
+    pub name: Box<str>,
     /// What kind of principal it is.
     pub kind: Kind,
     /// What it may do.
     pub role: Role,
     /// The administrator's note, for instance a change number.
-    pub note: String,
+    pub note: Box<str>,
     /// The administrator who added it.
-    pub added_by: String,
+    pub added_by: Arc<str>,
     /// When it was added.
     pub added_at: Timestamp,
 }
@@ -41,10 +53,107 @@ impl Table {
     #[must_use]
     pub fn matching(&self, account: &Account) -> Vec<Arc<Entry>> {
         let own = self.entries.get(&account.sid).filter(|entry| entry.kind != Kind::Group);
-        let groups = account.groups.iter().filter_map(|sid| self.entries.get(sid));
-        let mut groups: Vec<_> = groups.filter(|entry| entry.kind == Kind::Group).collect();
+        let mut groups: Vec<_> = account.groups.iter().filter_map(|sid| self.entries.group(sid)).collect();
         groups.sort_by_key(|entry| (std::cmp::Reverse(entry.role), &entry.sid));
         own.into_iter().chain(groups).cloned().collect()
+    }
+}
+
+impl Entries {
+    /// The entry of a SID.
+    #[must_use]
+    pub fn get(&self, sid: &Sid) -> Option<&Arc<Entry>> {
+        self.rows.get(sid)
+    }
+
+    /// The entry of a SID, if it is a group's.
+    #[must_use]
+    pub fn group(&self, sid: &Sid) -> Option<&Arc<Entry>> {
+        if !self.groups.may_have(sid) {
+            return None;
+        }
+        self.get(sid).filter(|entry| entry.kind == Kind::Group)
+    }
+
+    /// Whether a SID has an entry.
+    #[must_use]
+    pub fn contains_key(&self, sid: &Sid) -> bool {
+        self.rows.contains_key(sid)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The SIDs with their entries, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Sid, &Arc<Entry>)> {
+        self.rows.iter()
+    }
+
+    /// The same from a SID on, or all.
+    pub fn iter_from<'a>(
+        &'a self,
+        from: Option<&Sid>,
+    ) -> impl Iterator<Item = (&'a Sid, &'a Arc<Entry>)> + use<'a> {
+        self.rows.iter_from(from)
+    }
+
+    /// The entries, in the order of their SIDs.
+    pub fn values(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.rows.values()
+    }
+
+    /// Adds an entry, or puts it in the place of the one with its SID.
+    pub fn add(&mut self, mut entry: Entry) {
+        match self.names.iter().rev().find(|name| **name == entry.added_by) {
+            Some(name) => entry.added_by = name.clone(),
+            None => {
+                if self.names.len() >= NAMES_MAX {
+                    self.names.remove(0);
+                }
+                self.names.push(entry.added_by.clone());
+            }
+        }
+        self.insert(entry.sid.clone(), Arc::new(entry));
+    }
+
+    /// Puts an entry under its SID; the one that was there.
+    pub fn insert(&mut self, sid: Sid, entry: Arc<Entry>) -> Option<Arc<Entry>> {
+        if entry.kind == Kind::Group && !self.groups.note(&sid) {
+            let groups = || self.rows.values().filter(|entry| entry.kind == Kind::Group);
+            self.groups = Marks::with_room_for(groups().count() + 1);
+            for sid in groups().map(|entry| &entry.sid).chain([&sid]) {
+                self.groups.note(sid);
+            }
+        }
+        self.rows.insert(sid, entry)
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, sid: &Sid) -> Option<Arc<Entry>> {
+        self.rows.remove(sid)
+    }
+}
+
+impl PartialEq for Entries {
+    fn eq(&self, other: &Self) -> bool {
+        self.rows == other.rows
+    }
+}
+
+impl Eq for Entries {}
+
+impl fmt::Debug for Entries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.rows.fmt(f)
     }
 }
 
@@ -102,3 +211,9 @@ impl FromStr for Role {
         }
     }
 }
+
+/// Few administrators change the table at a time; one more name costs a few bytes an entry.
+const NAMES_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests;

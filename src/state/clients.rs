@@ -1,14 +1,13 @@
 //! What each client was last told, so that a repeated command does not act twice.
 
-use super::{ClientId, Digest, Outcome};
-use std::collections::BTreeMap;
+use super::{ClientId, Digest, Outcome, Sorted};
 
 /// The clients that are remembered: the oldest is forgotten first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clients {
-    answered: BTreeMap<ClientId, Answered>,
+    answered: Sorted<ClientId, Answered>,
     /// The same clients by the log index of their last command.
-    order: BTreeMap<u64, ClientId>,
+    order: Sorted<u64, ClientId>,
     /// The largest log index of a command whose client is forgotten: one that was proposed before
     /// may have acted.
     pub forgotten: u64,
@@ -39,6 +38,12 @@ impl Clients {
         self.answered.iter().map(|(client, answered)| (*client, answered))
     }
 
+    /// The clients by the log index of their last command, from one on.
+    pub fn iter_from(&self, log_index: u64) -> impl Iterator<Item = (u64, ClientId, &Answered)> {
+        let clients = self.order.iter_from(Some(&log_index));
+        clients.filter_map(|(log_index, client)| Some((*log_index, *client, self.get(*client)?)))
+    }
+
     /// How many are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -51,10 +56,10 @@ impl Clients {
         self.answered.is_empty()
     }
 
-    /// The client that would be forgotten next.
+    /// The client that would be forgotten next, and the log index of its last command.
     #[must_use]
-    pub fn oldest(&self) -> Option<ClientId> {
-        self.order.first_key_value().map(|(_, client)| *client)
+    pub fn oldest(&self) -> Option<(u64, ClientId)> {
+        self.order.first().map(|(log_index, client)| (*log_index, *client))
     }
 
     /// Remembers what a client was told; the oldest is forgotten when there are too many.
@@ -65,8 +70,9 @@ impl Clients {
         }
         self.order.insert(log_index, client);
         if self.answered.len() > CLIENTS_MAX
-            && let Some((log_index, oldest)) = self.order.pop_first()
+            && let Some((log_index, oldest)) = self.oldest()
         {
+            self.order.remove(&log_index);
             self.answered.remove(&oldest);
             self.forgotten = self.forgotten.max(log_index);
         }

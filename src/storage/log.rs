@@ -2,10 +2,16 @@
 //! a group.
 
 mod format;
+mod guard;
+mod scan;
 
+use super::space::{self, Held};
 use format::{Format, OnDisk};
+use guard::Guard;
 use raft_log::api::raft_log_writer::RaftLogWriter;
-use raft_log::{Config, RaftLog};
+use raft_log::chunked_wal::ChunkedWal;
+use raft_log::{Config, RaftLog, RaftWalTypes, Segment};
+use scan::Found;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,7 +23,19 @@ pub use format::{LogId, Vote};
 /// The log of one node. Clones name the same log.
 #[derive(Clone)]
 pub struct Log {
+    folder: Arc<Path>,
     open: Arc<Mutex<Option<RaftLog<Format>>>>,
+    guard: Arc<Guard>,
+    held: Arc<Mutex<Held>>,
+}
+
+/// Whether a log was made before in this place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// It has to be there, and its guard.
+    Before,
+    /// A start that made it may have ended before it was noted.
+    Perhaps,
 }
 
 /// What the log holds. What is not yet on disk counts too.
@@ -35,10 +53,23 @@ pub struct Contents {
 
 /// The log cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open the log in {path}; if its disk has failed, this node's data has to be rebuilt")]
-pub struct OpenError {
-    path: PathBuf,
-    source: io::Error,
+pub enum OpenError {
+    /// The folder is in use, or its disk is full, fails, or may not be written.
+    #[error("cannot use the log in {path}")]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// What was acknowledged cannot be read back, all of it.
+    #[error("the log in {path} is damaged: {reason}")]
+    Damaged {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
 }
 
 /// The log did not take or give something.
@@ -53,22 +84,43 @@ pub enum LogError {
 }
 
 impl Log {
-    /// Opens the log in a folder, or creates it. Only one process can.
+    /// Opens the log in a folder, or creates it. Only one process can. Its guard is a file beside the
+    /// folder.
     ///
     /// # Errors
-    /// [`OpenError`] when the folder is in use, or when an entry before the last group is damaged.
-    pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        let failed = |source| OpenError { path: folder.into(), source };
+    /// [`OpenError::Damaged`] when something that was acknowledged cannot be read; nothing was changed then,
+    /// and [`set_aside`](super::set_aside) puts the log out of the way.
+    pub fn open(folder: &Path, made: Made) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Io { path: folder.into(), source };
+        let damaged = |reason| OpenError::Damaged { path: folder.into(), reason };
         super::create_folder(folder).map_err(failed)?;
+        let config = Arc::new(config(folder));
+        let guard = Guard::path(folder);
+        let acknowledged = acknowledged(&guard, made, folder)?;
+        {
+            let _lock = ChunkedWal::<RaftWalTypes<Format>>::acquire_lock(&config.wal).map_err(failed)?;
+            match scan::scan(folder, acknowledged).map_err(failed)? {
+                Found::Whole(_) => {}
+                Found::Damaged(reason) => return Err(damaged(reason)),
+            }
+            settle(folder).map_err(failed)?;
+        }
+        let log = RaftLog::open(config)
+            .map_err(|error| if is_damage(&error) { damaged(error.to_string()) } else { failed(error) })?;
+        check_first(&log).map_err(damaged)?;
+        // The guard must not claim what opening wrote.
         settle(folder).map_err(failed)?;
-        let mut config = Config::new(folder.display());
-        config.wal.chunk_max_size = Some(CHUNK_BYTES_MAX);
-        config.wal.chunk_max_records = Some(CHUNK_RECORDS_MAX);
-        config.wal.read_buffer_size = Some(READ_BUFFER_BYTES);
-        config.wal.flush_batch_wait = Some(GROUP_WAIT);
-        config.log_cache_capacity = Some(CACHE_BYTES_MAX);
-        let log = RaftLog::open(Arc::new(config)).map_err(failed)?;
-        Ok(Log { open: Arc::new(Mutex::new(Some(log))) })
+        // What a torn tail left behind is cut off now.
+        let Found::Whole(end) = scan::scan(folder, acknowledged).map_err(failed)? else {
+            return Err(damaged("it cannot be read again".into()));
+        };
+        let guard = Guard::open(&guard, end).map_err(failed)?;
+        Ok(Log {
+            folder: folder.into(),
+            open: Arc::new(Mutex::new(Some(log))),
+            guard: Arc::new(guard),
+            held: Arc::default(),
+        })
     }
 
     /// Whether a log was made in a folder.
@@ -87,6 +139,12 @@ impl Log {
             }
         }
         Ok(false)
+    }
+
+    /// Whether a log in a folder was ever opened, so that it has to be there.
+    #[must_use]
+    pub fn has_guard(folder: &Path) -> bool {
+        Guard::path(folder).exists()
     }
 
     /// What the log holds now.
@@ -114,8 +172,8 @@ impl Log {
         F: FnOnce() + Send + 'static,
     {
         self.with(|log| {
-            log.append(entries)?;
-            log.flush(true, Some(OnDisk::new(done)))
+            let end = log.append(entries)?;
+            self.flush(log, end, done)
         })
     }
 
@@ -128,8 +186,12 @@ impl Log {
         F: FnOnce() + Send + 'static,
     {
         self.with(|log| {
-            log.save_vote(vote)?;
-            log.flush(true, Some(OnDisk::new(done)))
+            let (end, guard) = (log.save_vote(vote)?, self.guard.clone());
+            self.flush(log, end, move || {
+                // A vote must not be given twice, so it does not wait for the guard's second.
+                guard.sync();
+                done();
+            })
         })
     }
 
@@ -160,7 +222,8 @@ impl Log {
     {
         self.with(|log| {
             if log_id.as_ref() < log.log_state().last() {
-                log.truncate(log_id.map_or(0, |log_id| log_id.index + 1))?;
+                let end = log.truncate(log_id.map_or(0, |log_id| log_id.index + 1))?;
+                return self.flush(log, end, done);
             }
             log.flush(true, Some(OnDisk::new(done)))
         })
@@ -176,8 +239,8 @@ impl Log {
         F: FnOnce() + Send + 'static,
     {
         self.with(|log| {
-            log.purge(log_id)?;
-            log.flush(true, Some(OnDisk::new(done)))
+            let end = log.purge(log_id)?;
+            self.flush(log, end, done)
         })
     }
 
@@ -203,10 +266,52 @@ impl Log {
         })
     }
 
+    /// Does what nothing waits for: to be called every second.
+    ///
+    /// # Errors
+    /// [`LogError::Refused`] when the disk does not give the room that the log holds in reserve.
+    pub fn upkeep(&self) -> Result<(), LogError> {
+        // Closed is closed: the next owner holds its own.
+        let open = self.lock();
+        if open.is_none() {
+            return Err(LogError::Closed);
+        }
+        let newest = scan::files(&self.folder)?.pop();
+        drop(open);
+        self.guard.settle();
+        match newest {
+            Some((_, newest)) => {
+                let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(space::hold(&mut held, &newest)?)
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Writes out what was asked and closes the log, so that it can be opened again.
     pub fn close(&self) {
-        let log = self.lock().take();
+        let Some(log) = self.lock().take() else { return };
+        // Writes, and syncs.
         drop(log);
+        // What nobody waited for counts as well now. Else the guard is behind, which is harmless.
+        let newest = scan::files(&self.folder).ok().and_then(|mut files| files.pop());
+        let end = newest.and_then(|(start, path)| Some(start + std::fs::metadata(path).ok()?.len()));
+        self.guard.note(end.unwrap_or(0));
+        self.guard.sync();
+    }
+
+    /// Writes and syncs what was asked, notes that the log is on disk up to there, then calls `done`.
+    fn flush<F>(&self, log: &mut RaftLog<Format>, end: Segment, done: F) -> io::Result<()>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        let (guard, end) = (self.guard.clone(), end.offset + end.size);
+        let on_disk = move || {
+            guard.note(end);
+            done();
+            guard.settle();
+        };
+        log.flush(true, Some(OnDisk::new(on_disk)))
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut RaftLog<Format>) -> io::Result<T>) -> Result<T, LogError> {
@@ -218,6 +323,51 @@ impl Log {
     fn lock(&self) -> MutexGuard<'_, Option<RaftLog<Format>>> {
         // A panic while the log was held: what it has in memory may disagree with the disk.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn config(folder: &Path) -> Config {
+    let mut config = Config::new(folder.display());
+    config.wal.chunk_max_size = Some(CHUNK_BYTES_MAX);
+    config.wal.chunk_max_records = Some(CHUNK_RECORDS_MAX);
+    config.wal.read_buffer_size = Some(READ_BUFFER_BYTES);
+    config.wal.flush_batch_wait = Some(GROUP_WAIT);
+    config.log_cache_capacity = Some(CACHE_BYTES_MAX);
+    config
+}
+
+/// Up to which byte the log was acknowledged.
+fn acknowledged(guard: &Path, made: Made, folder: &Path) -> Result<u64, OpenError> {
+    let damaged = |what| OpenError::Damaged {
+        path: folder.into(),
+        reason: format!("its guard {} {what}, so nobody can tell whether it is all there", guard.display()),
+    };
+    match (Guard::read(guard), made) {
+        (Ok(Some(end)), _) => Ok(end),
+        (Ok(None), Made::Perhaps) => Ok(0),
+        (Ok(None), Made::Before) => Err(damaged("is gone")),
+        (Err(error), _) if error.kind() == io::ErrorKind::InvalidData => Err(damaged("is damaged")),
+        (Err(source), _) => Err(OpenError::Io { path: guard.into(), source }),
+    }
+}
+
+/// Whether the log cannot be opened because of what is in it.
+fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, Other, UnexpectedEof};
+    matches!(error.kind(), InvalidData | Other | UnexpectedEof)
+}
+
+/// Whether the log begins where the purged part ends; the oldest file could be gone.
+fn check_first(log: &RaftLog<Format>) -> Result<(), String> {
+    let state = log.log_state();
+    let first = state.purged().map_or(0, |purged| purged.index + 1);
+    let Some(last) = state.last().filter(|last| Some(*last) > state.purged()) else {
+        return Ok(());
+    };
+    match log.read(first, first + 1).next() {
+        Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => Err(format!("the entry {first} cannot be read: {error}")),
+        None => Err(format!("it goes up to the entry {} and lacks the entry {first}", last.index)),
     }
 }
 

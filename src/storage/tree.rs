@@ -125,7 +125,7 @@ impl Tree {
     /// Opens the store in a folder, or creates it. Only one process can.
     ///
     /// # Errors
-    /// [`OpenError`]; a damaged store can be put out of the way with [`set_aside`].
+    /// [`OpenError`]; a damaged store can be put out of the way with [`set_aside`](super::set_aside).
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Io { path: folder.into(), source };
         super::create_folder(folder).map_err(failed)?;
@@ -179,35 +179,12 @@ impl Tree {
     }
 }
 
-/// Renames a damaged store, so that a new one can be made and the old one looked at.
-///
-/// # Errors
-/// What the system says.
-pub fn set_aside(folder: &Path) -> io::Result<PathBuf> {
-    for number in 1..=SET_ASIDE_MAX {
-        let name = folder.with_extension(format!("damaged-{number}"));
-        if !name.exists() {
-            std::fs::rename(folder, &name)?;
-            if let Some(parent) = folder.parent() {
-                super::sync_folder(parent)?;
-            }
-            return Ok(name);
-        }
-    }
-    Err(io::Error::new(
-        io::ErrorKind::AlreadyExists,
-        "too many damaged stores; remove the folders *.damaged-*",
-    ))
-}
-
 /// sled's cache takes up to ten times as much memory with small values.
 const CACHE_BYTES_MAX: u64 = 16 << 20;
 /// What may be torn by a power cut at the wrong moment; none was in 102 cuts at this size.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Above 128 KiB sled puts a value into a file of its own, which it never syncs.
 const VALUE_BYTES_MAX: usize = 100 * 1024 - 1;
-/// Each needs an operator's eye; a node that makes more than this has a broken disk.
-const SET_ASIDE_MAX: u32 = 9;
 
 #[cfg(test)]
 mod tests {
@@ -260,7 +237,7 @@ mod tests {
         std::fs::create_dir_all(&path).unwrap();
         std::fs::write(path.join("conf"), b"not sled's").unwrap();
         assert!(matches!(Tree::open(&path), Err(OpenError::Damaged { .. })));
-        let aside = set_aside(&path).unwrap();
+        let aside = super::super::set_aside(&path).unwrap();
         assert!(aside.join("conf").exists());
         Tree::open(&path).unwrap();
     }

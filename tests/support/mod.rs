@@ -1,6 +1,7 @@
 //! What tests of behaviour stand on: a lab of real node processes, and clients that are not ours.
 
 pub mod cluster;
+pub mod disk;
 pub mod http;
 pub mod lab;
 pub mod load;

@@ -81,11 +81,11 @@ pub(in crate::cluster) fn command_from(bytes: &[u8]) -> Result<Command> {
 pub(in crate::cluster) fn entry_to(entry: &Entry) -> stored::Entry {
     stored::Entry {
         sid: entry.sid.to_string(),
-        name: entry.name.clone(),
+        name: entry.name.to_string(),
         kind: kind_to(entry.kind).into(),
         role: role_to(entry.role).into(),
-        note: entry.note.clone(),
-        added_by: entry.added_by.clone(),
+        note: entry.note.to_string(),
+        added_by: entry.added_by.to_string(),
         added_at_ms: entry.added_at.0,
     }
 }
@@ -95,9 +95,9 @@ pub(in crate::cluster) fn entry_from(entry: stored::Entry) -> Result<Entry> {
         sid: sid_from(&entry.sid)?,
         kind: kind_from(entry.kind)?,
         role: role_from(entry.role)?,
-        name: entry.name,
-        note: entry.note,
-        added_by: entry.added_by,
+        name: entry.name.into(),
+        note: entry.note.into(),
+        added_by: entry.added_by.into(),
         added_at: Timestamp(entry.added_at_ms),
     })
 }

@@ -91,8 +91,8 @@ pub(super) struct Last {
     pub(super) machine: u64,
     pub(super) applied: u64,
     pub(super) table: Table,
-    /// The rows of its store: entries, and what clients were told.
-    pub(super) rows: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What its store holds: the table, the roster, and what clients were told.
+    pub(super) stored: State,
 }
 
 /// How much happened: a run in which too little did proves nothing.

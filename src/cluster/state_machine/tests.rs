@@ -1,5 +1,7 @@
 //! Raft's own suite for stores, on the real ones, and what comes back after a restart.
 
+mod scale;
+
 use super::super::log_store::LogStore;
 use super::super::medium::Log;
 use super::super::types::Proposal;
@@ -7,6 +9,7 @@ use super::super::{codec, snapshot};
 use super::*;
 use crate::principal::Sid;
 use crate::state::{Change, ClientId, Digest, Kind, NewEntry, Role, Timestamp};
+use crate::storage::log::Made;
 use crate::storage::testing::Folder;
 use openraft::Entry;
 use openraft::StorageError;
@@ -19,14 +22,16 @@ struct Builder;
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, Folder> for Builder {
     async fn build(&self) -> Result<(Folder, LogStore, StateMachine), StorageError<TypeConfig>> {
         let folder = Folder::new();
-        let log = Log::open(&folder.path().join("log")).unwrap();
+        let log = Log::open(&folder.path().join("log"), Made::Perhaps).unwrap();
         let (machine, _closed) = open(folder.path());
         Ok((folder, LogStore::new(log), machine))
     }
 }
 
 fn open(folder: &Path) -> (StateMachine, Closed) {
-    let (machine, _, closed) = StateMachine::open(folder, "lab", Published::new(), &Tasks::new()).unwrap();
+    let space = Space::open(folder).unwrap();
+    let opened = StateMachine::open(folder, "lab", &space, Published::new(), &Tasks::new());
+    let (machine, _, closed) = opened.unwrap();
     (machine, closed)
 }
 
@@ -137,7 +142,59 @@ async fn an_installed_snapshot_replaces_everything() {
     close(other, closed).await;
     let (other, _closed) = open(to.path());
     assert_eq!(other.state, machine.state);
-    assert!(snapshot::newest(&to.path().join("snapshots"), "lab").unwrap().is_some());
+    assert!(snapshot::newest(&to.path().join("snapshots"), "lab", None).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_snapshot_that_was_damaged_since_is_not_sent_but_written_anew() {
+    let folder = Folder::new();
+    let (mut machine, _closed) = open(folder.path());
+    apply(&mut machine, 1..20).await;
+    machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
+    let path = std::fs::read_dir(folder.path().join("snapshots")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[300] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let sent = machine.get_current_snapshot().await.unwrap().unwrap();
+    assert_eq!(sent.snapshot.read("lab", &Table::default()).unwrap().state, machine.state);
+    assert!(path.with_extension("damaged-1").exists());
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nothing_is_written_and_nothing_is_lost() {
+    let folder = Folder::new();
+    let (mut machine, closed) = open(folder.path());
+    let space = machine.snapshots.space.clone();
+    space.note_full();
+    apply(&mut machine, 1..3 * 64).await;
+    let mut builder = machine.get_snapshot_builder().await;
+    let building = tokio::spawn(async move { builder.build_snapshot().await });
+    tokio::task::yield_now().await;
+    let before = machine.state.clone();
+    close(machine, closed).await;
+    assert!(!building.is_finished());
+    let (machine, _closed) = open(folder.path());
+    assert_eq!(machine.meta.last_log_id, None);
+    space.look().unwrap();
+    assert_eq!(space.full(), None);
+    let snapshot = building.await.unwrap().unwrap();
+    assert_eq!(snapshot.snapshot.read("lab", &Table::default()).unwrap().state, before);
+    drop(machine);
+}
+
+#[tokio::test]
+async fn what_waited_for_room_is_written_when_there_is_some() {
+    let folder = Folder::new();
+    let (mut machine, closed) = open(folder.path());
+    let space = machine.snapshots.space.clone();
+    space.note_full();
+    apply(&mut machine, 1..50).await;
+    space.look().unwrap();
+    apply(&mut machine, 50..60).await;
+    let before = machine.state.clone();
+    close(machine, closed).await;
+    let (machine, _closed) = open(folder.path());
+    assert!(machine.state == before, "the state after a restart is another");
 }
 
 #[tokio::test]
@@ -162,8 +219,8 @@ async fn what_only_the_store_has_is_put_into_a_snapshot() {
         let (mut machine, _closed) = open(folder.path());
         apply(&mut machine, 1..20).await;
         machine.cover(last, purged).unwrap();
-        let newest = snapshot::newest(&folder.path().join("snapshots"), "lab").unwrap();
-        assert_eq!(newest.and_then(|(_, contents)| contents.meta.last_log_id), wanted, "{last:?} {purged:?}");
+        let newest = snapshot::newest(&folder.path().join("snapshots"), "lab", None).unwrap();
+        assert_eq!(newest.and_then(|newest| newest.meta.last_log_id), wanted, "{last:?} {purged:?}");
     }
 }
 
@@ -185,6 +242,6 @@ fn a_store_that_cannot_be_opened_now_is_not_set_aside() {
     let folder = Folder::new();
     let path = folder.path().join("tree");
     let _in_use = Tree::open(&path).unwrap();
-    assert!(open_tree(&path).is_err());
+    assert!(open_store(&path).is_err());
     assert!(!folder.path().join("tree.damaged-1").exists());
 }

@@ -3,7 +3,6 @@
 
 use super::super::model::Model;
 use super::super::record::{Record, client_id};
-use std::collections::BTreeSet;
 
 pub(super) fn check(record: &Record, model: &Model) -> Result<(), String> {
     if let Some(conflict) = record.conflicts.first() {
@@ -22,10 +21,8 @@ pub(super) fn check(record: &Record, model: &Model) -> Result<(), String> {
     }
     // In the end every node remembers having done it.
     for last in &record.last {
-        let rows: BTreeSet<&[u8]> = last.rows.iter().map(|(key, _)| key.as_slice()).collect();
         for (number, ..) in record.acknowledged() {
-            let key = [b"c/".as_slice(), &client_id(number).0].concat();
-            if !rows.contains(key.as_slice()) {
+            if last.stored.clients.get(client_id(number)).is_none() {
                 return Err(format!("{number} was acknowledged; node {} has forgotten it", last.machine));
             }
         }

@@ -14,7 +14,7 @@ pub(super) fn check(record: &Record, model: &Model) -> Result<(), String> {
     }
     for last in &record.last {
         let [first, ..] = record.last.as_slice() else { return Err("no node is left".into()) };
-        if last.rows != first.rows {
+        if last.stored != first.stored {
             return Err(format!("the stores of the nodes {} and {} differ", first.machine, last.machine));
         }
         let expected = model.tables.values().next_back();
