@@ -32,6 +32,7 @@ mod node;
 mod record;
 mod run;
 mod runtime;
+mod seed_in_panics;
 mod shared;
 
 pub(super) use runtime::Runtime;
@@ -41,7 +42,6 @@ use invariants::Invariant;
 use model::Model;
 use record::{Counts, Record};
 use run::Plan;
-use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -67,8 +67,8 @@ fn every_promise_holds_in_every_run() {
     let results = results.into_inner().unwrap();
     let total = Total::of(&results);
     println!("{} runs in {:?}: {total:?}", results.len(), started.elapsed());
-    let faults: Vec<&String> = results.iter().flat_map(|seen| &seen.found).collect();
-    assert!(faults.is_empty(), "{} broken promises, the first: {}", faults.len(), faults[0]);
+    let broken: Vec<String> = results.iter().flat_map(|seen| seen.found.clone()).collect();
+    assert!(broken.is_empty(), "{} broken promises:\n{}", broken.len(), broken.join("\n"));
     if results.len() >= RUNS_THAT_SHOW_ALL {
         total.check();
     }
@@ -133,8 +133,7 @@ struct Seen {
 
 fn run(plan: Plan) -> Seen {
     let started = Instant::now();
-    // A broken promise inside of the product ends the process before anything else could say this.
-    let running = Running(plan.seed);
+    seed_in_panics::set(Some(plan.seed));
     let record = plan.run();
     let model = Model::of(&record);
     let mut found = Vec::new();
@@ -142,7 +141,7 @@ fn run(plan: Plan) -> Seen {
         found.extend(check(&record, &model).err().map(|broken| format!("{name}: {broken}")));
     }
     found.extend(enough_happened(&record).err());
-    drop(running);
+    seed_in_panics::set(None);
     let again = format!("RMSC_SIMULATION_SEED={} cargo test --release --lib cluster::simulation", plan.seed);
     Seen {
         found: found.into_iter().map(|found| format!("seed {}: {found}\n{again}", plan.seed)).collect(),
@@ -152,17 +151,6 @@ fn run(plan: Plan) -> Seen {
         reads: record.reads(),
         healing: record.settled.unwrap_or_default().saturating_sub(record.healed),
         took: started.elapsed(),
-    }
-}
-
-/// Says which seed it was when a thread panics.
-struct Running(u64);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            writeln!(std::io::stderr(), "in the simulation with the seed {}", self.0).ok();
-        }
     }
 }
 
@@ -201,6 +189,8 @@ struct Total {
     lost_records: u64,
     lost_bytes: u64,
     lost_batches: u64,
+    syncs: u64,
+    dials: u64,
     terms: usize,
     acknowledged: usize,
     reads: usize,
@@ -223,6 +213,8 @@ impl Total {
             total.lost_records += counts.wear.lost_records;
             total.lost_bytes += counts.wear.lost_bytes;
             total.lost_batches += counts.wear.lost_batches;
+            total.syncs += counts.wear.syncs;
+            total.dials += counts.dials;
             total.terms += seen.terms;
             total.acknowledged += seen.acknowledged;
             total.reads += seen.reads;
