@@ -159,10 +159,10 @@ fn enough_happened(record: &Record) -> Result<(), String> {
     let counts = &record.counts;
     let faults = counts.crashes + counts.partitions + counts.delays + counts.stalls;
     for (what, happened, least) in [
-        ("acknowledged writes", record.acknowledged().count() as u64, 40),
-        ("linearizable reads", record.reads() as u64, 25),
+        ("acknowledged writes", record.acknowledged().count() as u64, 20),
+        ("linearizable reads", record.reads() as u64, 10),
         ("faults", faults, 4),
-        ("tables", record.tables.len() as u64, 20),
+        ("tables", record.tables.len() as u64, 10),
     ] {
         if happened < least {
             return Err(format!("the run is invalid: {happened} {what}, less than {least}"));
