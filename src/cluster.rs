@@ -81,8 +81,7 @@ struct Shared {
 }
 
 impl Cluster {
-    /// Opens what is on disk and takes part: in the group that the log names, or in none until
-    /// [`Cluster::form`].
+    /// Opens what is on disk, and takes part in the group that the log names, if it names one.
     ///
     /// # Errors
     /// [`OpenError`] when the data cannot be used.
