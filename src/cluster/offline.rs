@@ -5,6 +5,7 @@
 //! from then on the node starts with it, whatever else was not done.
 
 use super::log_store::LogStore;
+use super::medium;
 use super::rows::Closed;
 use super::state_machine::{Published, Snapshots, StateMachine};
 use super::survey::{Known, Place, Survey};
@@ -233,7 +234,7 @@ async fn begin(
     log.save_vote(Vote { term, committed: false, node_id }, on_disk).map_err(refused)?;
     done.await.map_err(|error| RecoverError::Write(io::Error::other(error)))?;
     snapshot::write(folder, cluster_id, meta, state).map_err(|error| RecoverError::Write(error.into()))?;
-    let mut store = LogStore::new(log.clone());
+    let mut store = LogStore::new(medium::Log::Real(log.clone()));
     store.purge(last).await.map_err(RecoverError::Write)
 }
 
@@ -270,7 +271,7 @@ fn command(change: Change, since: u64, by: &str, at: Timestamp) -> Command {
 async fn read(log: &Log, machine: StateMachine) -> io::Result<Contents> {
     let (mut state, mut meta) = machine.contents();
     drop(machine);
-    let mut store = LogStore::new(log.clone());
+    let mut store = LogStore::new(medium::Log::Real(log.clone()));
     let vote = store.read_vote().await?.map_or(0, |vote| vote.leader_id.term);
     let committed = store.read_committed().await?.max(meta.last_log_id);
     let range = store.get_log_state().await?;

@@ -1,12 +1,13 @@
 //! Applies committed entries to the state, publishes it, and keeps it.
 
+use super::medium::{self, Tree};
 use super::rows::{Changes, Closed, LoadError, Rows, Store};
 use super::snapshot::{self, SnapshotFile, check};
 use super::types::{Applied, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::event::Event;
 use crate::state::{Command, State, Table};
 use crate::storage::space::Space;
-use crate::storage::tree::{OpenError, Tree};
+use crate::storage::tree::OpenError;
 use crate::storage::{self, StopOnPanic};
 use crate::tasks::Tasks;
 use futures::{Stream, StreamExt};
@@ -131,6 +132,10 @@ impl StateMachine {
     }
 
     fn apply_command(&mut self, command: &Command, log_index: u64, changes: &mut Changes) -> Applied {
+        #[cfg(test)]
+        if super::simulation::hook::before_apply(&mut self.state, log_index, &self.snapshots.folder) {
+            return Applied(None);
+        }
         let oldest = self.state.clients.oldest();
         let before = self.state.clients.get(command.client).map(|answered| answered.log_index);
         let roster = self.state.roster.clone();
@@ -328,7 +333,7 @@ where
     T: Send + 'static,
     F: FnOnce() -> io::Result<T> + Send + 'static,
 {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+    medium::blocking(work).await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]
