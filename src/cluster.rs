@@ -49,7 +49,6 @@ use rescue::Rescue;
 use rows::Closed;
 use service::{Gate, Heard, RaftService};
 use state_machine::{Published, Snapshots};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
