@@ -146,9 +146,8 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     if error.downcast_ref::<StartError>().is_some_and(StartError::is_final) || error.is::<TokenTextError>() {
         return Exit::Usage;
     }
-    match error.downcast_ref::<InitError>() {
-        Some(InitError::Already { .. }) => return Exit::Refused,
-        Some(_) | None => {}
+    if let Some(InitError::Already { .. }) = error.downcast_ref() {
+        return Exit::Refused;
     }
     match error.downcast_ref::<JoinError>() {
         Some(JoinError::NotWelcome { again: true, .. }) => return Exit::NoQuorum,

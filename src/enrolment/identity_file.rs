@@ -280,4 +280,4 @@ const JOINING: &str = "joining";
 const FORMAT: u32 = 1;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

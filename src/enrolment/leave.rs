@@ -24,12 +24,18 @@ pub fn put_aside(data_dir: &Path, node_id: u64) -> Result<PathBuf, LeaveError> {
     let aside = data_dir.join(format!("removed-node-{node_id}"));
     let failed = |path: &Path, source| LeaveError { path: path.into(), source };
     create_folder(&aside).map_err(|source| failed(&aside, source))?;
-    for name in KEPT {
-        let (from, to) = (data_dir.join(name), aside.join(name));
-        match fs::rename(&from, &to) {
+    let kept = fs::read_dir(data_dir).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+    for entry in kept.map_err(|source| failed(data_dir, source))? {
+        let name = entry.file_name();
+        let kind = name.to_string_lossy().split('.').next().unwrap_or_default().to_owned();
+        if !KEPT.contains(&kind.as_str()) {
+            continue;
+        }
+        match fs::rename(entry.path(), aside.join(&name)) {
             Ok(()) => {}
+            // The node and its administrator may do this at the same time.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(failed(&from, source)),
+            Err(source) => return Err(failed(&entry.path(), source)),
         }
     }
     sync_folder(&aside).map_err(|source| failed(&aside, source))?;
@@ -41,5 +47,26 @@ pub fn put_aside(data_dir: &Path, node_id: u64) -> Result<PathBuf, LeaveError> {
     }
 }
 
-/// What a node keeps in its data folder, besides its identity.
+/// What a node keeps in its data folder, besides its identity, with what was set aside of it.
 const KEPT: [&str; 4] = ["log", "tree", "snapshots", "format"];
+
+#[cfg(test)]
+mod tests {
+    use super::super::identity_file::tests::Folder;
+    use super::*;
+
+    #[test]
+    fn what_a_node_kept_is_put_aside_and_nothing_else() {
+        let folder = Folder::new();
+        for name in ["log", "log.guard", "tree.damaged-1", "format", "identity", "accounts.toml"] {
+            fs::write(folder.0.join(name), name).unwrap();
+        }
+        let aside = put_aside(&folder.0, 5).unwrap();
+        assert_eq!(put_aside(&folder.0, 5).unwrap(), aside);
+        for name in ["log", "log.guard", "tree.damaged-1", "format"] {
+            assert!(aside.join(name).exists() && !folder.0.join(name).exists(), "{name}");
+        }
+        assert!(folder.0.join("accounts.toml").exists());
+        assert!(!folder.0.join("identity").exists() && !aside.join("identity").exists());
+    }
+}

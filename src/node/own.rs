@@ -94,12 +94,11 @@ impl Own {
     fn explain(&self, name: &str, error: OpenError) -> StartError {
         match error {
             OpenError::Folder(VersionError::Lost { .. } | VersionError::Unclaimed { .. })
-            | OpenError::LogLost { .. }
-            | OpenError::LogDamaged { .. } => StartError::DataLost {
+            | OpenError::LogLost { .. } => StartError::DataLost {
                 name: name.into(),
                 node_id: self.node_id(),
                 path: self.data_dir.clone(),
-                source: error,
+                source: Box::new(error),
             },
             error => StartError::Cluster(error),
         }

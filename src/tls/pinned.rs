@@ -44,7 +44,8 @@ pub async fn connect_pinned(address: &str, pin: [u8; 32]) -> io::Result<Pinned> 
     timed(async {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
-        let stream = TlsConnector::from(Arc::new(config)).connect(server_name("unknown"), tcp).await?;
+        let connected = TlsConnector::from(Arc::new(config)).connect(server_name("unknown"), tcp).await;
+        let stream = connected.map_err(in_words)?;
         let connection = stream.get_ref().1;
         let leaf = connection.peer_certificates().and_then(<[_]>::first);
         let member = leaf.and_then(|leaf| Member::of_certificate(leaf));
@@ -122,6 +123,18 @@ impl ServerCertVerifier for PinVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.schemes.clone()
+    }
+}
+
+/// Our own reason, which the library only shows as it is built.
+fn in_words(error: io::Error) -> io::Error {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    let Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other)))) = cause else {
+        return error;
+    };
+    match other.downcast_ref::<PinError>() {
+        Some(pin) => io::Error::new(io::ErrorKind::PermissionDenied, pin.to_string()),
+        None => error,
     }
 }
 

@@ -122,9 +122,14 @@ fn refuses_to_start_a_node_that_runs_or_is_not_there() {
 fn keeps_its_files_from_others() {
     use std::os::unix::fs::MetadataExt;
     let cluster = TestCluster::shared();
-    for name in
-        ["lab.json", "accounts.toml", "admin.key", "node-1/front.key", "node-1/data/identity/node.key"]
-    {
+    for name in [
+        "lab.json",
+        "accounts.toml",
+        "admin.key",
+        "node-1/front.key",
+        "node-1/seal.key",
+        "node-1/data/identity",
+    ] {
         let mode = fs::metadata(cluster.dir().join(name)).unwrap().mode() & 0o777;
         assert_eq!(mode, 0o600, "{name}");
     }

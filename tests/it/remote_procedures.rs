@@ -46,7 +46,12 @@ async fn reflection_lists_the_services() {
         panic!("no list: {answer:?}");
     };
     let names: BTreeSet<String> = list.service.into_iter().map(|service| service.name).collect();
-    for name in ["rmsc.control.v1.Authorizations", "rmsc.control.v1.Cluster", "grpc.health.v1.Health"] {
+    for name in [
+        "rmsc.control.v1.Authorizations",
+        "rmsc.control.v1.Cluster",
+        "rmsc.control.v1.Tokens",
+        "grpc.health.v1.Health",
+    ] {
         assert!(names.contains(name), "{names:?}");
     }
     assert!(!names.iter().any(|name| name.starts_with("rmsc.peer.")), "{names:?}");

@@ -2,12 +2,15 @@
 
 use super::cluster::NewDir;
 use super::lab::Node;
+use super::program::{Ran, run};
 use rmsc::enrolment::{self, Identity};
 use rmsc::seal;
 use rmsc::tls::{Authority, Member, MemberKind};
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use time::{Duration, OffsetDateTime};
 
 /// A certificate and its key in a folder of their own.
@@ -24,6 +27,20 @@ impl Issued {
     pub fn by(authority: &Authority, member: &Member, from: OffsetDateTime, life: Duration) -> Self {
         let issued = authority.issue_member(member, from, life).expect("the name is a good one");
         Issued::write(&issued.certificate_pem, issued.key_pem.expose())
+    }
+
+    /// One for a program that has nothing to do with us.
+    pub fn foreign() -> Self {
+        let now = OffsetDateTime::now_utc();
+        let authority = Authority::new("somebody else", now).expect("the name is a good one");
+        let issued = authority.issue_server(&["a.example".into()], now).expect("the name is a good one");
+        Issued::write(&issued.certificate_pem, issued.key_pem.expose())
+    }
+
+    /// What a request as this one gets.
+    #[track_caller]
+    pub fn call(&self, port: SocketAddr, method: &str) -> Result<u16, Ran> {
+        call(port, method, Some((&self.certificate(), &self.key())))
     }
 
     pub fn certificate(&self) -> PathBuf {
@@ -60,6 +77,39 @@ pub fn node(cluster: &str, node_id: u64) -> Member {
 
 pub fn administrator(cluster: &str) -> Member {
     Member { cluster: cluster.into(), kind: MemberKind::Admin("alice".into()) }
+}
+
+/// Calls a method over HTTP/2 as whoever the certificate says; gives the HTTP status, if there is an answer.
+/// The server's own certificate is not the subject here.
+#[track_caller]
+pub fn call(port: SocketAddr, method: &str, certificate: Option<(&Path, &Path)>) -> Result<u16, Ran> {
+    let frame = NewDir::made();
+    let empty_message = frame.path().join("frame");
+    fs::write(&empty_message, [0; 5]).expect("the temporary folder can be written");
+    let mut command = Command::new("curl");
+    command
+        .args([
+            "--silent",
+            "--show-error",
+            "--insecure",
+            "--http2",
+            "--max-time",
+            "10",
+            "--output",
+            "/dev/null",
+        ])
+        .args(["--write-out", "%{http_code}", "--header", "content-type: application/grpc"])
+        .args(["--header", "te: trailers", "--data-binary"])
+        .arg(format!("@{}", empty_message.display()))
+        .arg(format!("https://{port}/{method}"));
+    if let Some((certificate, key)) = certificate {
+        command.arg("--cert").arg(certificate).arg("--key").arg(key);
+    }
+    let ran = run(&mut command);
+    match (ran.code, ran.stdout.parse()) {
+        (Some(0), Ok(status)) => Ok(status),
+        _ => Err(ran),
+    }
 }
 
 fn pem(key: &[u8]) -> String {

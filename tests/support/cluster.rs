@@ -41,13 +41,19 @@ impl TestCluster {
     /// A lab of this test's own, beside other tests.
     #[track_caller]
     pub fn start(nodes: usize) -> Self {
-        Self::begin(nodes, Turn::beside_others())
+        Self::begin(nodes, &[], Turn::beside_others())
+    }
+
+    /// One whose nodes' certificates live for a short time, with no other test at the same time.
+    #[track_caller]
+    pub fn with_certificate_life(nodes: usize, life: &str) -> Self {
+        Self::begin(nodes, &["--certificate-life", life], Turn::alone())
     }
 
     /// A lab of this test's own, with no other test at the same time.
     #[track_caller]
     pub fn alone(nodes: usize) -> Self {
-        Self::begin(nodes, Turn::alone())
+        Self::begin(nodes, &[], Turn::alone())
     }
 
     /// A lab of three nodes that tests share which leave nodes, table and counts alone. It stops when the
@@ -58,20 +64,22 @@ impl TestCluster {
         if let Some(cluster) = shared.upgrade() {
             return cluster;
         }
-        let cluster = Arc::new(Self::begin(3, turn));
+        let cluster = Arc::new(Self::begin(3, &[], turn));
         *shared = Arc::downgrade(&cluster);
         cluster
     }
 
     #[track_caller]
-    fn begin(nodes: usize, turn: Turn) -> Self {
+    fn begin(nodes: usize, more: &[&str], turn: Turn) -> Self {
         let dir = NewDir::new();
         let said = dir.path().with_extension("out");
         let begun = Instant::now();
         let output = fs::File::create(&said).expect("the temporary folder can be written");
         let mut process = rmsc()
             // Should this process be killed, the lab ends by itself.
-            .args(["dev", "--no-traffic", "--for", "15m", "--nodes", &nodes.to_string(), "--dir"])
+            .args(["dev", "--no-traffic", "--for", "15m", "--nodes", &nodes.to_string()])
+            .args(more)
+            .arg("--dir")
             .arg(dir.path())
             .stdin(Stdio::null())
             .stdout(output.try_clone().expect("a file can be shared"))

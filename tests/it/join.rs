@@ -1,0 +1,259 @@
+//! How a host becomes a node, and one no more: init, join, leave, and what each says when it cannot.
+
+use crate::support::cluster::{NewDir, TestCluster};
+use crate::support::host::{Host, token};
+use crate::support::http::Request;
+use crate::support::log::{await_event, field};
+use crate::support::program::{rmsc, run};
+use crate::support::soap::ACQUIRE_LICENSE;
+use crate::support::wait::{self, PATIENCE};
+use std::fs;
+use std::process::Stdio;
+
+#[track_caller]
+fn await_rotation(cluster: &TestCluster, names: &[&str]) {
+    let ready: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    cluster.await_rotation_of(&cluster.others(&[]), &ready);
+}
+
+#[test]
+fn a_host_that_joins_relays_and_votes() {
+    let cluster = TestCluster::start(2);
+    let mut host = Host::new(&cluster, "node-3");
+    let joined = host.join(&cluster.any_node(), &token(&cluster, &[]));
+    joined.check_code(0);
+    assert!(joined.stdout.contains("✔ cluster") && joined.stdout.contains("(node-3)"), "{joined:?}");
+    assert!(joined.stderr.contains("seal key lies in the plain file"), "{joined:?}");
+    host.start();
+    await_rotation(&cluster, &["node-1", "node-2", "node-3"]);
+    wait::until_true("the new node votes", PATIENCE, || {
+        let status = cluster.rmsc(&["status", "-o", "json"]).field("nodes");
+        status.as_array().is_some_and(|nodes| nodes.len() == 3 && nodes.iter().all(|it| it["voter"] == true))
+    });
+    cluster.call(&host.node, &cluster.exchange(), &Request::soap(&ACQUIRE_LICENSE)).check(200, &[]);
+    let event = await_event(&cluster.any_node(), 1010, |event| event["name"] == "node-3");
+    assert_eq!(event["node_id"], host.node_id());
+    await_event(&host.node, 4041, |_| true);
+}
+
+#[test]
+fn joining_twice_is_harmless() {
+    let cluster = TestCluster::start(1);
+    let host = Host::new(&cluster, "node-2");
+    let text = token(&cluster, &[]);
+    host.join(&cluster.any_node(), &text).check_code(0);
+    let (id, identity) = (host.node_id(), fs::read(host.identity_file()).unwrap());
+    for text in [text, token(&cluster, &[])] {
+        let again = host.join(&cluster.any_node(), &text);
+        again.check_code(0);
+        assert!(again.stdout.contains(&format!("node {id} (node-2)")), "{again:?}");
+        assert!(again.stdout.contains("already; nothing was changed"), "{again:?}");
+    }
+    assert_eq!(fs::read(host.identity_file()).unwrap(), identity);
+}
+
+#[test]
+fn a_join_that_was_broken_off_is_taken_up_with_the_same_token() {
+    let cluster = TestCluster::start(1);
+    let host = Host::new(&cluster, "node-2");
+    let text = token(&cluster, &[]);
+    host.join(&cluster.any_node(), &text).check_code(0);
+    let id = host.node_id();
+    // As if the answer had never come: what was kept before asking is all that is left.
+    let joining = host.node.data_dir.join("joining");
+    let other = Host::new(&cluster, "node-2");
+    drop(other);
+    assert!(!joining.exists());
+    let first = Host::new(&cluster, "node-3");
+    let text = token(&cluster, &[]);
+    let nobody = first.rmsc(&["join", "127.0.0.1:1", "--token", &text]);
+    nobody.check_code(1).check_says(&["cannot join through 127.0.0.1:1"]);
+    assert!(first.node.data_dir.join("joining").exists() && !first.identity_file().exists());
+    let kept = fs::read(first.node.data_dir.join("joining")).unwrap();
+    first.join(&cluster.any_node(), &text).check_code(0);
+    let given = first.node_id();
+    // The answer is lost, and asked for again.
+    for file in ["identity", "format"] {
+        fs::remove_file(first.node.data_dir.join(file)).unwrap();
+    }
+    fs::write(first.node.data_dir.join("joining"), kept).unwrap();
+    first.join(&cluster.any_node(), &text).check_code(0);
+    assert_eq!(first.node_id(), given);
+    assert_ne!(given, id);
+}
+
+#[test]
+fn a_token_of_another_cluster_is_refused_by_a_node_and_by_what_it_pins() {
+    let (cluster, other) = (TestCluster::start(1), TestCluster::start(1));
+    let host = Host::new(&cluster, "node-2");
+    let foreign = token(&other, &[]);
+    // The node that answers is not of the cluster that the token names: nothing is proven to it.
+    let ran = host.join(&cluster.any_node(), &foreign);
+    ran.check_code(1).check_says(&["cannot join through", "not of the cluster that the token is for"]);
+    host.join(&cluster.any_node(), &token(&cluster, &[])).check_code(0);
+    let ran = host.join(&other.any_node(), &foreign);
+    ran.check_code(4).check_says(&[
+        "this host is node",
+        "token is of another cluster",
+        "rmsc leave",
+        "data_dir",
+    ]);
+}
+
+#[test]
+fn a_name_that_is_taken_is_refused_and_the_token_stays_good() {
+    let cluster = TestCluster::start(1);
+    let (host, text) = (Host::new(&cluster, "node-1"), token(&cluster, &[]));
+    let ran = host.join(&cluster.any_node(), &text);
+    ran.check_code(4).check_says(&["node 1 has the name \"node-1\" already"]);
+    let event = await_event(&cluster.any_node(), 4034, |_| true);
+    assert!(field(&event, "reason").contains("has the name"), "{event}");
+    host.edit("name = \"node-1\"", "name = \"node-2\"");
+    host.join(&cluster.any_node(), &text).check_code(0);
+}
+
+#[test]
+fn a_node_that_lost_its_data_is_told_the_two_commands_and_joins_anew() {
+    let cluster = TestCluster::start(2);
+    let mut host = Host::new(&cluster, "node-3");
+    host.join(&cluster.any_node(), &token(&cluster, &[])).check_code(0);
+    let id = host.node_id();
+    host.start();
+    await_rotation(&cluster, &["node-1", "node-2", "node-3"]);
+    host.kill();
+    for name in ["format", "log", "tree", "snapshots"] {
+        let path = host.node.data_dir.join(name);
+        let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+    }
+    host.start();
+    assert_eq!(host.await_end(), Some(2));
+    let said = fs::read_to_string(&host.node.log).unwrap();
+    for words in [
+        format!("the data of node-3 (node {id})"),
+        "rmsc node remove node-3".into(),
+        "rmsc join ADDRESS --token TOKEN".into(),
+    ] {
+        assert!(said.contains(&words), "no {words:?} in {said}");
+    }
+    // Not beside the old one.
+    host.join(&cluster.any_node(), &token(&cluster, &[])).check_code(4).check_says(&["has the name"]);
+    host.join(&cluster.any_node(), &token(&cluster, &["--replaces", "node-3"])).check_code(0);
+    assert_ne!(host.node_id(), id);
+    host.start();
+    await_rotation(&cluster, &["node-1", "node-2", "node-3"]);
+}
+
+#[test]
+fn a_host_that_is_no_node_is_told_what_to_do() {
+    let cluster = TestCluster::start(1);
+    let mut host = Host::new(&cluster, "node-2");
+    host.start();
+    assert_eq!(host.await_end(), Some(2));
+    let said = fs::read_to_string(&host.node.log).unwrap();
+    assert!(said.contains("rmsc init") && said.contains("rmsc token create"), "{said}");
+    let left = host.rmsc(&["leave", "--yes"]);
+    left.check_code(0);
+    assert!(left.stdout.contains("this host is no node"), "{left:?}");
+}
+
+#[test]
+fn a_data_folder_on_another_host_opens_nothing() {
+    let cluster = TestCluster::start(1);
+    let host = Host::new(&cluster, "node-2");
+    host.join(&cluster.any_node(), &token(&cluster, &[])).check_code(0);
+    let mut thief = Host::new(&cluster, "node-2");
+    fs::create_dir(&thief.node.data_dir).unwrap();
+    for file in ["identity", "format"] {
+        fs::copy(host.node.data_dir.join(file), thief.node.data_dir.join(file)).unwrap();
+    }
+    fs::write(thief.path().join("seal.key"), "ab".repeat(32)).unwrap();
+    run(std::process::Command::new("chmod").arg("600").arg(thief.path().join("seal.key"))).check_code(0);
+    thief.start();
+    assert_eq!(thief.await_end(), Some(2));
+    let said = fs::read_to_string(&thief.node.log).unwrap();
+    assert!(said.contains("does not open with this host's seal key"), "{said}");
+}
+
+#[test]
+fn a_node_that_leaves_ends_by_itself_and_can_join_anew() {
+    let cluster = TestCluster::start(2);
+    let mut host = Host::new(&cluster, "node-3");
+    host.join(&cluster.any_node(), &token(&cluster, &[])).check_code(0);
+    let id = host.node_id();
+    host.start();
+    await_rotation(&cluster, &["node-1", "node-2", "node-3"]);
+    let context = cluster.dir().join("context.toml");
+    let unsure = run(host.command(&["leave"]).arg("--context").arg(&context));
+    unsure.check_code(4).check_says(&["Not confirmed"]);
+    let left = run(host.command(&["leave", "--yes"]).arg("--context").arg(&context));
+    left.check_code(0);
+    assert!(left.stdout.contains("is removed from the cluster"), "{left:?}");
+    assert_eq!(host.await_end(), Some(0));
+    await_event(&host.node, 1012, |event| event["node_id"] == id && event["by"] == "lab");
+    await_rotation(&cluster, &["node-1", "node-2"]);
+    let aside = host.node.data_dir.join(format!("removed-node-{id}"));
+    assert!(aside.join("log").exists() && !host.identity_file().exists() && !aside.join("identity").exists());
+    host.start();
+    assert_eq!(host.await_end(), Some(2));
+    host.join(&cluster.any_node(), &token(&cluster, &[])).check_code(0);
+    assert!(host.node_id() > id);
+    host.start();
+    await_rotation(&cluster, &["node-1", "node-2", "node-3"]);
+}
+
+#[test]
+fn a_node_that_does_not_run_can_leave_too_but_the_last_one_cannot() {
+    let cluster = TestCluster::start(1);
+    let host = Host::new(&cluster, "node-2");
+    host.join(&cluster.any_node(), &token(&cluster, &[])).check_code(0);
+    let context = cluster.dir().join("context.toml");
+    run(host.command(&["leave", "--yes"]).arg("--context").arg(&context)).check_code(0);
+    assert!(!host.identity_file().exists());
+    let config = cluster.any_node().config;
+    let last = cluster.administrator().args(["leave", "--yes", "--config"]).arg(config).output().unwrap();
+    assert_eq!(last.status.code(), Some(4));
+    let said = String::from_utf8_lossy(&last.stderr).into_owned();
+    assert!(said.contains("node 1 is the last one that relays"), "{said}");
+}
+
+#[test]
+fn init_founds_a_cluster_and_says_what_comes_next() {
+    let lab = TestCluster::start(1);
+    let mut host = Host::new(&lab, "alone");
+    let ran = host.rmsc(&["init"]);
+    ran.check_code(0);
+    for words in ["✔ cluster", "alone (node 1)", "context.toml", "Next:", "rmsc server", "rmsc token create"]
+    {
+        assert!(ran.stdout.contains(words), "no {words:?} in {ran:?}");
+    }
+    let context = host.path().join("context.toml");
+    host.start();
+    let as_admin = |arguments: &[&str]| run(rmsc().args(arguments).arg("--context").arg(&context));
+    wait::until_true("the cluster makes tokens", PATIENCE, || as_admin(&["token", "create"]).code == Some(0));
+    host.rmsc(&["init"]).check_code(4).check_says(&["this host is node 1", "nothing was changed"]);
+    // Another cluster is not founded over this administrator's context.
+    host.kill();
+    fs::remove_dir_all(&host.node.data_dir).unwrap();
+    host.rmsc(&["init"]).check_code(1).check_says(&["context.toml", "--context-dir"]);
+    assert!(!host.identity_file().exists());
+    let elsewhere = NewDir::new();
+    let folder = elsewhere.path().display().to_string();
+    host.rmsc(&["init", "--context-dir", &folder, "-o", "json"]).check_code(0);
+}
+
+#[test]
+fn a_token_can_come_from_a_file_or_standard_input() {
+    let cluster = TestCluster::start(1);
+    let (host, text) = (Host::new(&cluster, "node-2"), token(&cluster, &[]));
+    let file = host.path().join("token");
+    fs::write(&file, format!("{text}\n")).unwrap();
+    let address = cluster.any_node().peer.to_string();
+    let file = file.display().to_string();
+    let ran = host.rmsc(&["join", &address, "--token-file", &file, "-o", "json"]);
+    ran.check_code(0);
+    assert_eq!((ran.field("name"), ran.field("already")), ("node-2".into(), false.into()));
+    let mut piped = host.command(&["join", &address, "--token-file", "-"]);
+    let mut child = piped.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

@@ -1,0 +1,119 @@
+//! What lies on disk, and what was said, shows no secret.
+
+use crate::support::certificates;
+use crate::support::cluster::TestCluster;
+use crate::support::host::Host;
+use crate::support::program::{rmsc, run};
+use crate::support::wait::{self, PATIENCE};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use rmsc::enrolment::TokenText;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Something that must not be found, in every form in which it could be written.
+struct Canary {
+    what: &'static str,
+    forms: Vec<Vec<u8>>,
+}
+
+impl Canary {
+    fn new(what: &'static str, secret: &[u8]) -> Self {
+        assert!(secret.len() >= 16, "{what}");
+        let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut forms = vec![secret.to_vec(), hex.to_uppercase().into_bytes(), hex.into_bytes()];
+        // Base64 of something longer has it at one of three offsets; the first and last letters then differ.
+        for skip in 0..3 {
+            let (_, rest) = secret.split_at(skip);
+            let (whole, _) = rest.split_at(rest.len() - rest.len() % 3);
+            forms.push(STANDARD_NO_PAD.encode(whole).into_bytes());
+        }
+        Canary { what, forms }
+    }
+
+    /// The private number in a key (PKCS #8, P-256): what is around it is no secret.
+    fn of_key(what: &'static str, der: &[u8]) -> Self {
+        let at = der.windows(2).position(|part| part == [0x04, 0x20]).expect("an EC private key");
+        Canary::new(what, der.get(at + 2..at + 34).expect("32 bytes"))
+    }
+
+    fn is_in(&self, bytes: &[u8]) -> bool {
+        self.forms.iter().any(|form| bytes.windows(form.len()).any(|part| part == form.as_slice()))
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        if entry.is_dir() {
+            found.extend(files(&entry));
+        } else {
+            found.push(entry);
+        }
+    }
+    found
+}
+
+#[test]
+fn neither_disk_nor_log_shows_a_secret() {
+    let lab = TestCluster::start(1);
+    let (mut first, mut second) = (Host::new(&lab, "first"), Host::new(&lab, "second"));
+    first.rmsc(&["init"]).check_code(0);
+    let founder = certificates::identity(&first.node);
+    let authority = founder.authority_key.clone().expect("a founder has it until the cluster does");
+    let mut canaries = vec![
+        Canary::of_key("the authority's key", authority.expose()),
+        Canary::of_key("the first node's key", founder.node_key.expose()),
+        Canary::new("the data key", founder.data_key.bytes().expose()),
+    ];
+    for host in [&first, &second] {
+        fs::write(&host.node.config, {
+            let text = fs::read_to_string(&host.node.config).expect("it was written");
+            text.replace("level = \"info\"", "level = \"trace\"")
+        })
+        .expect("the temporary folder can be written");
+    }
+    first.start();
+    let context = first.path().join("context.toml");
+    let as_admin = |arguments: &[&str]| run(rmsc().args(arguments).arg("--context").arg(&context));
+    wait::until_true("the cluster makes tokens", PATIENCE, || as_admin(&["token", "create"]).code == Some(0));
+    let mut ids = Vec::new();
+    let mut used = String::new();
+    for _ in 0..2 {
+        used =
+            as_admin(&["token", "create", "-o", "json"]).field("token").as_str().expect("a text").to_owned();
+        let token: TokenText = used.parse().expect("a token");
+        let tail = used.rsplit('-').next().expect("a tail");
+        let secret: Vec<u8> = (8..24)
+            .map(|at| u8::from_str_radix(&tail[2 * at..2 * at + 2], 16).expect("hexadecimal"))
+            .collect();
+        canaries.push(Canary::new("a token's secret", &secret));
+        canaries.push(Canary::new("a token's key", token.key().bytes()));
+        ids.push(token.id);
+    }
+    second.join(&first.node, &used).check_code(0);
+    canaries.push(Canary::of_key(
+        "the second node's key",
+        certificates::identity(&second.node).node_key.expose(),
+    ));
+    second.start();
+    wait::until_true("both nodes are in rotation", PATIENCE, || {
+        let ready = as_admin(&["status", "-o", "json"]).field("nodes");
+        ready.as_array().is_some_and(|nodes| nodes.len() == 2 && nodes.iter().all(|it| it["ready"] == true))
+    });
+    first.kill();
+    second.kill();
+    let mut ids_seen = 0;
+    for host in [&first, &second] {
+        let mut searched = files(&host.node.data_dir);
+        searched.extend([host.node.log.clone(), host.node.config.clone()]);
+        for file in searched {
+            let bytes = fs::read(&file).expect("a file of the test's own");
+            let found: Vec<_> = canaries.iter().filter(|it| it.is_in(&bytes)).map(|it| it.what).collect();
+            assert!(found.is_empty(), "{} shows {found:?}", file.display());
+            ids_seen += ids.iter().filter(|id| bytes.windows(8).any(|part| part == id.0)).count();
+        }
+    }
+    // What is no secret is found, so the search looks where the tokens are.
+    assert!(ids_seen >= 4, "{ids_seen}");
+}
