@@ -8,6 +8,7 @@ mod context;
 mod convert;
 mod drain;
 mod effect;
+mod entry;
 mod leadership;
 mod metrics;
 mod nodes;

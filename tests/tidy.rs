@@ -144,7 +144,7 @@ const BANNED: &[(&str, Scope, &str)] = &[
 #[derive(Clone, Copy)]
 enum Scope {
     Everywhere,
-    /// `tests/` and `chaos/`.
+    /// `tests/`, `chaos/` and `benches/`.
     Tests,
     /// What is shipped, but for these modules.
     Product(&'static [&'static str]),
@@ -362,6 +362,7 @@ fn finds_banned_words() {
     check_finds(banned, "tests/it/a.rs", "async fn f() { sleep(a).await }", &["condition"]);
     check_finds(banned, "tests/support/wait.rs", "async fn f() { sleep(a).await }", &[]);
     check_finds(banned, "chaos/main.rs", "fn f() { std::thread::sleep(a) }", &["condition"]);
+    check_finds(banned, "benches/a.rs", "async fn f() { sleep(a).await }", &["condition"]);
     check_finds(
         todo_without_issue,
         "src/a.rs",
@@ -581,8 +582,18 @@ fn is_registry(address: &str) -> bool {
 }
 
 fn strangers_at_the_top(paths: &[String]) -> Vec<String> {
-    let known =
-        ["Cargo.toml", "Cargo.lock", "build.rs", "proto", "src", "deploy", "tests", "chaos", "README.md"];
+    let known = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "build.rs",
+        "proto",
+        "src",
+        "deploy",
+        "tests",
+        "chaos",
+        "benches",
+        "README.md",
+    ];
     let tops: BTreeSet<&str> = paths.iter().filter_map(|path| path.split('/').next()).collect();
     let strange = |top: &&str| !top.starts_with('.') && !known.contains(top);
     tops.into_iter().filter(strange).map(str::to_owned).collect()

@@ -139,6 +139,7 @@ impl Add {
             .into(),
             note: self.note,
             request_id: rand::random::<[u8; 16]>().to_vec(),
+            ..Default::default()
         };
         let response = global.client().await?.authorizations().add(request).await?.into_inner();
         let entry = response.entry.context("the answer has no entry")?;
@@ -153,6 +154,7 @@ impl Remove {
         let request = proto::RemoveRequest {
             principal: self.principal,
             request_id: rand::random::<[u8; 16]>().to_vec(),
+            ..Default::default()
         };
         let response = global.client().await?.authorizations().remove(request).await?.into_inner();
         let effect = response.effect.context("the answer has no effect")?;

@@ -1,7 +1,7 @@
 //! The table of authorized accounts: add, remove, list, watch, test.
 
 use super::changes::{self, now, unexpected, used_before};
-use super::{Survey, administrator, convert, effect, status};
+use super::{Survey, administrator, convert, effect, entry, status};
 use crate::cluster::Written;
 use crate::directory::{Directory, Found};
 use crate::principal::{Account, AccountName, Sid};
@@ -119,6 +119,14 @@ impl Service {
         changes::write(self.survey.cluster(), by, change, request_id).await
     }
 
+    /// On which nodes a change acts, as far as the caller waits for that.
+    async fn effect_for(&self, wait_for: proto::WaitFor, revision: u64) -> proto::Effect {
+        match wait_for {
+            proto::WaitFor::Unspecified | proto::WaitFor::Effect => effect::of(&self.survey, revision).await,
+            proto::WaitFor::Acknowledgement => proto::Effect { revision, ..Default::default() },
+        }
+    }
+
     async fn newest(&self) -> Result<Arc<State>, Status> {
         self.survey.cluster().read_barrier().await.map_err(|error| status::of_read(&error))?;
         Ok(Arc::clone(&self.survey.cluster().state().borrow()))
@@ -130,7 +138,7 @@ impl Authorizations for Service {
     async fn add(&self, request: Request<proto::AddRequest>) -> Result<Response<proto::AddResponse>, Status> {
         let by = administrator(&request)?;
         let request = request.into_inner();
-        let request_id = request.request_id.clone();
+        let (request_id, wait_for) = (request.request_id.clone(), request.wait_for());
         let new = self.new_entry(request).await?;
         if new.sid.is_crowd() {
             return Err(Status::invalid_argument(format!(
@@ -169,7 +177,7 @@ impl Authorizations for Service {
             added_by: by.into(),
             added_at: now(),
         };
-        let effect = effect::of(&self.survey, written.log_index).await;
+        let effect = self.effect_for(wait_for, written.log_index).await;
         Ok(Response::new(proto::AddResponse {
             entry: Some(convert::entry(&entry)),
             added,
@@ -205,11 +213,16 @@ impl Authorizations for Service {
                 return Err(unexpected(&written));
             }
         }
-        let effect = effect::of(&self.survey, written.log_index).await;
+        let effect = self.effect_for(request.wait_for(), written.log_index).await;
         Ok(Response::new(proto::RemoveResponse {
             entry: entry.map(|entry| convert::entry(&entry)),
             effect: Some(effect),
         }))
+    }
+
+    async fn get(&self, request: Request<proto::GetRequest>) -> Result<Response<proto::GetResponse>, Status> {
+        administrator(&request)?;
+        Ok(Response::new(entry::get(self.survey.cluster(), &request.into_inner()).await?))
     }
 
     async fn list(
