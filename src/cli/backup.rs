@@ -32,8 +32,8 @@ pub enum Backup {
 
 /// Make a key that opens backups.
 ///
-/// The file is secret: keep it off the nodes, and more than once. The recipient is not: backups are encrypted
-/// for it. Keys of the tool age are taken, too.
+/// The file is secret: keep it off the nodes, and more than once. The recipient is not: backups are
+/// encrypted for it. Keys of the tool age are taken, too.
 ///
 /// Examples:
 ///   rmsc backup key --to /root/backup.key
@@ -47,8 +47,8 @@ pub struct Key {
 
 /// Make a backup, through any node.
 ///
-/// It holds everything that was acknowledged before: accounts, nodes, settings, and the cluster's secrets. The
-/// node encrypts it; only who has the key can read it.
+/// It holds everything that was acknowledged before: accounts, nodes, settings, and the cluster's
+/// secrets. The node encrypts it; only who has the key can read it.
 ///
 /// Examples:
 ///   rmsc backup create --to /srv/backup --recipient age1…
@@ -82,10 +82,11 @@ pub struct List {
     folder: PathBuf,
 }
 
-/// Check a backup: decrypt it, check every sum, open its secrets, and boot a copy of the cluster out of it.
+/// Check a backup: decrypt it, open its secrets, and boot a copy of the cluster out of it.
 ///
-/// The copy is a real node of its own in a folder for that time, with no way to any other node. Everything is
-/// read back through it, and it has to accept a change. Ends with 0 if all that works, else with 1.
+/// The copy is a real node of its own in a folder for that time, with no way to any other node.
+/// Everything is read back through it, and it has to accept a change. Ends with 0 if all that works,
+/// else with 1.
 ///
 /// Examples:
 ///   rmsc backup verify /srv/backup/rmsc-….age --identity /root/backup.key
@@ -101,9 +102,9 @@ pub struct Verify {
 
 /// Begin the cluster anew out of a backup, with this host as its only node.
 ///
-/// For the day on which all nodes are lost. The host must have no data. It gets a node id that was never used,
-/// all nodes of the backup are removed, open tokens are revoked, and no revision comes twice. Accounts,
-/// settings, certificate authority and administrators stay.
+/// For the day on which all nodes are lost. The host must have no data. It gets a node id that was
+/// never used, all nodes of the backup are removed, open tokens are revoked, and no revision comes
+/// twice. Accounts, settings, certificate authority and administrators stay.
 ///
 /// Examples:
 ///   rmsc backup restore rmsc-….age --identity backup.key --config /etc/rmsc/rmsc.toml

@@ -15,10 +15,10 @@ use time::OffsetDateTime;
 
 /// Begin anew with this node alone, when most voters are lost for ever.
 ///
-/// Run it on a survivor whose server is stopped, best on the one that has most: run it with --inspect on
-/// every survivor, and give the outputs of the others with --compare. It says what could be lost, asks for the
-/// cluster's id, keeps a copy of what was there, and makes a new lineage: nodes of the old one are removed
-/// and cannot come back by accident.
+/// Run it on a survivor whose server is stopped, best on the one that has most: run it with --inspect
+/// on every survivor, and give the outputs of the others with --compare. It says what could be lost,
+/// asks for the cluster's id, keeps a copy of what was there, and makes a new lineage: nodes of the
+/// old one are removed and cannot come back by accident.
 ///
 /// Examples:
 ///   rmsc cluster recover --inspect -o json > node-2.json
