@@ -12,14 +12,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 12] = [
     "rmsc/control/v1/authorization.proto",
+    "rmsc/control/v1/backups.proto",
     "rmsc/control/v1/cluster.proto",
+    "rmsc/control/v1/nodes.proto",
     "rmsc/control/v1/tokens.proto",
     "rmsc/peer/v1/join.proto",
     "rmsc/peer/v1/raft.proto",
     "rmsc/peer/v1/node.proto",
     "rmsc/peer/v1/relay.proto",
+    "rmsc/state/v1/backup.proto",
     "rmsc/state/v1/identity.proto",
     "rmsc/state/v1/state.proto",
 ];

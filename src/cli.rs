@@ -1,18 +1,26 @@
 //! The command line: one file a noun. The only printing to stdout.
 
 mod authorization;
+mod backup;
+mod cluster;
 mod config;
 mod dev;
+mod effect;
 mod host;
 mod init;
 mod join;
 mod leave;
+mod node;
 mod output;
+mod recover;
 mod server;
 mod simulate;
 mod status;
 mod token;
+mod witness;
+mod words;
 
+use crate::backup::RestoreError;
 use crate::control::{Client, ConnectError, Context};
 use crate::enrolment::{InitError, JoinError, TokenTextError};
 use crate::node::StartError;
@@ -20,8 +28,6 @@ use clap::{Parser, Subcommand};
 use output::Format;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// A Rights Management (RMS) connector as a cluster, with no external load balancer.
 #[derive(Debug, Parser)]
@@ -49,6 +55,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Server(server::Server),
+    Witness(witness::Witness),
     Init(init::Init),
     Join(join::Join),
     Leave(leave::Leave),
@@ -58,6 +65,12 @@ enum Command {
     #[command(subcommand)]
     Authz(authorization::Authorization),
     Status(status::Status),
+    #[command(subcommand)]
+    Node(node::Node),
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
+    #[command(subcommand)]
+    Backup(backup::Backup),
     #[command(subcommand)]
     Simulate(simulate::Simulate),
     #[command(subcommand)]
@@ -105,6 +118,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let global = arguments.global;
     match arguments.command {
         Command::Server(server) => server.run().await,
+        Command::Witness(witness) => witness.run().await,
         Command::Init(init) => init.run(global.output),
         Command::Join(join) => join.run(global.output).await,
         Command::Leave(leave) => leave.run(&global).await,
@@ -112,6 +126,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Dev(dev) => dev.run(global.output).await,
         Command::Authz(authorization) => authorization.run(&global).await,
         Command::Status(status) => status.run(&global).await,
+        Command::Node(node) => node.run(&global).await,
+        Command::Cluster(cluster) => cluster.run(&global).await,
+        Command::Backup(backup) => backup.run(&global).await,
         Command::Simulate(simulate) => simulate.run().await,
         Command::Config(config) => config.run(),
     }
@@ -135,6 +152,11 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     if error.downcast_ref::<StartError>().is_some_and(StartError::is_final) || error.is::<TokenTextError>() {
         return Exit::Usage;
     }
+    match error.downcast_ref::<RestoreError>() {
+        Some(RestoreError::NotEmpty { .. } | RestoreError::Alive { .. }) => return Exit::Refused,
+        Some(RestoreError::Init(InitError::Already { .. })) => return Exit::Refused,
+        Some(_) | None => {}
+    }
     if let Some(InitError::Already { .. }) = error.downcast_ref() {
         return Exit::Refused;
     }
@@ -155,20 +177,19 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
 
 impl Global {
     async fn client(&self) -> Result<Client, ConnectError> {
+        self.client_besides(None).await
+    }
+
+    /// Another node than the one with this admin address, if the context has one.
+    async fn client_besides(&self, admin_address: Option<&str>) -> Result<Client, ConnectError> {
         let mut context = Context::load(&self.context.clone().unwrap_or_else(default_context))?;
         if let Some(endpoint) = &self.endpoint {
             context.endpoints = vec![endpoint.clone()];
+        } else if context.endpoints.iter().any(|endpoint| Some(endpoint.as_str()) != admin_address) {
+            context.endpoints.retain(|endpoint| Some(endpoint.as_str()) != admin_address);
         }
         Client::connect(&context).await
     }
-}
-
-/// A time in milliseconds since 1970 as people and programs read it.
-fn date(milliseconds: i64) -> String {
-    OffsetDateTime::from_unix_timestamp(milliseconds / 1_000)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_default()
 }
 
 /// `~/.config/rmsc/context.toml`.

@@ -2,6 +2,7 @@
 
 mod admission;
 mod codec;
+mod copy;
 mod disk;
 mod forward;
 mod found;
@@ -10,6 +11,7 @@ mod log_store;
 mod members;
 mod network;
 mod node_service;
+mod offline;
 mod opening;
 mod packed;
 mod peers;
@@ -22,17 +24,21 @@ mod settings;
 mod snapshot;
 mod state_machine;
 mod status;
+mod survey;
 mod transfer;
 mod types;
 
 pub use admission::NotAdmitted;
 pub use codec::KNOWN as VERSION;
+pub use copy::{Copied, CopiedError, Copy, CopyError};
+pub use offline::{Beginning, Offline, RecoverError, Recovered};
 pub use peers::{Dial, Dialed, Stream};
 pub use public::{
     Config, Facts, FoundError, Member, NodeStatus, OpenError, ReadError, Standing, TransferError, WriteError,
     Written,
 };
 pub use service::PeerNode;
+pub use survey::{CompareError, Comparison, Known, Loss, Place, Survey, compare};
 
 use crate::state::{Change, ClientId, KeyHash, State, Timestamp};
 use crate::storage::log::Log;
@@ -98,6 +104,7 @@ impl Cluster {
         let failed = |source| OpenError::State { source };
         let log = opening::log(&path, claim.log_made, &config.name)?;
         claim.note_log()?;
+        copy::remove_left(&config.data_dir).map_err(failed)?;
         let space = Space::open(&config.data_dir).map_err(failed)?;
         let published = Published::new();
         let peers = Arc::new(Peers::new(dial));

@@ -2,8 +2,10 @@
 
 mod file;
 mod sections;
+mod witness;
 
 pub use file::Fault;
+pub use witness::{Any, Witness};
 
 use crate::front;
 use crate::identity::ChannelBindingPolicy;
@@ -37,6 +39,21 @@ pub struct Config {
     pub secrets: seal::Config,
     /// `[log]`.
     pub log: Log,
+}
+
+/// What every kind of node has.
+#[derive(Clone, Copy, Debug)]
+pub struct Basics<'a> {
+    /// `[node]`.
+    pub node: &'a Node,
+    /// `[listen]`.
+    pub listen: &'a Listen,
+    /// `[cluster]`.
+    pub cluster: &'a Cluster,
+    /// `[secrets]`.
+    pub secrets: &'a seal::Config,
+    /// `[drain] deadline`.
+    pub drain_timeout: Duration,
 }
 
 /// `[node]`.
@@ -127,9 +144,14 @@ impl Config {
     /// # Errors
     /// [`LoadError`] with every fault.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.into(), source })?;
-        Config::parse(&text).map_err(|faults| LoadError::Faults { path: path.into(), faults })
+        load(path, Config::parse)
+    }
+
+    /// What every kind of node has.
+    #[must_use]
+    pub fn basics(&self) -> Basics<'_> {
+        let Config { node, listen, cluster, secrets, .. } = self;
+        Basics { node, listen, cluster, secrets, drain_timeout: self.drain_timeout }
     }
 
     /// Checks the text of a node file.
@@ -141,7 +163,7 @@ impl Config {
         // First: a section must be known before the one above it ends.
         sections::not_yet(&reader);
         let node = sections::node(&reader);
-        let listen = sections::listen(&reader);
+        let listen = sections::listen(&reader, sections::Front::Needed);
         let cluster = sections::cluster(&reader);
         let identity = sections::identity(&reader, listen.as_ref(), cluster.as_ref());
         let name = node.as_ref().map(|node| node.name.clone()).unwrap_or_default();
@@ -160,6 +182,12 @@ impl Config {
             _ => Err(faults),
         }
     }
+}
+
+fn load<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, Vec<Fault>>) -> Result<T, LoadError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.into(), source })?;
+    parse(&text).map_err(|faults| LoadError::Faults { path: path.into(), faults })
 }
 
 fn listed(faults: &[Fault]) -> String {

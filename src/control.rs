@@ -1,22 +1,39 @@
 //! What administrators call: one gRPC service a file. Each parses, makes one call to the cluster, and replies.
 
 mod authorization;
+mod backup;
+mod changes;
 mod client;
-mod cluster_status;
+mod cluster;
 mod context;
 mod convert;
+mod drain;
+mod effect;
+mod entry;
+mod leadership;
+mod metrics;
+mod nodes;
+mod removal;
 mod status;
+mod survey;
+mod survival;
 mod tokens;
+mod warnings;
 
 pub use client::{Client, ConnectError};
 pub use context::{CONTEXT_FILE, Context, WriteContextError};
+pub use metrics::Metrics;
+pub use survey::Survey;
+pub use survival::Survivals;
 
-use crate::cluster::Cluster;
 use crate::directory::Directory;
 use crate::enrolment::Enrolment;
 use crate::proto::control::v1::authorizations_server::AuthorizationsServer;
+use crate::proto::control::v1::backups_server::BackupsServer;
 use crate::proto::control::v1::cluster_server::ClusterServer;
+use crate::proto::control::v1::nodes_server::NodesServer;
 use crate::proto::control::v1::tokens_server::TokensServer;
+use crate::tasks::Tasks;
 use std::sync::Arc;
 use tonic::server::NamedService;
 use tonic::service::Routes;
@@ -26,14 +43,28 @@ use tonic::service::Routes;
 pub struct Config {
     /// The cluster's id.
     pub cluster_id: String,
+    /// This node.
+    pub node_id: u64,
     /// The name that calling servers use.
     pub service_name: String,
-    /// The kind of service behind the connector.
+    /// The kind of service behind the connector; empty for a witness, which has none.
     pub upstream_kind: &'static str,
     /// Where the service is.
     pub upstream_address: String,
+    /// This node's name.
+    pub node: String,
     /// This node's peer address, for who joins through it.
     pub peer_address: String,
+}
+
+/// What the services call.
+pub struct Parts {
+    /// The cluster, and how its nodes fare.
+    pub survey: Survey,
+    /// Tokens and certificates.
+    pub enrolment: Enrolment,
+    /// Accounts and groups; none at a witness, which authenticates nobody.
+    pub directory: Option<Arc<Directory>>,
 }
 
 /// Who calls, as the certificate says. The listener puts it into the extensions of every request;
@@ -47,29 +78,39 @@ pub struct Administrator(pub String);
 /// The descriptors do not fit reflection.
 pub async fn routes(
     config: Config,
-    cluster: Cluster,
-    enrolment: Enrolment,
-    directory: Arc<Directory>,
+    parts: Parts,
+    tasks: Tasks,
 ) -> Result<Routes, tonic_reflection::server::Error> {
-    let authorizations = authorization::Service::new(cluster.clone(), directory);
-    let tokens = tokens::Service::new(enrolment, cluster.clone(), config.peer_address.clone());
-    let status = cluster_status::Service::new(config, cluster);
+    let Parts { survey, enrolment, directory } = parts;
+    let authorizations = authorization::Service::new(survey.clone(), directory);
+    let nodes = nodes::Service::new(survey.clone(), config.node_id, tasks);
+    let raft = survey.cluster().clone();
+    let tokens = tokens::Service::new(enrolment.clone(), raft.clone(), config.peer_address.clone());
+    let (service_name, node) = (config.service_name.clone(), config.node.clone());
+    let backups = backup::Service::new(raft, enrolment, service_name, node);
+    let cluster = cluster::Service::new(config, survey);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<AuthorizationsServer<authorization::Service>>().await;
-    reporter.set_serving::<ClusterServer<cluster_status::Service>>().await;
+    reporter.set_serving::<ClusterServer<cluster::Service>>().await;
+    reporter.set_serving::<NodesServer<nodes::Service>>().await;
     reporter.set_serving::<TokensServer<tokens::Service>>().await;
+    reporter.set_serving::<BackupsServer<backup::Service>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         // The descriptors hold what nodes say to each other too, which is not to be found here.
         .with_service_name(AuthorizationsServer::<authorization::Service>::NAME)
-        .with_service_name(ClusterServer::<cluster_status::Service>::NAME)
+        .with_service_name(ClusterServer::<cluster::Service>::NAME)
+        .with_service_name(NodesServer::<nodes::Service>::NAME)
         .with_service_name(TokensServer::<tokens::Service>::NAME)
+        .with_service_name(BackupsServer::<backup::Service>::NAME)
         .with_service_name(HEALTH)
         .build_v1()?;
     Ok(Routes::new(AuthorizationsServer::new(authorizations))
-        .add_service(ClusterServer::new(status))
+        .add_service(ClusterServer::new(cluster))
+        .add_service(NodesServer::new(nodes))
         .add_service(TokensServer::new(tokens))
+        .add_service(BackupsServer::new(backups))
         .add_service(health)
         .add_service(reflection))
 }

@@ -9,16 +9,21 @@ mod join_service;
 mod keep;
 mod leave;
 mod metrics;
+mod reach;
+mod refound;
 mod throttle;
 mod token;
 mod tokens;
 
+pub use authority::{CertifyError, authority_of};
 pub use found::{Administrator, Founding, InitError, init};
 pub use identity_file::{Card, Identity, IdentityError, card, load};
 pub use join::{JoinError, Joined, join};
 pub use join_service::{Guest, JoinService};
 pub use leave::{LeaveError, put_aside};
 pub use metrics::Metrics;
+pub use reach::answering;
+pub use refound::{Kept, Refounding, refound};
 pub use token::{TokenText, TokenTextError, hex};
 pub use tokens::{NewToken, TokenError, TokenMade};
 
@@ -90,6 +95,14 @@ impl Enrolment {
         let identity = identity_file::Kept::new(data_dir, seal_key, identity);
         let shared = Shared { cluster, identity, membership, certificate_life, metrics, clock };
         Enrolment { shared: Arc::new(shared) }
+    }
+}
+
+impl Enrolment {
+    /// The cluster's data key, for a copy that is to be of use when all nodes are gone.
+    #[must_use]
+    pub fn data_key(&self) -> seal::Key {
+        self.shared.identity.now().data_key
     }
 }
 

@@ -11,8 +11,8 @@ pub use seen::Seen;
 
 use catalogue::{
     ACCESS_ALLOWED, ACCESS_REFUSED, AMBIGUOUS, CERTIFICATE_RENEWED, CLEAR_TEXT, DAMAGE_SET_ASIDE, DISK_FULL,
-    DISK_HAS_ROOM, NODE_JOINED, NODE_LEFT, PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE,
-    SERVICE_STARTED, SERVICE_STOPPED, TABLE_EMPTY, TABLE_UPDATED, UNEXPECTED,
+    DISK_HAS_ROOM, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REMOVED, PRINCIPAL_INVALID, RENEWAL_FAILED,
+    SEAL_KEY_IN_FILE, SERVICE_STARTED, SERVICE_STOPPED, TABLE_EMPTY, TABLE_UPDATED, UNEXPECTED,
 };
 use std::error::Error;
 use std::fmt;
@@ -144,6 +144,22 @@ pub enum Event<'a> {
         /// What is wrong with it.
         reason: &'a str,
     },
+    /// 4035: an administrator took a node out of the rotation.
+    NodeDrained {
+        /// The node's name.
+        node: &'a str,
+        /// The administrator.
+        by: &'a str,
+    },
+    /// 4036: a node was removed from the cluster.
+    NodeRemoved {
+        /// The name it had.
+        node: &'a str,
+        /// Its id, which is never used again.
+        id: u64,
+        /// The administrator.
+        by: &'a str,
+    },
     /// 3000: an unexpected error on the way to the service or in the node.
     Unexpected {
         /// What was being done.
@@ -194,6 +210,8 @@ impl Event<'_> {
             Event::DiskFull { .. } => DISK_FULL,
             Event::DiskHasRoom => DISK_HAS_ROOM,
             Event::DamageSetAside { .. } => DAMAGE_SET_ASIDE,
+            Event::NodeDrained { .. } => NODE_DRAINED,
+            Event::NodeRemoved { .. } => NODE_REMOVED,
             Event::NodeJoined { .. } => NODE_JOINED,
             Event::CertificateRenewed { .. } => CERTIFICATE_RENEWED,
             Event::NodeLeft { .. } => NODE_LEFT,
@@ -230,6 +248,8 @@ impl Event<'_> {
                 let (sid, account, computer) = (who.sid, who.account, who.computer);
                 warn!(event, %sid, %account, computer, entry, also, remedy, "{words}");
             }
+            Event::NodeDrained { node, by } => warn!(event, node, by, remedy, "{words}"),
+            Event::NodeRemoved { node, id, by } => warn!(event, node, id, by, remedy, "{words}"),
             Event::NodeJoined { node_id, name, token } => info!(event, node_id, name, %token, "{words}"),
             Event::CertificateRenewed { until } => info!(event, %until, "{words}"),
             Event::NodeLeft { node_id, by } => info!(event, node_id, by, "{words}"),

@@ -8,6 +8,7 @@ pub mod node;
 pub mod front;
 pub mod relay;
 
+pub mod backup;
 pub mod control;
 pub mod enrolment;
 

@@ -2,30 +2,35 @@
 
 mod admission;
 mod dial;
+mod duty;
 mod freshness;
+mod monitors;
 mod own;
 mod peer_service;
+mod relays;
+mod roster_events;
 mod start_error;
 mod table_events;
+mod witness;
 
 pub use start_error::StartError;
 
-use crate::cluster::{Cluster, Facts, Member};
-use crate::config::Config;
-use crate::control;
+use crate::cluster::{Cluster, Facts};
+use crate::config::{Config, Listen};
+use crate::control::{self, Survey};
 use crate::directory::Directory;
 use crate::enrolment::{self, Enrolment, JoinService};
 use crate::event::{Event, with_causes};
 use crate::front::{self, Authenticator, Front, Listener, Peer, Peers};
 use crate::identity::Settings;
 use crate::listener::{self, Port};
-use crate::relay::{self, Readiness, Relay, Serving};
-use crate::state::Timestamp;
+use crate::relay::{self, Readiness, Relay};
+use crate::state::{NodeKind, Timestamp};
 use crate::tasks::Tasks;
-use crate::telemetry::{self, Answer, Ops, Registry};
+use crate::telemetry::Registry;
 use crate::tls::{FrontServer, Guests};
 use crate::upstream::{self, Upstream};
-use admission::Admission;
+use duty::Duty;
 use own::Own;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -33,7 +38,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 /// The replicated part of a running node stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +51,7 @@ pub struct Node {
     name: String,
     node_id: u64,
     data_dir: PathBuf,
-    serving: watch::Sender<Serving>,
+    duty: Duty,
     cluster: Cluster,
     clients: Tasks,
     hops: Tasks,
@@ -73,35 +77,37 @@ impl Node {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let groups = Groups::default();
         let mut registry = Registry::default();
-        let own = Own::open(&config)?;
+        let own = Own::open(config.basics(), NodeKind::Relay)?;
         let directory = Arc::new(Directory::open_local(&config.identity.accounts_file)?);
         let relay_metrics = relay::Metrics::register(&mut registry);
-        let (serving, served) = watch::channel(Serving::Not(UNHEARD.into()));
-        let admission = Arc::new(OnceLock::new());
-        let dial = dial::TlsDial::new(own.membership.client(), admission.clone());
-        let cluster = Cluster::open(
-            own.cluster_config(&config),
-            Arc::new(dial),
-            facts(served.clone(), relay_metrics.clone()),
-            &groups.storage,
-        )
-        .await
-        .map_err(|error| own.explain(&config.node.name, error))?;
-        let admission = admission.get_or_init(|| Admission::new(cluster.clone())).clone();
-        let enrolment = own.enrolment(&config, &cluster, &mut registry);
+        let duty = Duty::new(own.node_id(), NodeKind::Relay);
+        let rotation = Arc::new(OnceLock::new());
+        let counted = Counted { relay: relay_metrics.clone(), rotation: rotation.clone() };
+        let (cluster, admission) = own.join_in(config.basics(), facts(&duty, &own, counted), &groups).await?;
+        let enrolment = own.enrolment(config.basics(), &cluster, &mut registry);
         enrolment.renew_if_due();
         let upstream = Upstream::new(config.upstream.clone(), upstream::Metrics::register(&mut registry))?;
-        let relay = Relay::new(cluster.state(), served, upstream, relay_metrics);
-        serve_peers(&config, (&own, admission), &relay, (&cluster, &enrolment), &groups).await?;
-        serve_administrators(&config, &own, (&cluster, &enrolment), directory.clone(), &groups).await?;
-        let this = Peer {
-            id: own.node_id(),
-            name: config.node.name.clone(),
-            address: config.listen.peer.to_string(),
-            key: own.key().0,
+        let relay = Relay::new(cluster.state(), duty.serving(), upstream, relay_metrics);
+        let hop = relay::Server::new(relay.clone(), groups.hops.clone());
+        let service = peer_service::PeerService::new(
+            Some(hop),
+            cluster.routes(),
+            JoinService::into_routes(enrolment.clone()),
+            admission,
+        );
+        serve_peers(&config.listen, &own, service, &groups).await?;
+        let survey = Survey::new(cluster.clone(), control::Metrics::register(&mut registry));
+        let parts = control::Parts {
+            survey: survey.clone(),
+            enrolment: enrolment.clone(),
+            directory: Some(directory.clone()),
         };
+        serve_administrators(&config.listen, &own, (control_config(&config, &own), parts), &groups).await?;
+        let relays = relays::follow(&cluster, &groups.hops);
         let peers =
-            Peers::start(this, &relay, own.membership.client(), peers(&cluster, &groups.hops), &groups.hops);
+            Peers::start(own_peer(&config, &own), &relay, own.membership.client(), relays, &groups.hops);
+        // It is set here alone.
+        let _ = rotation.set(peers.clone());
         let rotation = peers.clone();
         let front = Arc::new(Front::new(front::Parts {
             node: config.node.name.clone(),
@@ -113,23 +119,16 @@ impl Node {
             tenant_url: relay.tenant_url(),
             metrics: front::Metrics::register(&mut registry),
         }));
-        if !own.identity.witness {
-            serve_clients(&config, &front, &groups.clients).await?;
-        }
-        serve_monitors(
-            &config,
-            &cluster,
-            Readings { relay: relay.clone(), rotation, registry },
-            &groups.control,
-        )
-        .await?;
-        keep_up(&cluster, &enrolment, serving.clone(), &groups.storage);
+        serve_clients(&config, &front, &groups.clients).await?;
+        let readings = monitors::Readings { duty: duty.clone(), rotation: Some(rotation), survey, registry };
+        monitors::serve(&config.listen, &cluster, readings, &groups.control).await?;
+        keep_up(&cluster, &enrolment, &duty, &groups.storage);
         Event::ServiceStarted { node: &config.node.name, version: env!("CARGO_PKG_VERSION") }.log();
         Ok(Node {
             name: config.node.name,
             node_id: own.node_id(),
             data_dir: config.node.data_dir,
-            serving,
+            duty,
             cluster,
             clients: groups.clients,
             hops: groups.hops,
@@ -155,7 +154,7 @@ impl Node {
             Event::Unexpected { doing: "keeping the replicated state", reason }.log();
         }
         tracing::info!("draining");
-        self.serving.send_replace(Serving::Not(DRAINING.into()));
+        self.duty.stop();
         // The other fronts ask four times a second. They must have heard before connections close.
         tokio::time::sleep(LEAVE_ROTATION).await;
         for (tasks, what) in [
@@ -193,18 +192,38 @@ impl Node {
     }
 }
 
-fn facts(serving: watch::Receiver<Serving>, metrics: relay::Metrics) -> Arc<dyn Fn() -> Facts + Send + Sync> {
-    let started = Instant::now();
+/// Where a node that relays counts.
+struct Counted {
+    relay: relay::Metrics,
+    /// Its front comes later than the cluster that tells others about it.
+    rotation: Arc<OnceLock<Peers>>,
+}
+
+fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Send + Sync> {
+    let (duty, serving, started) = (duty.clone(), duty.serving(), Instant::now());
+    let membership = own.membership.clone();
     Arc::new(move || {
         let (ready, reason) = in_words(serving.borrow().now());
-        Facts { ready, reason, relayed: metrics.answered(), uptime: started.elapsed() }
+        Facts {
+            ready,
+            reason,
+            relayed: counted.relay.answered(),
+            uptime: started.elapsed(),
+            age: duty.age(),
+            stale_after: duty.stale_after(),
+            in_flight: counted.relay.in_flight(),
+            rotation: counted.rotation.get().map(Peers::ids).unwrap_or_default(),
+            certificate_expires_at: Some(own::expires_at(&membership)),
+        }
     })
 }
 
 /// What goes on beside the requests: founding, new certificates, staying fresh, saying what changed.
-fn keep_up(cluster: &Cluster, enrolment: &Enrolment, serving: watch::Sender<Serving>, tasks: &Tasks) {
+fn keep_up(cluster: &Cluster, enrolment: &Enrolment, duty: &Duty, tasks: &Tasks) {
     tasks.spawn("table events", table_events::log(cluster.state(), cluster.members(), tasks.clone()));
-    tasks.spawn("freshness", freshness::keep(cluster.clone(), serving, tasks.clone()));
+    tasks.spawn("roster events", roster_events::log(cluster.state(), tasks.clone()));
+    tasks.spawn("freshness", freshness::keep(cluster.clone(), duty.clone(), tasks.clone()));
+    tasks.spawn("roster", freshness::heed(cluster.clone(), duty.clone(), tasks.clone()));
     tasks.spawn("enrolment", enrolment.clone().keep(tasks.clone()));
 }
 
@@ -221,19 +240,12 @@ fn in_words(readiness: Readiness) -> (bool, String) {
 }
 
 async fn serve_peers(
-    config: &Config,
-    (own, admission): (&Own, Admission),
-    relay: &Relay,
-    (cluster, enrolment): (&Cluster, &Enrolment),
+    listen: &Listen,
+    own: &Own,
+    service: peer_service::PeerService,
     groups: &Groups,
 ) -> Result<(), StartError> {
-    let listener = bind("peer", config.listen.peer).await?;
-    let service = peer_service::PeerService::new(
-        relay::Server::new(relay.clone(), groups.hops.clone()),
-        cluster.routes(),
-        JoinService::into_routes(enrolment.clone()),
-        admission,
-    );
+    let listener = bind("peer", listen.peer).await?;
     // The peer port outlives the hops: Raft goes on until the store closes.
     let port = Port { listener, name: "peer" };
     let tls = own.membership.server(Guests::Welcome);
@@ -243,22 +255,37 @@ async fn serve_peers(
     Ok(())
 }
 
-async fn serve_administrators(
-    config: &Config,
-    own: &Own,
-    (cluster, enrolment): (&Cluster, &Enrolment),
-    directory: Arc<Directory>,
-    groups: &Groups,
-) -> Result<(), StartError> {
-    let listener = bind("admin", config.listen.admin).await?;
-    let control = control::Config {
+fn own_peer(config: &Config, own: &Own) -> Peer {
+    Peer {
+        id: own.node_id(),
+        name: config.node.name.clone(),
+        address: config.listen.peer.to_string(),
+        key: own.key().0,
+        drained: false,
+    }
+}
+
+fn control_config(config: &Config, own: &Own) -> control::Config {
+    control::Config {
         cluster_id: own.identity.cluster_id.clone(),
+        node_id: own.node_id(),
         service_name: config.cluster.service_name.clone(),
         upstream_kind: config.upstream.kind.word(),
         upstream_address: config.upstream.base.to_string(),
         peer_address: config.listen.peer.to_string(),
-    };
-    let routes = control::routes(control, cluster.clone(), enrolment.clone(), directory).await?;
+        node: config.node.name.clone(),
+    }
+}
+
+async fn serve_administrators(
+    listen: &Listen,
+    own: &Own,
+    (control, parts): (control::Config, control::Parts),
+    groups: &Groups,
+) -> Result<(), StartError> {
+    let listener = bind("admin", listen.admin).await?;
+    groups.control.spawn("survey", parts.survey.clone().keep(groups.control.clone()));
+    let routes = control::routes(control, parts, groups.control.clone()).await?;
     let service = Arc::new(peer_service::AdminService::new(routes));
     let port = Port { listener, name: "admin" };
     let tls = own.membership.server(Guests::Refused);
@@ -283,47 +310,6 @@ async fn serve_clients(config: &Config, front: &Arc<Front>, tasks: &Tasks) -> Re
     Ok(())
 }
 
-/// What monitors read.
-struct Readings {
-    relay: Relay,
-    rotation: Peers,
-    registry: Registry,
-}
-
-async fn serve_monitors(
-    config: &Config,
-    cluster: &Cluster,
-    readings: Readings,
-    tasks: &Tasks,
-) -> Result<(), StartError> {
-    let listener = bind("ops", config.listen.ops).await?;
-    let Readings { relay, rotation, registry } = readings;
-    let (state, cluster) = (cluster.state(), cluster.clone());
-    let ops = Ops {
-        ready: Arc::new(move || {
-            let (yes, reason) = in_words(relay.readiness());
-            let table = state.borrow().table.clone();
-            let (revision, entries) = (table.revision, table.entries.len());
-            let details = serde_json::json!({ "ready": yes, "reason": reason, "revision": revision, "entries": entries,
-                "rotation": rotation.names(), });
-            Answer { yes, details }
-        }),
-        cluster: Arc::new(move || {
-            let standing = cluster.standing();
-            let members = cluster.members().borrow().clone();
-            let leader = standing.leader.and_then(|id| members.iter().find(|member| member.node_id == id));
-            let leader = leader.map(|member| member.name.clone());
-            let details = serde_json::json!({
-                "changes": standing.quorum, "leader": leader, "term": standing.term, "nodes": members.len(),
-            });
-            Answer { yes: standing.quorum, details }
-        }),
-        metrics: Arc::new(registry),
-    };
-    tasks.spawn("ops listener", telemetry::serve(listener, ops, tasks.clone()));
-    Ok(())
-}
-
 fn authenticator(config: &Config, directory: Arc<Directory>) -> Result<Authenticator, StartError> {
     let computer: String = config.node.name.chars().take(NETBIOS_NAME_CHARS_MAX).collect();
     let settings = Settings::new(
@@ -333,37 +319,6 @@ fn authenticator(config: &Config, directory: Arc<Directory>) -> Result<Authentic
         config.identity.channel_binding,
     )?;
     Ok(Authenticator::new(settings, directory, config.identity.target_names.clone()))
-}
-
-/// The members as a front knows them.
-fn peers(cluster: &Cluster, tasks: &Tasks) -> watch::Receiver<Arc<Vec<Peer>>> {
-    let mut members = cluster.members();
-    let state = cluster.state();
-    let as_peers = move |members: &[Member]| {
-        let roster = state.borrow().roster.clone();
-        let peer = |member: &Member| {
-            let key = roster.nodes.get(&member.node_id)?.key.0;
-            Some(Peer {
-                id: member.node_id,
-                name: member.name.clone(),
-                address: member.peer_address.clone(),
-                key,
-            })
-        };
-        Arc::new(members.iter().filter(|member| !member.witness).filter_map(peer).collect::<Vec<_>>())
-    };
-    let (sender, receiver) = watch::channel(as_peers(&members.borrow_and_update()));
-    let draining = tasks.clone();
-    tasks.spawn("members", async move {
-        loop {
-            tokio::select! {
-                changed = members.changed() => if changed.is_err() { return },
-                () = draining.draining() => return,
-            }
-            sender.send_replace(as_peers(&members.borrow_and_update()));
-        }
-    });
-    receiver
 }
 
 async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

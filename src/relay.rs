@@ -24,6 +24,7 @@ use crate::rms::envelope::{Inspected, Inspection};
 use crate::rms::{Endpoint, Malformed, envelope};
 use crate::state::State;
 use crate::upstream::{self, Body, BodyError, OnBehalfOf, Outgoing, SendError, Upstream};
+use body::Keeping;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Limited};
 use std::sync::Arc;
@@ -207,9 +208,13 @@ impl Relay {
         deadline: Deadline,
         started: impl FnOnce() + Send,
     ) -> Result<Answered, Failure> {
+        let in_flight = self.metrics.begun();
         let result = self.relay(head, body, deadline, started).await;
         self.metrics.handled(head.endpoint.pipeline(), &result);
-        result
+        let mut answered = result?;
+        // Whoever drains the node waits for the last byte.
+        answered.body = Keeping::new(answered.body, in_flight).boxed_unsync();
+        Ok(answered)
     }
 
     async fn relay(

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use rmsc::cli::Arguments;
-use rmsc::config::Config;
+use rmsc::config::{Config, Witness};
 use rmsc::event::CATALOGUE;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +12,15 @@ fn the_example_configuration_is_good() {
     let config = check_config(&read("rmsc.toml"));
     assert_eq!(config.node.name, "rmsc-1");
     assert_eq!(config.secrets.key_file, PathBuf::from("/etc/rmsc/seal.key"));
+}
+
+#[test]
+fn the_example_of_a_witness_is_good() {
+    let example = read("witness.toml");
+    let witness = Witness::parse(&example).unwrap_or_else(|faults| panic!("{faults:?}"));
+    assert_eq!(witness.node.name, "rmsc-witness");
+    let all = Witness::parse(&uncommented(&example)).unwrap_or_else(|faults| panic!("{faults:?}"));
+    assert_eq!(all, witness, "a commented line is not the default");
 }
 
 #[test]

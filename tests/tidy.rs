@@ -73,8 +73,25 @@ const TABLE: &[(&str, May)] = &[
         ]),
     ),
     (
+        "backup",
+        Names(&["cluster", "enrolment", "proto", "seal", "secret", "state", "storage", "tasks", "tls"]),
+    ),
+    (
         "control",
-        Names(&["cluster", "directory", "enrolment", "event", "principal", "proto", "state", "tasks", "tls"]),
+        Names(&[
+            "backup",
+            "cluster",
+            "directory",
+            "enrolment",
+            "event",
+            "principal",
+            "proto",
+            "seal",
+            "secret",
+            "state",
+            "tasks",
+            "tls",
+        ]),
     ),
     ("config", AllBut(&["cli", "lab", "node", "simulator"])),
     ("node", AllBut(&["cli", "lab"])),
@@ -82,6 +99,8 @@ const TABLE: &[(&str, May)] = &[
     (
         "cli",
         Names(&[
+            "backup",
+            "cluster",
             "config",
             "control",
             "enrolment",
@@ -104,6 +123,7 @@ const TABLE: &[(&str, May)] = &[
 const HOMES: &[(&[&str], &[&str])] = &[
     (&["sled", "raft_log"], &["storage"]),
     (&["crc32fast", "lz4_flex", "openraft"], &["cluster"]),
+    (&["age"], &["backup"]),
     (&["quick_xml"], &["rms"]),
     (&["rustls", "tokio_rustls", "rcgen"], &["tls"]),
     (&["x509_parser"], &["tls", "identity"]),
@@ -144,7 +164,7 @@ const BANNED: &[(&str, Scope, &str)] = &[
 #[derive(Clone, Copy)]
 enum Scope {
     Everywhere,
-    /// `tests/` and `chaos/`.
+    /// `tests/`, `chaos/` and `benches/`.
     Tests,
     /// What is shipped, but for these modules.
     Product(&'static [&'static str]),
@@ -362,6 +382,7 @@ fn finds_banned_words() {
     check_finds(banned, "tests/it/a.rs", "async fn f() { sleep(a).await }", &["condition"]);
     check_finds(banned, "tests/support/wait.rs", "async fn f() { sleep(a).await }", &[]);
     check_finds(banned, "chaos/main.rs", "fn f() { std::thread::sleep(a) }", &["condition"]);
+    check_finds(banned, "benches/a.rs", "async fn f() { sleep(a).await }", &["condition"]);
     check_finds(
         todo_without_issue,
         "src/a.rs",
@@ -581,8 +602,18 @@ fn is_registry(address: &str) -> bool {
 }
 
 fn strangers_at_the_top(paths: &[String]) -> Vec<String> {
-    let known =
-        ["Cargo.toml", "Cargo.lock", "build.rs", "proto", "src", "deploy", "tests", "chaos", "README.md"];
+    let known = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "build.rs",
+        "proto",
+        "src",
+        "deploy",
+        "tests",
+        "chaos",
+        "benches",
+        "README.md",
+    ];
     let tops: BTreeSet<&str> = paths.iter().filter_map(|path| path.split('/').next()).collect();
     let strange = |top: &&str| !top.starts_with('.') && !known.contains(top);
     tops.into_iter().filter(strange).map(str::to_owned).collect()

@@ -1,12 +1,11 @@
 //! `rmsc authz`: who may use the connector.
 
 use super::output::{self, Format};
-use super::{Exit, Global, date};
+use super::{Exit, Global, effect, words::date};
 use crate::proto::control::v1 as proto;
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
-use std::io::{BufRead, IsTerminal};
 
 /// Who may use the connector.
 #[derive(Debug, Subcommand)]
@@ -140,6 +139,7 @@ impl Add {
             .into(),
             note: self.note,
             request_id: rand::random::<[u8; 16]>().to_vec(),
+            ..Default::default()
         };
         let response = global.client().await?.authorizations().add(request).await?.into_inner();
         let entry = response.entry.context("the answer has no entry")?;
@@ -154,6 +154,7 @@ impl Remove {
         let request = proto::RemoveRequest {
             principal: self.principal,
             request_id: rand::random::<[u8; 16]>().to_vec(),
+            ..Default::default()
         };
         let response = global.client().await?.authorizations().remove(request).await?.into_inner();
         let effect = response.effect.context("the answer has no effect")?;
@@ -239,48 +240,28 @@ fn print_change(
     entry: Option<&proto::Entry>,
     effect: &proto::Effect,
 ) -> anyhow::Result<Exit> {
-    let in_effect = effect.nodes.iter().filter(|node| node.in_effect).count();
-    let silent: Vec<&str> =
-        effect.nodes.iter().filter(|node| !node.in_effect).map(|node| node.name.as_str()).collect();
     match format {
-        Format::Json => output::json(&json!({
-            what: true, "entry": entry.map(entry_json), "revision": effect.revision,
-            "in_effect": in_effect, "nodes": effect.nodes.len(), "silent": silent,
-            "elapsed_ms": effect.elapsed_ms,
-        }))?,
+        Format::Json => {
+            let mut value = effect::json(effect);
+            value[what] = json!(true);
+            value["entry"] = json!(entry.map(entry_json));
+            output::json(&value)?;
+        }
         Format::Table => {
             if let Some(entry) = entry {
                 output::line(&format!("{what} {} {} ({})", role_word(entry), entry.name, entry.sid));
             }
-            output::line(&format!(
-                "revision {} in effect on {in_effect}/{} nodes after {} ms",
-                effect.revision,
-                effect.nodes.len(),
-                effect.elapsed_ms
-            ));
-            if !silent.is_empty() {
-                output::line(&format!(
-                    "‼ no answer from {}; a node that hears no leader refuses by itself before long",
-                    silent.join(", ")
-                ));
-            }
+            effect::print(effect);
         }
     }
-    Ok(if silent.is_empty() { Exit::Fine } else { Exit::Warnings })
+    Ok(effect::exit(effect))
 }
 
 /// An exchange entry reads everything: the name must be typed again.
 fn confirmed(name: &str) -> anyhow::Result<bool> {
-    output::remark(&format!(
-        "‼ The role exchange grants SUPER USER over all protected content of this tenant to {name}."
-    ));
-    if !std::io::stdin().is_terminal() {
-        return Ok(false);
-    }
-    output::remark("  Type the name again to go on:");
-    let mut typed = String::new();
-    std::io::stdin().lock().read_line(&mut typed).context("cannot read the answer")?;
-    Ok(typed.trim().eq_ignore_ascii_case(name))
+    let warning =
+        format!("‼ The role exchange grants SUPER USER over all protected content of this tenant to {name}.");
+    output::typed(&warning, name)
 }
 
 fn entry_json(entry: &proto::Entry) -> Value {

@@ -1,7 +1,7 @@
 //! `rmsc config`: the node file.
 
 use super::{Exit, output};
-use crate::config::Config;
+use crate::config::{self, Config};
 use std::path::PathBuf;
 
 /// The node file.
@@ -12,14 +12,21 @@ pub enum ConfigCommand {
         /// The node file.
         #[arg(long, value_name = "FILE", default_value = "/etc/rmsc/rmsc.toml", env = "RMSC_CONFIG")]
         config: PathBuf,
+        /// The file is a witness's.
+        #[arg(long)]
+        witness: bool,
     },
 }
 
 impl ConfigCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let ConfigCommand::Check { config } = self;
-        let checked = Config::load(&config)?;
-        output::line(&format!("{} is good: node {}", config.display(), checked.node.name));
+        let ConfigCommand::Check { config, witness } = self;
+        let (kind, node) = if witness {
+            ("witness", config::Witness::load(&config)?.node)
+        } else {
+            ("node", Config::load(&config)?.node)
+        };
+        output::line(&format!("{} is good: {kind} {}", config.display(), node.name));
         Ok(Exit::Fine)
     }
 }

@@ -1,7 +1,7 @@
 //! `rmsc dev`: a throw-away lab.
 
 use super::output::{self, Format};
-use super::{Exit, output::remark};
+use super::{Exit, output::remark, words};
 use crate::lab::{self, Lab, Options};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub struct Dev {
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// End by itself after this time, for instance 20s or 5m, with a summary.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = words::duration)]
     run_for: Option<Duration>,
     /// Send no sample traffic.
     #[arg(long)]
@@ -33,7 +33,7 @@ pub struct Dev {
     #[arg(long, default_value_t = 150, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
     /// How long the certificates of nodes live, which are renewed at two thirds of it.
-    #[arg(long, hide = true, value_name = "TIME", value_parser = duration, default_value = "2160h")]
+    #[arg(long, hide = true, value_name = "TIME", value_parser = words::duration, default_value = "2160h")]
     certificate_life: Duration,
     #[command(subcommand)]
     command: Option<DevCommand>,
@@ -105,18 +105,4 @@ impl Signals {
             _ = hang_up.recv() => {}
         }
     }
-}
-
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a time; write 20s, 5m or 1h");
-    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let seconds = match unit {
-        "s" => number,
-        "m" => number.saturating_mul(60),
-        "h" => number.saturating_mul(3_600),
-        _ => return Err(wrong()),
-    };
-    Ok(Duration::from_secs(seconds))
 }

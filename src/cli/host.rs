@@ -1,12 +1,12 @@
 //! What the commands that make and unmake a node have in common.
 
 use super::output::remark;
-use crate::config::Config;
+use crate::config::Basics;
 use crate::enrolment::Host;
 use std::path::Path;
 
 /// What the node file says about this host.
-pub(super) fn of(config: &Config) -> Host {
+pub(super) fn of(config: Basics<'_>) -> Host {
     Host {
         data_dir: config.node.data_dir.clone(),
         seal: config.secrets.clone(),
@@ -29,4 +29,10 @@ pub(super) fn warn_of_plain_key(path: Option<&Path>) {
             path.display()
         ));
     }
+}
+
+/// An administrator's name.
+pub(super) fn word(text: &str) -> Result<String, String> {
+    let good = (1..=63).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if good { Ok(text.into()) } else { Err("write 1 to 63 letters and digits".into()) }
 }

@@ -28,7 +28,7 @@ pub struct Init {
     #[arg(long, value_name = "DIR")]
     context_dir: Option<PathBuf>,
     /// The administrator's name, letters and digits: it stands beside every change.
-    #[arg(long, value_name = "NAME", default_value = "admin", value_parser = word)]
+    #[arg(long, value_name = "NAME", default_value = "admin", value_parser = host::word)]
     administrator: String,
 }
 
@@ -39,8 +39,12 @@ impl Init {
         let beside = self.config.parent().map(Path::to_owned).unwrap_or_default();
         let folder = self.context_dir.unwrap_or(beside);
         let life = config.node.certificate_life;
-        let founding =
-            enrolment::init(&host::of(&config), &self.administrator, OffsetDateTime::now_utc(), life)?;
+        let founding = enrolment::init(
+            &host::of(config.basics()),
+            &self.administrator,
+            OffsetDateTime::now_utc(),
+            life,
+        )?;
         let context = folder.join(CONTEXT_FILE);
         if context.exists() {
             bail!(
@@ -78,9 +82,4 @@ impl Init {
         host::warn_of_plain_key(founding.plain_seal_file.as_deref());
         Ok(Exit::Fine)
     }
-}
-
-fn word(text: &str) -> Result<String, String> {
-    let good = (1..=63).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if good { Ok(text.into()) } else { Err("write 1 to 63 letters and digits".into()) }
 }

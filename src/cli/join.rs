@@ -2,7 +2,7 @@
 
 use super::output::{self, Format};
 use super::{Exit, host};
-use crate::config::Config;
+use crate::config::Any;
 use crate::enrolment::{self, TokenText, hex};
 use crate::secret::Secret;
 use anyhow::Context as _;
@@ -63,9 +63,9 @@ impl Join {
     pub(super) async fn run(self, format: Format) -> anyhow::Result<Exit> {
         host::keep_private();
         let token = self.token.read()?;
-        let config = Config::load(&self.config)?;
-        let joined = enrolment::join(&host::of(&config), &self.address, &token).await?;
-        let name = &config.node.name;
+        let config = Any::load(&self.config)?;
+        let joined = enrolment::join(&host::of(config.basics()), &self.address, &token).await?;
+        let name = &config.basics().node.name;
         match format {
             Format::Json => output::json(&json!({
                 "cluster_id": joined.cluster_id, "node_id": joined.node_id, "name": name,
@@ -84,14 +84,31 @@ impl Join {
                 let what = if joined.witness { ", a witness" } else { "" };
                 output::line(&format!("✔ this host is node {} ({name}){what}", joined.node_id));
                 output::line("");
+                let command = if joined.witness { "witness" } else { "server" };
                 output::line(&format!(
-                    "Next:\n  systemctl enable --now rmsc        or: rmsc server --config {}",
+                    "Next:\n  systemctl enable --now rmsc        or: rmsc {command} --config {}",
                     self.config.display()
                 ));
+                say_kind(&config, joined.witness);
             }
         }
         host::warn_of_plain_key(joined.plain_seal_file.as_deref());
         Ok(Exit::Fine)
+    }
+}
+
+/// The token decides what the host becomes; its file must fit.
+fn say_kind(config: &Any, is_witness: bool) {
+    match (config, is_witness) {
+        (Any::Relay(_), false) | (Any::Witness(_), true) => {}
+        (Any::Relay(_), true) => output::remark(
+            "‼ The token makes this host a witness: take https, http, [identity], [upstream] and [limits] out of \
+             its file, and start it with rmsc witness.",
+        ),
+        (Any::Witness(_), false) => output::remark(
+            "‼ The token makes this host a node that relays, and its file is a witness's: add what \
+             `rmsc config check` asks for.",
+        ),
     }
 }
 

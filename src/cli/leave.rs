@@ -2,7 +2,7 @@
 
 use super::output::{self, Format, remark};
 use super::{Exit, Global, host};
-use crate::config::Config;
+use crate::config::{Any, Basics};
 use crate::enrolment::{self, Card};
 use crate::proto::control::v1 as proto;
 use anyhow::{Context as _, bail};
@@ -35,7 +35,8 @@ pub struct Leave {
 impl Leave {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Exit> {
         host::keep_private();
-        let config = Config::load(&self.config)?;
+        let config = Any::load(&self.config)?;
+        let config = config.basics();
         let name = config.node.name.clone();
         let Some(card) = enrolment::card(&config.node.data_dir)? else {
             output::line("this host is no node; nothing was changed");
@@ -47,7 +48,7 @@ impl Leave {
         }
         let request = proto::LeaveRequest { cluster_id: card.cluster_id.clone(), node_id: card.node_id };
         global.client().await?.tokens().leave(request).await?;
-        let aside = settle(&config, &card).await?;
+        let aside = settle(config, &card).await?;
         match global.output {
             Format::Json => output::json(&json!({
                 "cluster_id": card.cluster_id, "node_id": card.node_id, "name": name, "aside": aside,
@@ -62,7 +63,7 @@ impl Leave {
 }
 
 /// Waits until the node has ended and has put its data aside, or does it where no node runs.
-async fn settle(config: &Config, card: &Card) -> anyhow::Result<PathBuf> {
+async fn settle(config: Basics<'_>, card: &Card) -> anyhow::Result<PathBuf> {
     let data_dir = &config.node.data_dir;
     let begun = Instant::now();
     let patience = config.drain_timeout * 3 + SETTLE_TIMEOUT;

@@ -1,9 +1,10 @@
 //! Tables for people, JSON for programs.
 
+use anyhow::Context as _;
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
-use std::io::IsTerminal;
+use std::io::{BufRead, IsTerminal};
 
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,6 +46,21 @@ pub fn end_redrawn() {
     if std::io::stderr().is_terminal() {
         eprintln!();
     }
+}
+
+/// Whether a person typed these words again. Where nobody can be asked, nobody did.
+///
+/// # Errors
+/// The answer cannot be read.
+pub fn typed(warning: &str, words: &str) -> anyhow::Result<bool> {
+    remark(warning);
+    if !std::io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    remark("  Type the name again to go on:");
+    let mut typed = String::new();
+    std::io::stdin().lock().read_line(&mut typed).context("cannot read the answer")?;
+    Ok(typed.trim().eq_ignore_ascii_case(words))
 }
 
 /// Prints a value as JSON.

@@ -1,10 +1,11 @@
 //! `rmsc server`: runs a node.
 
 use super::{Exit, host};
-use crate::config::Config;
+use crate::config::{Config, Log};
 use crate::node::Node;
 use crate::telemetry;
 use anyhow::Context as _;
+use std::future::Future;
 use std::path::PathBuf;
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,22 +33,26 @@ pub struct Server {
 
 impl Server {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
-        host::keep_private();
         let config = Config::load(&self.config)?;
-        telemetry::start(&config.log.level, config.log.target).context("[log]")?;
-        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-        let node = Node::start(config).await?;
-        let stop = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-                () = stdin_end(self.stop_with_stdin) => {}
-            }
-        };
-        node.run_until(stop).await?;
+        let stop = prepare(&config.log, self.stop_with_stdin)?;
+        Node::start(config).await?.run_until(stop).await?;
         Ok(Exit::Fine)
     }
+}
+
+/// Prepares the process to be a node; what it gives ends when the node should.
+pub(super) fn prepare(log: &Log, stop_with_stdin: bool) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    host::keep_private();
+    telemetry::start(&log.level, log.target).context("[log]")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = stdin_end(stop_with_stdin) => {}
+        }
+    })
 }
 
 async fn stdin_end(watch: bool) {

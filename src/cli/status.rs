@@ -1,7 +1,8 @@
 //! `rmsc status`: the cluster on one screen.
 
+use super::node::{json_of, role, state};
 use super::output::{self, Format};
-use super::{Exit, Global};
+use super::{Exit, Global, words};
 use crate::proto::control::v1 as proto;
 use serde_json::json;
 
@@ -29,8 +30,9 @@ impl Status {
 }
 
 fn print(status: &proto::StatusResponse) {
-    let ready = status.nodes.iter().filter(|node| node.ready).count();
-    let total: u64 = status.nodes.iter().map(|node| node.relayed).sum();
+    let relays: Vec<&proto::Node> = status.nodes.iter().filter(|node| !node.witness).collect();
+    let ready = relays.iter().filter(|node| node.ready).count();
+    let total: u64 = relays.iter().map(|node| node.relayed).sum();
     let leader = if status.leader.is_empty() { "none" } else { &status.leader };
     output::line(&format!(
         "{}   {} nodes   leader {leader}   term {}",
@@ -38,29 +40,28 @@ fn print(status: &proto::StatusResponse) {
         status.nodes.len(),
         status.term
     ));
-    let relay = if ready == 0 { "not possible".to_owned() } else { survives(status.relay_survives) };
-    let changes =
-        if status.changes_survive < 0 { "not possible".to_owned() } else { survives(status.changes_survive) };
-    output::line(&format!("  Relay    ready on {ready}/{}   {relay}", status.nodes.len()));
     output::line(&format!(
-        "  Changes  {changes}   table revision {}, {} entries",
-        status.revision, status.entries
+        "  Relay    ready on {ready}/{}   {}{}",
+        relays.len(),
+        survives(status.relay_survives),
+        bounded(status)
+    ));
+    output::line(&format!(
+        "  Changes  {}   table revision {}, {} entries (age {})",
+        survives(status.changes_survive),
+        status.revision,
+        status.entries,
+        status.fresh_ms.map_or_else(|| "not known".into(), words::span)
     ));
     if let Some(upstream) = &status.upstream {
         output::line(&format!("  Service  {} at {}", upstream.kind, upstream.address));
     }
     output::line("");
     let rows = status.nodes.iter().map(|node| {
-        let role = match (node.leader, node.voter) {
-            (true, _) => "leader",
-            (false, true) => "voter",
-            (false, false) => "learner",
-        };
-        let state = if node.ready { "ready".to_owned() } else { node.reason.clone() };
         [
             node.name.clone(),
-            role.into(),
-            state,
+            role(node).into(),
+            state(node),
             node.revision.to_string(),
             node.relayed.to_string(),
             share(node.relayed, total),
@@ -77,8 +78,17 @@ fn print(status: &proto::StatusResponse) {
     }
 }
 
-fn survives(failures: i32) -> String {
+/// Failures that take the majority of the voters with them end relaying too, but not at once.
+fn bounded(status: &proto::StatusResponse) -> String {
+    if status.relay_survives <= status.changes_survive.max(0) {
+        return String::new();
+    }
+    format!(" (without a majority of the voters for {})", words::span(status.stale_after_ms))
+}
+
+pub(super) fn survives(failures: i32) -> String {
     match failures {
+        ..0 => "not possible".into(),
         0 => "survives no failure".into(),
         1 => "survives 1 failure".into(),
         more => format!("survives {more} failures"),
@@ -91,18 +101,7 @@ fn share(relayed: u64, total: u64) -> String {
 }
 
 fn json(status: &proto::StatusResponse) -> serde_json::Value {
-    let nodes: Vec<_> = status
-        .nodes
-        .iter()
-        .map(|node| {
-            json!({
-                "id": node.id, "name": node.name, "peer_address": node.peer_address, "version": node.version,
-                "voter": node.voter, "up": node.up, "leader": node.leader, "ready": node.ready,
-                "reason": node.reason, "revision": node.revision, "relayed": node.relayed,
-                "uptime_s": node.uptime_s,
-            })
-        })
-        .collect();
+    let nodes: Vec<_> = status.nodes.iter().map(json_of).collect();
     let upstream = status.upstream.as_ref();
     json!({
         "cluster_id": status.cluster_id, "service_name": status.service_name,
@@ -110,6 +109,7 @@ fn json(status: &proto::StatusResponse) -> serde_json::Value {
         "term": status.term, "revision": status.revision, "entries": status.entries, "nodes": nodes,
         "relay_survives": status.relay_survives, "changes_survive": status.changes_survive,
         "upstream": upstream.map(|upstream| json!({ "kind": upstream.kind, "address": upstream.address })),
-        "warnings": status.warnings,
+        "warnings": status.warnings, "current": status.current, "table_age_ms": status.fresh_ms,
+        "stale_after_ms": status.stale_after_ms,
     })
 }

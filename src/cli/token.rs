@@ -1,7 +1,8 @@
 //! `rmsc token`: what lets nodes in.
 
 use super::output::{self, Format};
-use super::{Exit, Global, date, dev};
+use super::{Exit, Global, words, words::date};
+use crate::control::Client;
 use crate::proto::control::v1 as proto;
 use crate::proto::control::v1::token::State;
 use anyhow::Context as _;
@@ -29,7 +30,7 @@ pub enum TokenCommand {
 #[command(verbatim_doc_comment)]
 pub struct Create {
     /// How long it can be used, for instance 90s, 15m or 2h; at most 168h.
-    #[arg(long, value_name = "TIME", value_parser = dev::duration, default_value = "15m")]
+    #[arg(long, value_name = "TIME", value_parser = words::duration, default_value = "15m")]
     ttl: Duration,
     /// The node will be a witness: it votes, and neither takes nor relays requests.
     #[arg(long)]
@@ -64,35 +65,50 @@ impl TokenCommand {
 
 impl Create {
     async fn run(self, global: &Global) -> anyhow::Result<Exit> {
-        let request = proto::CreateTokenRequest {
-            ttl_s: self.ttl.as_secs(),
-            witness: self.witness,
-            replaces: self.replaces.unwrap_or_default(),
-        };
-        let made = global.client().await?.tokens().create(request).await?.into_inner();
-        let token = made.token.context("the answer has no token")?;
-        let address = made.addresses.first().context("the answer has no address")?;
-        let command = format!("rmsc join {address} --token {}", made.text);
-        match global.output {
-            Format::Json => output::json(&json!({
-                "id": token.id, "token": made.text, "command": command, "addresses": made.addresses,
-                "expires_at": date(token.expires_at_ms), "witness": token.witness, "replaces": token.replaces,
-            }))?,
-            Format::Table => {
-                output::line(&command);
-                let what = if token.witness { "lets one witness in" } else { "lets one node in" };
-                output::remark(&format!(
-                    "Run this on the new host. The token {} {what} and expires at {}.",
-                    token.id,
-                    date(token.expires_at_ms)
-                ));
-                if !token.replaces.is_empty() {
-                    output::remark(&format!("{} goes for ever when the new node comes.", token.replaces));
-                }
+        let wanted =
+            Wanted { ttl: self.ttl, witness: self.witness, replaces: self.replaces.unwrap_or_default() };
+        create(&global.client().await?, wanted, global.output).await
+    }
+}
+
+/// What a token is to let in.
+pub(super) struct Wanted {
+    pub(super) ttl: Duration,
+    pub(super) witness: bool,
+    /// The name of the node that goes; empty: none.
+    pub(super) replaces: String,
+}
+
+/// Makes a token, and prints the command for the new host.
+pub(super) async fn create(client: &Client, wanted: Wanted, format: Format) -> anyhow::Result<Exit> {
+    let request = proto::CreateTokenRequest {
+        ttl_s: wanted.ttl.as_secs(),
+        witness: wanted.witness,
+        replaces: wanted.replaces,
+    };
+    let made = client.tokens().create(request).await?.into_inner();
+    let token = made.token.context("the answer has no token")?;
+    let address = made.addresses.first().context("the answer has no address")?;
+    let command = format!("rmsc join {address} --token {}", made.text);
+    match format {
+        Format::Json => output::json(&json!({
+            "id": token.id, "token": made.text, "command": command, "addresses": made.addresses,
+            "expires_at": date(token.expires_at_ms), "witness": token.witness, "replaces": token.replaces,
+        }))?,
+        Format::Table => {
+            output::line(&command);
+            let what = if token.witness { "lets one witness in" } else { "lets one node in" };
+            output::remark(&format!(
+                "Run this on the new host. The token {} {what} and expires at {}.",
+                token.id,
+                date(token.expires_at_ms)
+            ));
+            if !token.replaces.is_empty() {
+                output::remark(&format!("{} goes for ever when the new node comes.", token.replaces));
             }
         }
-        Ok(Exit::Fine)
     }
+    Ok(Exit::Fine)
 }
 
 impl Revoke {

@@ -2,7 +2,7 @@
 
 use super::forward::{self, Attempt};
 use super::service::Gate;
-use super::{Cluster, TransferError, codec, rescue, transfer};
+use super::{Cluster, TransferError, codec, rescue, status, transfer};
 use crate::proto::peer::v1 as wire;
 use crate::proto::peer::v1::node_server::{Node as NodeRpc, NodeServer};
 use crate::proto::state::v1 as stored;
@@ -40,17 +40,7 @@ impl NodeRpc for NodeService {
         request: Request<wire::StatusRequest>,
     ) -> Result<Response<wire::StatusResponse>, Status> {
         Gate::peer(&request)?;
-        let status = self.0.own_status();
-        Ok(Response::new(wire::StatusResponse {
-            version: status.version,
-            ready: status.ready,
-            reason: status.reason,
-            revision: status.revision,
-            relayed: status.relayed,
-            uptime_s: status.uptime.as_secs(),
-            applied: status.applied,
-            disk_full: status.disk_full,
-        }))
+        Ok(Response::new(status::to_wire(self.0.own_status())))
     }
 
     async fn await_applied(

@@ -19,7 +19,9 @@ use std::path::{Path, PathBuf};
 /// any more, so it must not take part.
 pub(super) fn log(path: &Path, made: bool, name: &str) -> Result<Log, OpenError> {
     let damaged = |kept, reason| OpenError::LogDamaged { kept, reason, name: name.into() };
-    if (made || Log::has_guard(path)) && !Log::exists(path).map_err(|source| OpenError::State { source })? {
+    if (made || Log::guard_path(path).exists())
+        && !Log::exists(path).map_err(|source| OpenError::State { source })?
+    {
         return Err(match storage::was_set_aside(path) {
             Some(kept) => damaged(kept, "an earlier start found it so".into()),
             None => OpenError::LogLost { path: path.into() },

@@ -50,6 +50,16 @@ pub struct Facts {
     pub relayed: u64,
     /// How long it has been running.
     pub uptime: Duration,
+    /// How old its table may be; nothing until a leader was heard.
+    pub age: Option<Duration>,
+    /// From which age on it refuses by itself.
+    pub stale_after: Duration,
+    /// How many requests it is relaying now.
+    pub in_flight: u64,
+    /// The nodes that its front hands requests to.
+    pub rotation: Vec<u64>,
+    /// When its certificate expires.
+    pub certificate_expires_at: Option<Timestamp>,
 }
 
 /// A node of the cluster.
@@ -96,20 +106,14 @@ pub struct Standing {
 pub struct NodeStatus {
     /// The program's version.
     pub version: String,
-    /// Whether it relays.
-    pub ready: bool,
-    /// Why not.
-    pub reason: String,
     /// The revision of the table that acts on it.
     pub revision: u64,
-    /// How many requests it has relayed.
-    pub relayed: u64,
-    /// How long it has been running, in whole seconds.
-    pub uptime: Duration,
     /// The last entry that it has applied.
     pub applied: u64,
     /// Why its disk takes no changes; empty if it does.
     pub disk_full: String,
+    /// What the rest of it says.
+    pub facts: Facts,
 }
 
 /// A change was committed and applied.

@@ -126,29 +126,37 @@ impl Rescue<'_> {
         Ok(())
     }
 
-    /// As a follower does with a snapshot of its leader: entries go on behind it only if the log has its last
-    /// one. Else the log lacks it, or belongs to a leader whose entries were never committed.
     async fn adopt(&self, file: &SnapshotFile, contents: &Contents) -> io::Result<()> {
         let last = last(contents).ok_or_else(|| io::Error::other("it is empty"))?;
         snapshot::adopt(&self.folder(), file, &contents.meta)?;
-        let same = self.log.read(last.index..last.index + 1, usize::MAX).map_err(io::Error::other)?;
-        if same.first().is_none_or(|(log_id, _)| *log_id != last) {
-            let purged = self.log.contents().map_err(io::Error::other)?.purged;
-            on_disk(|done| self.log.truncate_after(purged, done)).await?;
-        }
-        on_disk(|done| self.log.purge(last, done)).await?;
+        fit(self.log, last).await?;
         tracing::warn!(?last, "the state was fetched from another member");
         Ok(())
     }
 
     fn folder(&self) -> PathBuf {
-        self.config.data_dir.join(super::state_machine::SNAPSHOTS)
+        self.config.data_dir.join(snapshot::FOLDER)
     }
 }
 
 fn last(contents: &Contents) -> Option<LogId> {
     let last = contents.meta.last_log_id.as_ref().map(codec::log_id_to)?;
     Some(LogId { term: last.term, index: last.index })
+}
+
+/// Fits the log to a state that ends at an entry, as a follower does with a snapshot of its leader. Entries go
+/// on behind it if the log has that entry. If it has another in its place, that one and all behind it are of a
+/// leader that never committed them. If it ends before, the state has all of it.
+async fn fit(log: &Log, last: LogId) -> io::Result<()> {
+    let before = last.index.saturating_sub(1);
+    let entries = log.read(before..last.index + 1, usize::MAX).map_err(io::Error::other)?;
+    let entry = |index| entries.iter().map(|(log_id, _)| *log_id).find(|log_id| log_id.index == index);
+    if entry(last.index).is_some_and(|found| found != last) {
+        let purged = log.contents().map_err(io::Error::other)?.purged;
+        let kept = entry(before).filter(|_| before < last.index).or(purged);
+        on_disk(|done| log.truncate_after(kept, done)).await?;
+    }
+    on_disk(|done| log.purge(last, done)).await
 }
 
 async fn on_disk(
@@ -199,3 +207,47 @@ const MEMBERS: &str = "members";
 const PATIENCE: Duration = Duration::from_secs(60);
 const ASK_EVERY: Duration = Duration::from_secs(1);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::log::Made;
+    use crate::storage::testing::Folder;
+
+    const fn at(term: u64, index: u64) -> LogId {
+        LogId { term, index }
+    }
+
+    /// A log with entries of term 2 up to 20, purged up to 10 and committed up to 15, fitted to a state.
+    async fn check_fit(last: LogId, left: &[LogId]) {
+        let folder = Folder::new();
+        let path = folder.path().join("log");
+        let log = Log::open(&path, Made::Perhaps).unwrap();
+        let entries = (0..=20).map(|index| (at(2, index), vec![1]));
+        on_disk(|done| log.append(entries.collect(), done)).await.unwrap();
+        log.commit(at(2, 15)).unwrap();
+        on_disk(|done| log.purge(at(2, 10), done)).await.unwrap();
+        fit(&log, last).await.unwrap();
+        log.close();
+        let log = Log::open(&path, Made::Before).unwrap();
+        let found = log.read(0..100, usize::MAX).unwrap();
+        assert_eq!(found.iter().map(|(log_id, _)| *log_id).collect::<Vec<_>>(), left, "{last:?}");
+        let contents = log.contents().unwrap();
+        assert_eq!((contents.purged, contents.last), (Some(last), left.last().copied().or(Some(last))));
+        let next = at(3, contents.last.unwrap().index + 1);
+        on_disk(|done| log.append(vec![(next, vec![1])], done)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_log_keeps_what_goes_on_behind_the_state() {
+        check_fit(at(2, 18), &[at(2, 19), at(2, 20)]).await;
+        check_fit(at(2, 20), &[]).await;
+        // It ends before the state does.
+        check_fit(at(2, 30), &[]).await;
+        check_fit(at(3, 21), &[]).await;
+        // Another leader's entries are in the place of those from 16, 18 or 20 on.
+        check_fit(at(3, 16), &[]).await;
+        check_fit(at(3, 18), &[]).await;
+        check_fit(at(3, 20), &[]).await;
+    }
+}

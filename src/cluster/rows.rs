@@ -2,6 +2,7 @@
 //! it, and what the store misses is applied again at the next start.
 
 mod pages;
+mod waiting;
 
 use super::codec;
 use super::packed::unpack;
@@ -16,10 +17,11 @@ use crate::tasks::Tasks;
 use pages::{Pages, Put, Source};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use stored::snapshot_row::Row;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
+use waiting::Shared;
 
 /// The way to the writer. Dropping it ends the writer, once it has written everything.
 pub(super) struct Rows {
@@ -56,22 +58,6 @@ pub(super) enum LoadError {
     Read(#[from] ReadError),
     #[error("a row is damaged")]
     Damaged(#[from] DecodeError),
-}
-
-/// What waits for the writer: all changes in one, so that a slow disk costs no more memory than the
-/// names of the rows.
-#[derive(Default)]
-struct Shared {
-    waiting: Mutex<Waiting>,
-    more: Notify,
-    taken: Notify,
-}
-
-#[derive(Default)]
-struct Waiting {
-    changes: Option<Changes>,
-    /// One of both sides is gone.
-    ended: bool,
 }
 
 impl Changes {
@@ -177,36 +163,6 @@ impl Drop for Rows {
     }
 }
 
-impl Waiting {
-    fn add(&mut self, changes: Changes) {
-        match &mut self.changes {
-            Some(waiting) => waiting.then(changes),
-            none => *none = Some(changes),
-        }
-    }
-}
-
-impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What waits, once something does; nothing when nobody is left who could send it.
-    async fn next(&self) -> Option<Changes> {
-        loop {
-            let (changes, ended) = {
-                let mut waiting = self.waiting();
-                (waiting.changes.take(), waiting.ended)
-            };
-            if changes.is_some() || ended {
-                self.taken.notify_one();
-                return changes;
-            }
-            self.more.notified().await;
-        }
-    }
-}
-
 impl Closed {
     pub(super) async fn wait(self) {
         self.0.await.ok();
@@ -214,7 +170,8 @@ impl Closed {
 }
 
 async fn write_all(mut store: Store, space: &Space, shared: &Shared) {
-    while let Some(changes) = shared.next().await {
+    while let Some(mut changes) = shared.next().await {
+        shared.gather(&mut changes).await;
         if !room(changes.bytes_max(), space, shared).await {
             return tracing::warn!("the disk is full; the next start applies again what the store lacks");
         }

@@ -93,6 +93,10 @@ impl SnapshotFile {
         Some(Identity { last: meta.last_log_id?, bytes: self.bytes, digest: self.digest })
     }
 
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The bytes from `offset` on, at most as many as one message takes; none at the end.
     pub(super) fn chunk(&self, offset: u64) -> io::Result<Vec<u8>> {
         let left = usize::try_from(self.bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
@@ -244,6 +248,8 @@ fn snapshots(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Where in the data folder snapshots are.
+pub(super) const FOLDER: &str = "snapshots";
 const FORMAT: u32 = 2;
 const UNFINISHED: &str = "tmp";
 /// The newest, and one more in case the newest is damaged.

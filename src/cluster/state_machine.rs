@@ -71,7 +71,7 @@ impl StateMachine {
         published: Published,
         tasks: &Tasks,
     ) -> io::Result<(Self, Snapshots, Closed)> {
-        let folder = data_dir.join(SNAPSHOTS);
+        let folder = data_dir.join(snapshot::FOLDER);
         storage::create_folder(&folder)?;
         let (store, stored) = open_store(&data_dir.join("tree"))?;
         let mut replace = stored.is_none();
@@ -104,6 +104,11 @@ impl StateMachine {
     /// Whether what the log has goes on where the state ends.
     pub(super) fn reaches(&self, begins: Option<LogId>) -> bool {
         self.meta.last_log_id >= begins
+    }
+
+    /// The state, and what belongs to it.
+    pub(super) fn contents(&self) -> (State, SnapshotMeta) {
+        (self.state.clone(), self.meta.clone())
     }
 
     pub(super) fn has_applied(&self) -> bool {
@@ -325,9 +330,6 @@ where
 {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
-
-/// The folder of the snapshots, in the data folder.
-pub(super) const SNAPSHOTS: &str = "snapshots";
 
 #[cfg(test)]
 mod tests;

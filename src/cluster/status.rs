@@ -1,7 +1,9 @@
 //! How the nodes fare, and how far they have come: this one and the others.
 
-use super::{Cluster, Member, NodeStatus, disk};
+use super::{Cluster, Facts, Member, NodeStatus, disk};
 use crate::proto::peer::v1 as wire;
+use crate::state::Timestamp;
+use openraft::async_runtime::WatchReceiver;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -28,17 +30,14 @@ impl Cluster {
         }
         let mut client = self.shared.peers.node(node.node_id, &node.peer_address);
         let answer = tokio::time::timeout(timeout, client.status(wire::StatusRequest {})).await.ok()?;
-        let status = answer.ok()?.into_inner();
-        Some(NodeStatus {
-            version: status.version,
-            ready: status.ready,
-            reason: status.reason,
-            revision: status.revision,
-            relayed: status.relayed,
-            uptime: Duration::from_secs(status.uptime_s),
-            applied: status.applied,
-            disk_full: status.disk_full,
-        })
+        Some(from_wire(answer.ok()?.into_inner()))
+    }
+
+    /// Whether a node takes part in Raft, as far as this one knows.
+    #[must_use]
+    pub fn has_member(&self, node_id: u64) -> bool {
+        let metrics = self.shared.raft.metrics();
+        metrics.borrow_watched().membership_config.membership().get_node(&node_id).is_some()
     }
 
     pub(super) async fn applied_here(&self, log_index: u64, deadline: Instant) -> bool {
@@ -47,17 +46,85 @@ impl Cluster {
         matches!(tokio::time::timeout_at(deadline, waiting).await, Ok(Ok(_)))
     }
 
-    pub(super) fn own_status(&self) -> NodeStatus {
-        let facts = (self.shared.facts)();
+    /// How this node fares.
+    #[must_use]
+    pub fn own_status(&self) -> NodeStatus {
         NodeStatus {
             version: self.shared.config.version.clone(),
-            ready: facts.ready,
-            reason: facts.reason,
             revision: self.shared.published.state.borrow().table.revision,
-            relayed: facts.relayed,
-            uptime: facts.uptime,
             applied: *self.shared.published.applied.borrow(),
             disk_full: disk::own(self).unwrap_or_default(),
+            facts: (self.shared.facts)(),
         }
+    }
+}
+
+pub(super) fn to_wire(status: NodeStatus) -> wire::StatusResponse {
+    let facts = status.facts;
+    wire::StatusResponse {
+        version: status.version,
+        ready: facts.ready,
+        reason: facts.reason,
+        revision: status.revision,
+        relayed: facts.relayed,
+        uptime_s: facts.uptime.as_secs(),
+        applied: status.applied,
+        disk_full: status.disk_full,
+        fresh_ms: facts.age.map(milliseconds),
+        stale_after_ms: milliseconds(facts.stale_after),
+        in_flight: facts.in_flight,
+        rotation: facts.rotation,
+        certificate_expires_at_ms: facts.certificate_expires_at.map_or(0, |at| at.0),
+    }
+}
+
+pub(super) fn from_wire(status: wire::StatusResponse) -> NodeStatus {
+    NodeStatus {
+        version: status.version,
+        revision: status.revision,
+        applied: status.applied,
+        disk_full: status.disk_full,
+        facts: Facts {
+            ready: status.ready,
+            reason: status.reason,
+            relayed: status.relayed,
+            uptime: Duration::from_secs(status.uptime_s),
+            age: status.fresh_ms.map(Duration::from_millis),
+            stale_after: Duration::from_millis(status.stale_after_ms),
+            in_flight: status.in_flight,
+            rotation: status.rotation,
+            certificate_expires_at: Some(status.certificate_expires_at_ms)
+                .filter(|at| *at != 0)
+                .map(Timestamp),
+        },
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_crosses_the_wire_whole() {
+        let facts = Facts {
+            ready: true,
+            reason: "none".into(),
+            relayed: 7,
+            uptime: Duration::from_secs(9),
+            age: Some(Duration::from_millis(11)),
+            stale_after: Duration::from_secs(60),
+            in_flight: 3,
+            rotation: vec![1, 2],
+            certificate_expires_at: Some(Timestamp(5)),
+        };
+        let disk_full = "full".into();
+        let status = NodeStatus { version: "1".into(), revision: 4, applied: 8, disk_full, facts };
+        assert_eq!(from_wire(to_wire(status.clone())), status);
+        let unheard = NodeStatus::default();
+        assert_eq!(from_wire(to_wire(unheard.clone())), unheard);
     }
 }

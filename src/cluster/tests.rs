@@ -2,6 +2,7 @@
 
 mod disk;
 mod lab;
+mod lineage;
 mod rescue;
 mod snapshots;
 
@@ -167,7 +168,7 @@ async fn nodes_know_how_the_others_fare() {
     for member in members.iter() {
         assert!(lab.nodes[0].cluster.await_applied(member, written.log_index, PATIENCE).await);
         let status = lab.nodes[0].cluster.node_status(member, PATIENCE).await.unwrap();
-        assert_eq!((status.ready, status.revision), (true, written.log_index));
+        assert_eq!((status.facts.ready, status.revision), (true, written.log_index));
     }
     let early = lab.nodes[0].cluster.await_applied(&members[1], u64::MAX, Duration::from_millis(20)).await;
     assert!(!early);

@@ -75,6 +75,14 @@ impl<'a> Reader<'a> {
         Section { name, reader: self, table, known: RefCell::default() }
     }
 
+    /// Says that a section must not be there.
+    pub fn refuse_section(&'a self, name: &'static str, words: &str) {
+        self.sections.borrow_mut().push(name);
+        if let Some((key, _)) = self.root.get_key_value(name) {
+            self.fault(key.span().start, name, words.to_owned());
+        }
+    }
+
     /// All that is wrong, in the order of the lines; unknown sections included.
     pub fn faults(&self) -> Vec<Fault> {
         let sections = self.sections.borrow();

@@ -25,7 +25,14 @@ pub(super) fn node(reader: &Reader<'_>) -> Option<Node> {
     Some(Node { name: name?, site, data_dir, certificate_life })
 }
 
-pub(super) fn listen(reader: &Reader<'_>) -> Option<Listen> {
+/// Whether a node takes requests of calling servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Front {
+    Needed,
+    None,
+}
+
+pub(super) fn listen(reader: &Reader<'_>, front: Front) -> Option<Listen> {
     let section = reader.section("listen");
     let address = |key, default: &str| {
         if section.has(key) {
@@ -53,6 +60,13 @@ pub(super) fn listen(reader: &Reader<'_>) -> Option<Listen> {
         if address.is_some_and(|address| address.ip().is_unspecified()) {
             section.refuse(name, "must be an address that others can reach, not 0.0.0.0");
         }
+    }
+    if front == Front::None {
+        for key in ["https", "http", "certificate", "key"].into_iter().filter(|key| section.has(key)) {
+            section.refuse(key, "a witness takes and relays no requests; take it out");
+        }
+        section.end();
+        return Some(Listen { https: None, http: None, peer: peer?, admin: admin?, ops: ops? });
     }
     if https.is_none() && http.is_none() {
         section.missing("https", "write the address for calling servers, for instance 0.0.0.0:443");

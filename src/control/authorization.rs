@@ -1,34 +1,36 @@
 //! The table of authorized accounts: add, remove, list, watch, test.
 
-use super::{administrator, convert, status};
-use crate::cluster::{Cluster, Member, Written};
+use super::changes::{self, now, unexpected, used_before};
+use super::{Survey, administrator, convert, effect, entry, status};
+use crate::cluster::Written;
 use crate::directory::{Directory, Found};
 use crate::principal::{Account, AccountName, Sid};
 use crate::proto::control::v1 as proto;
 use crate::proto::control::v1::authorizations_server::Authorizations;
-use crate::state::{Change, ClientId, Entry, NewEntry, Outcome, State, Table, Timestamp};
+use crate::state::{Change, Entry, NewEntry, Outcome, State, Table};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 /// The service.
 pub(super) struct Service {
-    cluster: Cluster,
-    directory: Arc<Directory>,
+    survey: Survey,
+    /// None: a witness, which authenticates nobody.
+    directory: Option<Arc<Directory>>,
 }
 
 type Watching = Pin<Box<dyn Stream<Item = Result<proto::ListResponse, Status>> + Send>>;
 
 impl Service {
-    pub(super) fn new(cluster: Cluster, directory: Arc<Directory>) -> Self {
-        Service { cluster, directory }
+    pub(super) fn new(survey: Survey, directory: Option<Arc<Directory>>) -> Self {
+        Service { survey, directory }
     }
 
     async fn find(&self, name: &str) -> Result<Option<Found>, Status> {
-        self.directory.find(name).await.map_err(|error| Status::invalid_argument(error.to_string()))
+        let directory = self.directory.as_ref().ok_or_else(|| Status::failed_precondition(NO_DIRECTORY))?;
+        directory.find(name).await.map_err(|error| Status::invalid_argument(error.to_string()))
     }
 
     async fn look_up(&self, name: &str) -> Result<Found, Status> {
@@ -114,34 +116,20 @@ impl Service {
     }
 
     async fn write(&self, by: &str, change: Change, request_id: &[u8]) -> Result<Written, Status> {
-        let client = match request_id {
-            [] => None,
-            bytes => Some(ClientId(bytes.try_into().map_err(|_| {
-                Status::invalid_argument(format!(
-                    "request_id has {} bytes; it must have 16, at random",
-                    bytes.len()
-                ))
-            })?)),
-        };
-        self.cluster.write(by, change, client, now()).await.map_err(|error| status::of_write(&error))
+        changes::write(self.survey.cluster(), by, change, request_id).await
     }
 
-    /// Asks every node until it has applied the change, for a second at most.
-    async fn effect(&self, revision: u64) -> proto::Effect {
-        let begun = Instant::now();
-        let members: Arc<Vec<Member>> = self.cluster.members().borrow().clone();
-        let asked = members.iter().map(|member| async {
-            let in_effect = self.cluster.await_applied(member, revision, EFFECT_TIMEOUT).await;
-            proto::NodeEffect { name: member.name.clone(), in_effect }
-        });
-        let nodes = futures::future::join_all(asked).await;
-        let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        proto::Effect { revision, nodes, elapsed_ms }
+    /// On which nodes a change acts, as far as the caller waits for that.
+    async fn effect_for(&self, wait_for: proto::WaitFor, revision: u64) -> proto::Effect {
+        match wait_for {
+            proto::WaitFor::Unspecified | proto::WaitFor::Effect => effect::of(&self.survey, revision).await,
+            proto::WaitFor::Acknowledgement => proto::Effect { revision, ..Default::default() },
+        }
     }
 
     async fn newest(&self) -> Result<Arc<State>, Status> {
-        self.cluster.read_barrier().await.map_err(|error| status::of_read(&error))?;
-        Ok(Arc::clone(&self.cluster.state().borrow()))
+        self.survey.cluster().read_barrier().await.map_err(|error| status::of_read(&error))?;
+        Ok(Arc::clone(&self.survey.cluster().state().borrow()))
     }
 }
 
@@ -150,7 +138,7 @@ impl Authorizations for Service {
     async fn add(&self, request: Request<proto::AddRequest>) -> Result<Response<proto::AddResponse>, Status> {
         let by = administrator(&request)?;
         let request = request.into_inner();
-        let request_id = request.request_id.clone();
+        let (request_id, wait_for) = (request.request_id.clone(), request.wait_for());
         let new = self.new_entry(request).await?;
         if new.sid.is_crowd() {
             return Err(Status::invalid_argument(format!(
@@ -189,7 +177,7 @@ impl Authorizations for Service {
             added_by: by.into(),
             added_at: now(),
         };
-        let effect = self.effect(written.log_index).await;
+        let effect = self.effect_for(wait_for, written.log_index).await;
         Ok(Response::new(proto::AddResponse {
             entry: Some(convert::entry(&entry)),
             added,
@@ -225,11 +213,16 @@ impl Authorizations for Service {
                 return Err(unexpected(&written));
             }
         }
-        let effect = self.effect(written.log_index).await;
+        let effect = self.effect_for(request.wait_for(), written.log_index).await;
         Ok(Response::new(proto::RemoveResponse {
             entry: entry.map(|entry| convert::entry(&entry)),
             effect: Some(effect),
         }))
+    }
+
+    async fn get(&self, request: Request<proto::GetRequest>) -> Result<Response<proto::GetResponse>, Status> {
+        administrator(&request)?;
+        Ok(Response::new(entry::get(self.survey.cluster(), &request.into_inner()).await?))
     }
 
     async fn list(
@@ -246,7 +239,7 @@ impl Authorizations for Service {
     async fn watch(&self, request: Request<proto::WatchRequest>) -> Result<Response<Watching>, Status> {
         administrator(&request)?;
         let mut last = None;
-        let changes = WatchStream::new(self.cluster.state()).filter_map(move |state| {
+        let changes = WatchStream::new(self.survey.cluster().state()).filter_map(move |state| {
             let revision = state.table.revision;
             (last.replace(revision) != Some(revision)).then(|| Ok(list(&state)))
         });
@@ -301,19 +294,6 @@ fn list(state: &State) -> proto::ListResponse {
     proto::ListResponse { revision: state.table.revision, entries }
 }
 
-fn unexpected(written: &Written) -> Status {
-    Status::internal(format!("the change at log index {} had the outcome of another", written.log_index))
-}
-
-fn used_before() -> Status {
-    Status::invalid_argument("the request_id was used for another change before; it must be new and random")
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// A change acts everywhere within a second; a node that takes longer is named.
-const EFFECT_TIMEOUT: Duration = Duration::from_secs(1);
 const NOTE_CHARS_MAX: usize = 500;
+const NO_DIRECTORY: &str =
+    "this node is a witness and cannot look accounts up; call a node that relays: --endpoint HOST:PORT";

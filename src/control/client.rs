@@ -2,7 +2,9 @@
 
 use super::Context;
 use crate::proto::control::v1::authorizations_client::AuthorizationsClient;
+use crate::proto::control::v1::backups_client::BackupsClient;
 use crate::proto::control::v1::cluster_client::ClusterClient;
+use crate::proto::control::v1::nodes_client::NodesClient;
 use crate::proto::control::v1::tokens_client::TokensClient;
 use crate::tls::{self, Files, MemberClient, Membership};
 use hyper_util::rt::TokioIo;
@@ -80,10 +82,22 @@ impl Client {
         TokensClient::new(self.channel.clone())
     }
 
+    /// Copies of everything.
+    #[must_use]
+    pub fn backups(&self) -> BackupsClient<Channel> {
+        BackupsClient::new(self.channel.clone())
+    }
+
     /// The cluster as such.
     #[must_use]
     pub fn cluster(&self) -> ClusterClient<Channel> {
         ClusterClient::new(self.channel.clone())
+    }
+
+    /// The nodes.
+    #[must_use]
+    pub fn nodes(&self) -> NodesClient<Channel> {
+        NodesClient::new(self.channel.clone())
     }
 }
 
@@ -102,7 +116,7 @@ async fn channel(address: &str, member: MemberClient) -> Result<Channel, tonic::
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A write waits up to 5 s for a leader.
-const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// A write waits up to 5 s for a leader, and a node that is put back has half a minute to be ready.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// A table of a million entries of 150 bytes.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;

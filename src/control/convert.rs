@@ -1,7 +1,10 @@
 //! Messages of the control plane to values and back.
 
+use super::survey::Seat;
+use crate::cluster::Standing;
 use crate::proto::control::v1 as proto;
-use crate::state::{Entry, Kind, Role};
+use crate::state::{Entry, Kind, RemovedNode, Role};
+use std::time::Duration;
 use tonic::Status;
 
 pub(super) fn entry(entry: &Entry) -> proto::Entry {
@@ -45,6 +48,50 @@ pub(super) fn kind(kind: proto::Kind) -> Option<Kind> {
         proto::Kind::Group => Some(Kind::Group),
         proto::Kind::Unspecified => None,
     }
+}
+
+pub(super) fn node(seat: &Seat, standing: &Standing) -> proto::Node {
+    let up = seat.up();
+    let (member, entry) = (&seat.member, seat.node.as_ref());
+    let status = seat.status.clone().unwrap_or_default();
+    let facts = status.facts;
+    proto::Node {
+        id: member.node_id,
+        name: member.name.clone(),
+        peer_address: member.peer_address.clone(),
+        version: status.version,
+        voter: member.voter,
+        up,
+        leader: standing.leader == Some(member.node_id),
+        ready: seat.ready(),
+        reason: if up { facts.reason } else { "does not answer".into() },
+        revision: status.revision,
+        relayed: facts.relayed,
+        uptime_s: facts.uptime.as_secs(),
+        witness: member.witness,
+        drained: entry
+            .and_then(|entry| entry.drained.as_ref())
+            .map(|drained| proto::Drained { by: drained.by.clone(), at_ms: drained.at.0 }),
+        admin_address: member.admin_address.clone(),
+        build: entry.map_or(0, |entry| entry.build),
+        fresh_ms: facts.age.map(milliseconds),
+        stale_after_ms: milliseconds(facts.stale_after),
+        in_flight: facts.in_flight,
+        certificate_expires_at_ms: facts.certificate_expires_at.map_or(0, |at| at.0),
+        joined_at_ms: entry.map_or(0, |entry| entry.joined_at.0),
+        answered_ms_ago: seat.answered.map(|answered| milliseconds(answered.at.elapsed())),
+        applied: status.applied,
+        leaving: entry.and_then(|entry| entry.leaving.clone()).unwrap_or_default(),
+        disk_full: status.disk_full,
+    }
+}
+
+pub(super) fn removed_node(id: u64, node: &RemovedNode) -> proto::RemovedNode {
+    proto::RemovedNode { id, name: node.name.clone(), by: node.by.clone(), at_ms: node.at.0 }
+}
+
+pub(super) fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A text for people: bounded, and without characters that could forge a line.

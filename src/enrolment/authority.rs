@@ -1,8 +1,8 @@
 //! The cluster's authority: its key is among the replicated secrets, sealed, so every node can issue.
 
 use super::Enrolment;
-use crate::seal::SealError;
-use crate::state::{Change, RosterChange, Sealed};
+use crate::seal::{Key, SealError};
+use crate::state::{Change, Roster, RosterChange, Sealed};
 use crate::tls::{Authority, AuthorityError, IssueError, Subject};
 use time::{Duration, OffsetDateTime};
 
@@ -38,15 +38,23 @@ impl Enrolment {
 
     fn authority(&self) -> Result<Authority, CertifyError> {
         let roster = self.shared.cluster.state().borrow().roster.clone();
-        let sealed = roster.secrets.get(AUTHORITY_KEY).ok_or(CertifyError::NotYet)?;
         let identity = self.shared.identity.now();
-        let key = identity.data_key.open(&context(&identity.cluster_id), &sealed.0)?;
-        Ok(Authority::of_parts(&roster.authority, &key)?)
+        authority_of(&roster, &identity.cluster_id, &identity.data_key)
     }
 
     fn life(&self) -> Duration {
         self.shared.certificate_life
     }
+}
+
+/// The authority out of what is replicated.
+///
+/// # Errors
+/// [`CertifyError`].
+pub fn authority_of(roster: &Roster, cluster_id: &str, data_key: &Key) -> Result<Authority, CertifyError> {
+    let sealed = roster.secrets.get(AUTHORITY_KEY).ok_or(CertifyError::NotYet)?;
+    let key = data_key.open(&context(cluster_id), &sealed.0)?;
+    Ok(Authority::of_parts(&roster.authority, &key)?)
 }
 
 /// The change that gives the authority's key to the cluster.

@@ -59,6 +59,12 @@ pub enum InitError {
     /// A certificate.
     #[error(transparent)]
     Issue(#[from] IssueError),
+    /// The authority that was kept.
+    #[error(transparent)]
+    Authority(#[from] super::CertifyError),
+    /// The credentials do not fit together.
+    #[error(transparent)]
+    Credentials(#[from] crate::tls::LoadError),
     /// A key.
     #[error(transparent)]
     Key(#[from] RequestError),
@@ -125,4 +131,4 @@ impl Founding {
 }
 
 /// There is no other way in yet than this certificate, so it has to last.
-const ADMINISTRATOR_LIFE: Duration = Duration::days(3_650);
+pub(super) const ADMINISTRATOR_LIFE: Duration = Duration::days(3_650);

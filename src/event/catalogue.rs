@@ -59,6 +59,8 @@ pub const CATALOGUE: &[Description] = &[
     NotJoined::Used.description(),
     NotJoined::Revoked.description(),
     NotJoined::Other.description(),
+    NODE_DRAINED,
+    NODE_REMOVED,
     RENEWAL_FAILED,
     SEAL_KEY_IN_FILE,
 ];
@@ -148,6 +150,18 @@ pub(super) const DAMAGE_SET_ASIDE: Description = Description {
     level: Level::Warning,
     words: "something on disk was damaged; it is kept aside, and made again from what is whole",
     remedy: "test the disk; when it is sound or replaced, remove what was kept aside",
+};
+pub(super) const NODE_DRAINED: Description = Description {
+    number: 4035,
+    level: Level::Warning,
+    words: "a node takes no requests because an administrator drained it",
+    remedy: "put it back when the work on it is done: rmsc node undrain NODE",
+};
+pub(super) const NODE_REMOVED: Description = Description {
+    number: 4036,
+    level: Level::Warning,
+    words: "a node was removed from the cluster",
+    remedy: "if it should come back, it must join anew with a token",
 };
 pub(super) const RENEWAL_FAILED: Description = Description {
     number: 4040,

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Another node, as the membership names it.
+/// A node that relays, as the cluster knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its id, which its certificate must carry.
@@ -26,6 +26,8 @@ pub struct Peer {
     pub address: String,
     /// SHA-256 of its public key, which its certificate must carry too.
     pub key: [u8; 32],
+    /// Whether it is to get no requests, whatever it says itself.
+    pub drained: bool,
 }
 
 /// A node that takes requests.
@@ -53,7 +55,26 @@ pub struct Peers {
 struct Shared {
     own: Peer,
     ready: watch::Sender<Arc<Vec<Target>>>,
-    map: Mutex<BTreeMap<u64, Target>>,
+    map: Mutex<Map>,
+}
+
+/// Who could take requests, and what the cluster says about everybody.
+#[derive(Default)]
+struct Map {
+    live: BTreeMap<u64, Target>,
+    known: BTreeMap<u64, Peer>,
+}
+
+impl Map {
+    /// Those that take requests, by the names that they have now.
+    fn ready(&self) -> Vec<Target> {
+        let renamed = |target: &Target| match self.known.get(&target.id) {
+            Some(peer) if peer.drained => None,
+            Some(peer) => Some(Target { name: peer.name.clone(), ..target.clone() }),
+            None => Some(target.clone()),
+        };
+        self.live.values().filter_map(renamed).collect()
+    }
 }
 
 /// A request's bytes, for as many attempts as they allow.
@@ -92,6 +113,12 @@ impl Peers {
         self.ready().iter().map(|target| target.name.clone()).collect()
     }
 
+    /// Their ids.
+    #[must_use]
+    pub fn ids(&self) -> Vec<u64> {
+        self.ready().iter().map(|target| target.id).collect()
+    }
+
     /// Hands a request to a node and waits until its answer begins.
     ///
     /// # Errors
@@ -121,34 +148,40 @@ impl Peers {
 
     fn put(&self, target: Target) {
         self.change(|map| {
-            map.insert(target.id, target);
+            map.live.insert(target.id, target);
         });
     }
 
     fn remove(&self, id: u64) {
         self.change(|map| {
-            map.remove(&id);
+            map.live.remove(&id);
         });
+    }
+
+    /// Takes what the cluster says: a drained node gets no new request from now on, and keeps those it has.
+    fn know(&self, peers: &[Peer]) {
+        self.change(|map| map.known = peers.iter().map(|peer| (peer.id, peer.clone())).collect());
     }
 
     /// Takes a node out because this link to it failed; a newer link stays.
     fn suspend(&self, id: u64, failed: &Link) {
         self.change(|map| {
-            if map.get(&id).is_some_and(|target| matches!(&target.way, Way::There(link) if link.is(failed))) {
-                map.remove(&id);
+            let same = |target: &Target| matches!(&target.way, Way::There(link) if link.is(failed));
+            if map.live.get(&id).is_some_and(same) {
+                map.live.remove(&id);
             }
         });
     }
 
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<u64, Target>)) {
+    fn change(&self, change: impl FnOnce(&mut Map)) {
         let mut map = self.shared.map.lock().unwrap_or_else(PoisonError::into_inner);
-        let before: Vec<u64> = map.keys().copied().collect();
         change(&mut map);
-        if !before.iter().eq(map.keys()) {
-            let names: Vec<_> = map.values().map(|target| target.name.as_str()).collect();
+        let ready = map.ready();
+        let before = self.shared.ready.send_replace(Arc::new(ready.clone()));
+        if !before.iter().map(|target| target.id).eq(ready.iter().map(|target| target.id)) {
+            let names: Vec<_> = ready.iter().map(|target| target.name.as_str()).collect();
             tracing::info!(ready = names.join(" "), "nodes in rotation");
         }
-        self.shared.ready.send_replace(Arc::new(map.values().cloned().collect()));
     }
 }
 
@@ -209,8 +242,10 @@ async fn watch_members(
     let mut kept: BTreeMap<u64, (Peer, Tasks)> = BTreeMap::new();
     loop {
         let now = members.borrow_and_update().clone();
+        peers.know(&now);
         kept.retain(|_, (peer, task)| {
-            let stays = now.contains(peer);
+            // A new name or a drain does not end the connection, nor what is in flight on it.
+            let stays = now.iter().any(|now| (now.id, &now.address) == (peer.id, &peer.address));
             if !stays {
                 task.start_draining();
             }

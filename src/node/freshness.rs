@@ -1,15 +1,15 @@
 //! How old the table may be: a node that has not heard from a leader for too long must not go on
 //! letting in whom the others may have refused since.
 
+use super::duty::{Duty, Fresh};
 use crate::cluster::Cluster;
-use crate::relay::{Deadline, Serving};
+use crate::relay::Deadline;
 use crate::tasks::Tasks;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// Asks the leader four times a second what the newest change is, and waits until it is applied here:
 /// then the table is as fresh as the moment of asking.
-pub(super) async fn keep(cluster: Cluster, serving: watch::Sender<Serving>, tasks: Tasks) {
+pub(super) async fn keep(cluster: Cluster, duty: Duty, tasks: Tasks) {
     let mut interval = tokio::time::interval(ASK_EVERY);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -17,53 +17,36 @@ pub(super) async fn keep(cluster: Cluster, serving: watch::Sender<Serving>, task
             _ = interval.tick() => {}
             () = tasks.draining() => return,
         }
-        let asked = Deadline::after(max_staleness(&cluster));
+        let stale_after = stale_after(&cluster);
+        let asked = Fresh { until: Deadline::after(stale_after), stale_after };
         let fresh = matches!(tokio::time::timeout(ASK_TIMEOUT, cluster.read_barrier()).await, Ok(Ok(_)));
-        serving.send_if_modified(|serving| {
-            if let Some(now) = judge(serving, fresh.then_some(asked)) {
-                *serving = now;
-            }
-            // Also when nothing was heard: what was enough before may be too old now.
-            true
-        });
+        // The roster after the barrier: a node that was drained while it was down must not serve first.
+        let roster = cluster.state().borrow().roster.clone();
+        duty.note(&roster, fresh.then_some(asked));
     }
 }
 
-/// What an answer changes; nothing once the node drains, and nothing without one.
-fn judge(before: &Serving, fresh_until: Option<Deadline>) -> Option<Serving> {
-    match before {
-        Serving::Not(reason) if reason == super::DRAINING => None,
-        Serving::Not(_) | Serving::Until(_) => fresh_until.map(Serving::Until),
+/// Heeds what the cluster says about this node as soon as it is applied here.
+pub(super) async fn heed(cluster: Cluster, duty: Duty, tasks: Tasks) {
+    let mut state = cluster.state();
+    loop {
+        let roster = state.borrow_and_update().roster.clone();
+        duty.heed(&roster);
+        tokio::select! {
+            changed = state.changed() => if changed.is_err() { return },
+            () = tasks.draining() => return,
+        }
     }
 }
 
 /// With two voters the loss of one ends all changes until somebody acts, so it may last longer; it is
 /// never more than the quarter of an hour after which the original notices a change.
-fn max_staleness(cluster: &Cluster) -> Duration {
+fn stale_after(cluster: &Cluster) -> Duration {
     let voters = cluster.members().borrow().iter().filter(|member| member.voter).count();
-    if voters == 2 { STALENESS_MAX_TWO_VOTERS } else { STALENESS_MAX }
+    if voters == 2 { STALE_AFTER_TWO_VOTERS } else { STALE_AFTER }
 }
 
 const ASK_EVERY: Duration = Duration::from_millis(250);
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
-const STALENESS_MAX: Duration = Duration::from_secs(60);
-const STALENESS_MAX_TWO_VOTERS: Duration = Duration::from_secs(15 * 60);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::relay::Readiness;
-
-    #[test]
-    fn a_node_serves_only_while_its_table_is_fresh() {
-        let unheard = Serving::Not(super::super::UNHEARD.into());
-        let until = Deadline::after(Duration::from_secs(60));
-        assert_eq!(judge(&unheard, None), None);
-        assert_eq!(judge(&unheard, Some(until)), Some(Serving::Until(until)));
-        assert_eq!(judge(&Serving::Until(until), None), None);
-        let draining = Serving::Not(super::super::DRAINING.into());
-        assert_eq!(judge(&draining, Some(until)), None);
-        assert_eq!(Serving::Until(until).now(), Readiness::Ready);
-        assert!(matches!(Serving::Until(Deadline::after(Duration::ZERO)).now(), Readiness::NotReady(_)));
-    }
-}
+pub(super) const STALE_AFTER: Duration = Duration::from_secs(60);
+const STALE_AFTER_TWO_VOTERS: Duration = Duration::from_secs(15 * 60);

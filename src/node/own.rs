@@ -1,16 +1,19 @@
 //! Who this node is: its identity, opened with the host's own key.
 
-use super::StartError;
-use crate::cluster::{self, OpenError};
-use crate::config::Config;
+use super::admission::Admission;
+use super::dial::TlsDial;
+use super::{Groups, StartError};
+use crate::cluster::{self, Cluster, Facts, OpenError};
+use crate::config::Basics;
 use crate::enrolment::{self, Enrolment, Identity, Parts};
 use crate::event::Event;
 use crate::seal::{self, Key};
-use crate::state::{KeyHash, NodeKind};
+use crate::state::{KeyHash, NodeKind, Timestamp};
 use crate::storage::version::VersionError;
 use crate::telemetry::Registry;
 use crate::tls::{MemberKey, Membership};
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use time::OffsetDateTime;
 
 /// What only this node has.
@@ -24,17 +27,21 @@ pub(super) struct Own {
 
 impl Own {
     /// Opens the identity that `rmsc init` or `rmsc join` left.
-    pub(super) fn open(config: &Config) -> Result<Self, StartError> {
+    ///
+    /// # Errors
+    /// There is none, it cannot be opened, or it is of another kind of node.
+    pub(super) fn open(config: Basics<'_>, runs_as: NodeKind) -> Result<Self, StartError> {
         let data_dir = config.node.data_dir.clone();
         // First: who has not joined yet has no key either, and is to be told what to do.
         if enrolment::card(&data_dir)?.is_none() {
             return Err(enrolment::IdentityError::Missing { path: data_dir.join("identity") }.into());
         }
-        let found = seal::find(&config.secrets)?;
+        let found = seal::find(config.secrets)?;
         if let Some(path) = &found.plain_file {
             Event::SealKeyInFile { path: &path.display() }.log();
         }
         let identity = enrolment::load(&data_dir, &found.key)?;
+        check_kind(identity.witness, runs_as)?;
         let membership = enrolment::membership(&identity, data_dir.join("identity"))?;
         let key = KeyHash(MemberKey::of_der(identity.node_key.expose())?.hash());
         Ok(Own { identity, membership, seal_key: found.key, key, data_dir })
@@ -49,7 +56,22 @@ impl Own {
         self.key
     }
 
-    pub(super) fn cluster_config(&self, config: &Config) -> cluster::Config {
+    /// Takes part in the cluster with what is on disk.
+    pub(super) async fn join_in(
+        &self,
+        config: Basics<'_>,
+        facts: Arc<dyn Fn() -> Facts + Send + Sync>,
+        groups: &Groups,
+    ) -> Result<(Cluster, Admission), StartError> {
+        let admission = Arc::new(OnceLock::new());
+        let dial = Arc::new(TlsDial::new(self.membership.client(), admission.clone()));
+        let opened = Cluster::open(self.cluster_config(config), dial, facts, &groups.storage).await;
+        let cluster = opened.map_err(|error| self.explain(&config.node.name, error))?;
+        let admission = admission.get_or_init(|| Admission::new(cluster.clone())).clone();
+        Ok((cluster, admission))
+    }
+
+    fn cluster_config(&self, config: Basics<'_>) -> cluster::Config {
         cluster::Config {
             data_dir: self.data_dir.clone(),
             cluster_id: self.identity.cluster_id.clone(),
@@ -69,7 +91,7 @@ impl Own {
     }
 
     /// Whether the data are gone that this identity had: then the host must not come back as this node.
-    pub(super) fn explain(&self, name: &str, error: OpenError) -> StartError {
+    fn explain(&self, name: &str, error: OpenError) -> StartError {
         match error {
             OpenError::Folder(VersionError::Lost { .. } | VersionError::Unclaimed { .. })
             | OpenError::LogLost { .. } => StartError::DataLost {
@@ -84,8 +106,8 @@ impl Own {
 
     pub(super) fn enrolment(
         &self,
-        config: &Config,
-        cluster: &cluster::Cluster,
+        config: Basics<'_>,
+        cluster: &Cluster,
         registry: &mut Registry,
     ) -> Enrolment {
         Enrolment::new(Parts {
@@ -99,6 +121,23 @@ impl Own {
             clock: OffsetDateTime::now_utc,
         })
     }
+}
+
+/// What a host joined as is what it must be started as.
+fn check_kind(is_witness: bool, runs_as: NodeKind) -> Result<(), StartError> {
+    match (is_witness, runs_as) {
+        (true, NodeKind::Witness) | (false, NodeKind::Relay) => Ok(()),
+        (true, NodeKind::Relay) => Err(StartError::OtherKind { kind: "witness", command: "rmsc witness" }),
+        (false, NodeKind::Witness) => {
+            Err(StartError::OtherKind { kind: "node that relays", command: "rmsc server" })
+        }
+    }
+}
+
+/// When the certificate that is used now expires.
+pub(super) fn expires_at(membership: &Membership) -> Timestamp {
+    let at = membership.validity().until.unix_timestamp_nanos() / 1_000_000;
+    Timestamp(i64::try_from(at).unwrap_or(i64::MAX))
 }
 
 /// A snapshot of a small table costs little, and a log of this length is quickly replayed.

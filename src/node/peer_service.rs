@@ -20,7 +20,8 @@ type Answering = BoxFuture<'static, Response<Body>>;
 
 /// The peer port: the relay hop and Raft for nodes of the roster, joining for who has no certificate.
 pub(super) struct PeerService {
-    hop: relay::Server,
+    /// None: a witness, which relays nothing.
+    hop: Option<relay::Server>,
     raft: Routes,
     join: Routes,
     admission: Admission,
@@ -32,7 +33,7 @@ pub(super) struct AdminService {
 }
 
 impl PeerService {
-    pub(super) fn new(hop: relay::Server, raft: Routes, join: Routes, admission: Admission) -> Self {
+    pub(super) fn new(hop: Option<relay::Server>, raft: Routes, join: Routes, admission: Admission) -> Self {
         PeerService { hop, raft, join, admission }
     }
 
@@ -42,7 +43,8 @@ impl PeerService {
             return refuse(&unwelcome);
         }
         if request.uri().path().starts_with(HOP) {
-            let response = self.hop.serve(request.map(|body| body.map_err(Into::into).boxed_unsync()));
+            let Some(hop) = &self.hop else { return nothing_here() };
+            let response = hop.serve(request.map(|body| body.map_err(Into::into).boxed_unsync()));
             return Box::pin(async { response });
         }
         route(&self.raft, request, PeerNode(node_id))
@@ -146,6 +148,13 @@ fn route(
             Err(never) => match never {},
         }
     })
+}
+
+/// A witness relays nothing.
+fn nothing_here() -> Answering {
+    let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    Box::pin(async { response })
 }
 
 fn refuse(unwelcome: &Unwelcome) -> Answering {

@@ -55,6 +55,14 @@ pub enum StartError {
     /// The replicated part did not start.
     #[error("cannot start the replicated store")]
     Cluster(#[from] cluster::OpenError),
+    /// It was started as what it is not.
+    #[error("this host joined as a {kind}; start it with: {command} --config FILE")]
+    OtherKind {
+        /// What it is.
+        kind: &'static str,
+        /// What starts such a node.
+        command: &'static str,
+    },
     /// The admin port's descriptors are wrong.
     #[error("cannot serve the admin port")]
     Control(#[from] tonic_reflection::server::Error),
@@ -64,6 +72,12 @@ impl StartError {
     /// Whether only the operator can change it: starting again is of no use.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        matches!(self, StartError::WhoAmI(_) | StartError::SealKey(_) | StartError::DataLost { .. })
+        matches!(
+            self,
+            StartError::WhoAmI(_)
+                | StartError::SealKey(_)
+                | StartError::DataLost { .. }
+                | StartError::OtherKind { .. }
+        )
     }
 }

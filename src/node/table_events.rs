@@ -5,9 +5,12 @@ use crate::event::Event;
 use crate::state::State;
 use crate::tasks::Tasks;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
-/// Logs each new table until the tasks drain; nothing before the cluster is formed.
+/// Logs the newest table until the tasks drain, the first at once and others that follow it together a
+/// while later: the whole table for each of many changes would cost more than the changes themselves.
+/// Nothing before the cluster is formed.
 pub(super) async fn log(
     mut state: watch::Receiver<Arc<State>>,
     mut members: watch::Receiver<Arc<Vec<Member>>>,
@@ -30,6 +33,10 @@ pub(super) async fn log(
                     .collect();
                 Event::TableUpdated { revision: table.revision, accounts: &accounts }.log();
             }
+            tokio::select! {
+                () = tokio::time::sleep(LOG_EVERY) => {}
+                () = tasks.draining() => return,
+            }
         }
         tokio::select! {
             changed = state.changed() => if changed.is_err() { return },
@@ -39,5 +46,7 @@ pub(super) async fn log(
     }
 }
 
+/// Nobody reads faster.
+const LOG_EVERY: Duration = Duration::from_secs(1);
 /// What one line of a log can hold.
 const ACCOUNTS_SHOWN_MAX: usize = 1_000;

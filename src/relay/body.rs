@@ -1,4 +1,4 @@
-//! Bodies of which the beginning was read already, and bodies that remember how they ended.
+//! Bodies of which the beginning was read already, that remember how they ended, or that keep something.
 
 use super::{Failure, broken_body};
 use crate::upstream::{Body, BodyError};
@@ -56,6 +56,38 @@ impl HttpBody for Prefixed {
 pub struct Watched {
     body: Body,
     fault: SenderFault,
+}
+
+/// A body that keeps something for as long as somebody reads it.
+pub(super) struct Keeping<K> {
+    body: Body,
+    _kept: K,
+}
+
+impl<K> Keeping<K> {
+    pub(super) fn new(body: Body, kept: K) -> Self {
+        Keeping { body, _kept: kept }
+    }
+}
+
+impl<K: Unpin> HttpBody for Keeping<K> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// What the sender of a body did wrong, if it did.

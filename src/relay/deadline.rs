@@ -21,6 +21,12 @@ impl Deadline {
         self.0.saturating_sub(now())
     }
 
+    /// How long it has been over.
+    #[must_use]
+    pub fn overdue(self) -> Duration {
+        now().saturating_sub(self.0)
+    }
+
     /// Whether it is over.
     #[must_use]
     pub fn is_over(self) -> bool {

@@ -5,6 +5,7 @@ use crate::rms::Pipeline;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// The handles. Clones count the same.
@@ -12,6 +13,16 @@ use prometheus_client::registry::Registry;
 pub struct Metrics {
     requests: Family<Labels, Counter>,
     answered: Counter,
+    in_flight: Gauge,
+}
+
+/// A request that is being relayed, until this is dropped.
+pub(super) struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -37,6 +48,11 @@ impl Metrics {
             "Requests this node has relayed or refused, for any node's front",
             metrics.requests.clone(),
         );
+        registry.register(
+            "rmsc_relay_in_flight",
+            "Requests that this node is relaying now, until the last byte of the answer",
+            metrics.in_flight.clone(),
+        );
         metrics
     }
 
@@ -44,6 +60,17 @@ impl Metrics {
     #[must_use]
     pub fn answered(&self) -> u64 {
         self.answered.get()
+    }
+
+    /// Requests that this node is relaying now.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        u64::try_from(self.in_flight.get()).unwrap_or(0)
+    }
+
+    pub(super) fn begun(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
     }
 
     pub(super) fn handled(&self, pipeline: Pipeline, result: &Result<Answered, Failure>) {

@@ -24,6 +24,29 @@ impl State {
     }
 }
 
+impl State {
+    /// Begins a new lineage out of a backup, with one new node alone: as [`RosterChange::Recover`], but that
+    /// node needs no token, since there is nobody left who could let it in.
+    pub fn restore(&mut self, node_id: u64, node: &NewNode, command: &Command) -> Result<(), Rejection> {
+        let mut roster = Roster::clone(&self.roster);
+        if !roster.is_founded() {
+            return Err(Rejection::NotFounded);
+        }
+        roster.nodes.insert(node_id, node_of(node, command.at));
+        roster.recover(node_id, command)?;
+        self.roster = Arc::new(roster);
+        self.begin_again(node_id);
+        Ok(())
+    }
+
+    /// Says of everything that it changed at this log index: what was before, some reader may have seen
+    /// with a higher one.
+    pub fn begin_again(&mut self, log_index: u64) {
+        Arc::make_mut(&mut self.table).revision = log_index;
+        Arc::make_mut(&mut self.roster).revision = log_index;
+    }
+}
+
 impl Roster {
     fn change(
         &mut self,

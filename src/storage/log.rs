@@ -141,10 +141,11 @@ impl Log {
         Ok(false)
     }
 
-    /// Whether a log in a folder was ever opened, so that it has to be there.
+    /// The guard of the log in a folder: where it is, the log was opened once and has to be there. Whoever
+    /// copies the log copies it, too.
     #[must_use]
-    pub fn has_guard(folder: &Path) -> bool {
-        Guard::path(folder).exists()
+    pub fn guard_path(folder: &Path) -> PathBuf {
+        Guard::path(folder)
     }
 
     /// What the log holds now.

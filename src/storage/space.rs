@@ -59,7 +59,8 @@ impl fmt::Display for Full {
 }
 
 impl Space {
-    /// The room on the disk of a folder, which is there.
+    /// The room on the disk of a folder, which is there. On a full disk this gives away what was held for the
+    /// start: the store cannot be opened without some room.
     ///
     /// # Errors
     /// What the system says.
@@ -71,7 +72,12 @@ impl Space {
             #[cfg(test)]
             pretended: Arc::default(),
         };
-        space.look()?;
+        if space.look()?.is_some() {
+            match std::fs::remove_file(space.folder.join(HELD_FOR_START)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
         Ok(space)
     }
 
@@ -87,7 +93,25 @@ impl Space {
             *full = now;
             changed
         });
-        Ok(self.full())
+        let full = self.full();
+        if full.is_none() {
+            self.hold_for_start();
+        }
+        Ok(full)
+    }
+
+    /// A start that fails for want of room would end the relay, so it has some of its own.
+    fn hold_for_start(&self) {
+        let path = self.folder.join(HELD_FOR_START);
+        if path.exists() {
+            return;
+        }
+        let held = OpenOptions::new().create(true).append(true).open(path);
+        let held =
+            held.and_then(|file| Ok(rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, HELD_BYTES)?));
+        if let Err(error) = held {
+            tracing::warn!(%error, "cannot hold room for the next start");
+        }
     }
 
     /// Notes that something could not be written, or held in reserve, for want of room.
@@ -207,6 +231,8 @@ const FILES_MIN: u64 = 16;
 /// Tens of thousands of votes; an election takes two.
 const HELD_BYTES: u64 = 4 * MIB;
 
+/// A file that is only there to take room.
+const HELD_FOR_START: &str = "room-for-a-start";
 /// Of what is held; the rest is for votes and a few large entries at once.
 const BUDGET_BYTES: u64 = MIB;
 
@@ -237,6 +263,16 @@ mod tests {
         assert!(space.spend(BUDGET_BYTES / 2) && space.spend(BUDGET_BYTES / 2) && !space.spend(1));
         space.pretend(false);
         assert!(space.spend(1));
+    }
+
+    #[test]
+    fn a_start_on_a_full_disk_has_room_of_its_own() {
+        let folder = Folder::new();
+        let path = folder.path().join(HELD_FOR_START);
+        let space = Space::open(folder.path()).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), HELD_BYTES);
+        space.pretend(true);
+        assert!(path.exists());
     }
 
     #[test]

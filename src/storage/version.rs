@@ -72,8 +72,9 @@ pub struct Claim {
     pub incarnation: u128,
     /// Whether a log was made in it, which must be there from then on.
     pub log_made: bool,
+    /// Whose it is.
+    pub owner: String,
     folder: PathBuf,
-    owner: String,
 }
 
 impl Claim {
@@ -122,6 +123,21 @@ pub fn claim(folder: &Path, log: &Path, owner: &str) -> Result<Claim, VersionErr
         }
         Err(source) => Err(VersionError::Io { path, source }),
     }
+}
+
+/// Whose a folder is, without being its owner; nothing if it is nobody's.
+///
+/// # Errors
+/// [`VersionError`]: it cannot be understood, or a newer build wrote it.
+pub fn owner(folder: &Path) -> Result<Option<Claim>, VersionError> {
+    let path = folder.join(FILE);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(VersionError::Io { path, source }),
+    };
+    let owner = text.lines().find_map(|line| line.strip_prefix("owner ")).unwrap_or_default();
+    check(folder, &path, &text, owner).map(Some)
 }
 
 /// Creates the folder for `owner`, with a number that no other folder has. Doing it again is harmless.

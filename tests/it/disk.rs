@@ -14,7 +14,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const DISK_BYTES: u64 = 128 << 20;
-const MIB: u64 = 1 << 20;
 /// A node that cannot sync ends at once: R20 gives it a second, and a loaded machine another.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -135,7 +134,7 @@ fn a_node_starts_on_a_full_disk() {
     let cluster = TestCluster::start(1);
     let disks = give_disks(&cluster, &names(&cluster), DISK_BYTES);
     cluster.await_rotation();
-    disks[0].fill(MIB);
+    disks[0].fill(0);
     log::await_event(&cluster.node("node-1"), 4010, |_| true);
     cluster.kill("node-1");
     cluster.restart("node-1");

@@ -81,6 +81,26 @@ fn event_1004_has_the_new_table_on_every_node() {
 }
 
 #[test]
+fn event_1004_is_not_repeated_for_each_of_many_changes() {
+    let cluster = TestCluster::start(1);
+    let node = cluster.any_node();
+    let add = |note: &str| {
+        let add = ["authz", "add", "--role", "sharepoint", r"LAB\mallory", "--note", note, "-o", "json"];
+        cluster.rmsc(&add).json::<Value>()["revision"].clone()
+    };
+    let first = add("first");
+    await_event(&node, 1004, |event| event["revision"] == first);
+    let (before, begun) = (events(&node, 1004).len(), Instant::now());
+    let mut last = Value::Null;
+    for change in 0..30 {
+        last = add(&change.to_string());
+    }
+    await_event(&node, 1004, |event| event["revision"] == last);
+    let (seconds, more) = (begun.elapsed().as_secs(), events(&node, 1004).len() - before);
+    assert!(more as u64 <= seconds + 2, "{more} events in {seconds} s");
+}
+
+#[test]
 fn event_2000_says_that_a_request_had_no_valid_identity() {
     let cluster = TestCluster::start(1);
     let node = cluster.any_node();

@@ -3,7 +3,7 @@
 use crate::support::program::{manifest_dir, rmsc, run};
 use std::fs;
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 42] = [
     "",
     "server",
     "init",
@@ -21,6 +21,27 @@ const COMMANDS: [&str; 21] = [
     "authz list",
     "authz test",
     "status",
+    "witness",
+    "node",
+    "node list",
+    "node show",
+    "node drain",
+    "node undrain",
+    "node replace",
+    "node remove",
+    "node rename",
+    "cluster",
+    "cluster show",
+    "cluster step-down",
+    "cluster transfer",
+    "cluster upgrade",
+    "cluster recover",
+    "backup",
+    "backup key",
+    "backup create",
+    "backup list",
+    "backup verify",
+    "backup restore",
     "simulate",
     "simulate cloud",
     "config",

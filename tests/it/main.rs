@@ -5,6 +5,7 @@
 mod support;
 
 mod authorization;
+mod backup;
 mod bad_configuration;
 mod bad_input;
 mod certificates;
@@ -18,11 +19,15 @@ mod footprint;
 mod help;
 mod join;
 mod lab_command;
+mod leadership;
+mod nodes;
 mod ports;
 mod power_cuts;
 mod python_clients;
+mod recovery;
 mod remote_procedures;
 mod sealed;
 mod spoofing;
 mod status;
 mod tokens;
+mod witness;

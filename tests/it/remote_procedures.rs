@@ -4,6 +4,7 @@ use crate::support::cluster::TestCluster;
 use hyper_util::rt::TokioIo;
 use rmsc::control::{Client, Context};
 use rmsc::proto::control::v1 as proto;
+use rmsc::proto::control::v1::authorizations_client::AuthorizationsClient;
 use rmsc::tls::{Files, Membership};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -48,6 +49,7 @@ async fn reflection_lists_the_services() {
     let names: BTreeSet<String> = list.service.into_iter().map(|service| service.name).collect();
     for name in [
         "rmsc.control.v1.Authorizations",
+        "rmsc.control.v1.Backups",
         "rmsc.control.v1.Cluster",
         "rmsc.control.v1.Tokens",
         "grpc.health.v1.Health",
@@ -116,3 +118,91 @@ async fn a_change_that_is_sent_twice_acts_once() {
     let table = authorizations.list(proto::ListRequest {}).await.unwrap().into_inner();
     assert_eq!(table.revision, first.effect.unwrap().revision);
 }
+
+async fn authorizations_of(cluster: &TestCluster, node: &str) -> AuthorizationsClient<Channel> {
+    let mut context = Context::load(&cluster.dir().join("context.toml")).unwrap();
+    context.endpoints = vec![cluster.node(node).admin.to_string()];
+    Client::connect(&context).await.unwrap().authorizations()
+}
+
+fn addition(sid: &str, wait_for: proto::WaitFor) -> proto::AddRequest {
+    proto::AddRequest {
+        name: r"FAR\server".into(),
+        sid: sid.into(),
+        kind: proto::Kind::Computer.into(),
+        role: proto::Role::Fileserver.into(),
+        wait_for: wait_for.into(),
+        ..Default::default()
+    }
+}
+
+async fn entry_of(
+    authorizations: &mut AuthorizationsClient<Channel>,
+    consistency: proto::Consistency,
+) -> proto::GetResponse {
+    let request = proto::GetRequest { sid: SID.into(), consistency: consistency.into() };
+    authorizations.get(request).await.unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn a_change_is_answered_when_the_caller_says() {
+    let cluster = TestCluster::start(3);
+    let mut authorizations = authorizations_of(&cluster, "node-1").await;
+    for (sid, wait_for, nodes) in [
+        ("S-1-5-21-1-2-3-1", proto::WaitFor::Unspecified, 3),
+        ("S-1-5-21-1-2-3-2", proto::WaitFor::Effect, 3),
+        ("S-1-5-21-1-2-3-3", proto::WaitFor::Acknowledgement, 0),
+    ] {
+        let added = authorizations.add(addition(sid, wait_for)).await.unwrap().into_inner();
+        let effect = added.effect.unwrap();
+        assert!(added.added && effect.revision > 0, "{wait_for:?}: {effect:?}");
+        assert_eq!(effect.nodes.len(), nodes, "{wait_for:?}: {effect:?}");
+        let request =
+            proto::RemoveRequest { principal: sid.into(), wait_for: wait_for.into(), ..Default::default() };
+        let removed = authorizations.remove(request).await.unwrap().into_inner();
+        assert_eq!(removed.effect.unwrap().nodes.len(), nodes, "{wait_for:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_acknowledged_entry_is_read_at_once_on_every_node() {
+    let cluster = TestCluster::start(3);
+    let mut leader = authorizations_of(&cluster, &cluster.leader()).await;
+    for node in cluster.nodes() {
+        let mut authorizations = authorizations_of(&cluster, &node.name).await;
+        assert_eq!(entry_of(&mut authorizations, proto::Consistency::Linearizable).await.entry, None);
+        let request = addition(SID, proto::WaitFor::Acknowledgement);
+        let revision = leader.add(request).await.unwrap().into_inner().effect.unwrap().revision;
+        let read = entry_of(&mut authorizations, proto::Consistency::Linearizable).await;
+        assert_eq!(read.entry.expect("it was acknowledged").sid, SID, "{}", node.name);
+        assert_eq!(read.revision, revision, "{}", node.name);
+        assert!(read.applied >= revision, "{}: {} before {revision}", node.name, read.applied);
+        let request = proto::RemoveRequest { principal: SID.into(), ..Default::default() };
+        leader.remove(request).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn only_a_local_read_needs_no_leader() {
+    let cluster = TestCluster::start(3);
+    let mut authorizations = authorizations_of(&cluster, "node-1").await;
+    authorizations.add(addition(SID, proto::WaitFor::Effect)).await.unwrap();
+    cluster.kill("node-2");
+    cluster.kill("node-3");
+    let read = entry_of(&mut authorizations, proto::Consistency::Local).await;
+    assert_eq!(read.entry.expect("it was in effect").sid, SID);
+    let request = proto::GetRequest { sid: SID.into(), consistency: proto::Consistency::Linearizable.into() };
+    let refused = authorizations.get(request).await.expect_err("nobody leads");
+    assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
+}
+
+#[tokio::test]
+async fn an_entry_is_asked_for_by_a_sid() {
+    let cluster = TestCluster::shared();
+    let mut authorizations = authorizations_of(&cluster, "node-1").await;
+    let request = proto::GetRequest { sid: r"LAB\FS01$".into(), ..Default::default() };
+    let refused = authorizations.get(request).await.expect_err("it is a name");
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused:?}");
+}
+
+const SID: &str = "S-1-5-21-1-2-3-4444";

@@ -5,7 +5,7 @@ use super::program::run;
 use super::{processes, wait};
 use rustix::process::Signal;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +13,6 @@ use std::process::Command;
 /// Whether this process may mount; if not, says so where nobody can miss it. A test that cannot be made
 /// fails, unless `RMSC_TEST_NO_MOUNT=accept` says that this machine cannot do better.
 #[track_caller]
-#[expect(clippy::print_stderr, reason = "what was not tested must be seen")]
 pub fn may_mount(what: &str) -> bool {
     let probe = super::cluster::NewDir::made();
     let mounted = Tmpfs::mount(probe.path(), 1 << 20);
@@ -24,9 +23,8 @@ pub fn may_mount(what: &str) -> bool {
          In a container: docker run --privileged. RMSC_TEST_NO_MOUNT=accept goes on without."
     );
     assert!(accepted, "{words}");
-    // Past the test harness, which keeps what a passing test prints to itself.
-    fs::write("/dev/tty", format!("{words}\n")).ok();
-    eprintln!("{words}");
+    // Past the test harness, which keeps to itself what a passing test prints.
+    writeln!(io::stderr(), "\n{words}").expect("a test has a standard error");
     false
 }
 

@@ -14,3 +14,4 @@ pub mod simulator;
 pub mod soap;
 pub mod turn;
 pub mod wait;
+pub mod witness;

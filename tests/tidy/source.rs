@@ -264,7 +264,7 @@ const TEST_ITEM: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
 /// Applies a rule to every Rust file.
 pub fn over_source(rule: impl Fn(&File) -> Vec<String>) -> Vec<String> {
     let mut paths = vec!["build.rs".to_owned()];
-    for folder in ["src", "tests", "chaos"] {
+    for folder in ["src", "tests", "chaos", "benches"] {
         walk(&root().join(folder), &mut paths);
     }
     paths.retain(|path| path.ends_with(".rs"));

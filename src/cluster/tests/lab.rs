@@ -136,6 +136,13 @@ impl Lab {
         self.open(number, id, listener).await
     }
 
+    /// A node whose data folder is there already.
+    pub(super) async fn claimed_already(&mut self, number: u64, id: u64) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let node = self.open(number, id, listener).await;
+        self.nodes.push(node);
+    }
+
     /// What a message between two members says about its way.
     pub(super) fn route(&self, from: u64, to: u64) -> wire::Route {
         let metrics = self.node(from).cluster.raft().metrics();

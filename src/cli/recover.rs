@@ -1,0 +1,226 @@
+//! `rmsc cluster recover`: a new lineage for a cluster that has lost its quorum.
+
+use super::output::{self, Format, remark};
+use super::words::date;
+use super::{Exit, host};
+use crate::cluster::{self, Comparison, Known, Loss, Offline, Recovered, Survey};
+use crate::config::Config;
+use crate::enrolment;
+use crate::seal;
+use crate::state::Timestamp;
+use anyhow::{Context as _, bail};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use time::OffsetDateTime;
+
+/// Begin anew with this node alone, when most voters are lost for ever.
+///
+/// Run it on a survivor whose server is stopped, best on the one that has most: run it with --inspect on
+/// every survivor, and give the outputs of the others with --compare. It says what could be lost, asks for the
+/// cluster's id, keeps a copy of what was there, and makes a new lineage: nodes of the old one are removed
+/// and cannot come back by accident.
+///
+/// Examples:
+///   rmsc cluster recover --inspect -o json > node-2.json
+///   rmsc cluster recover --compare node-2.json
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Recover {
+    /// The node file.
+    #[arg(long, value_name = "FILE", default_value = "/etc/rmsc/rmsc.toml", env = "RMSC_CONFIG")]
+    config: PathBuf,
+    /// Only say what this node has.
+    #[arg(long)]
+    inspect: bool,
+    /// What another survivor has: the JSON of --inspect there. Once for each.
+    #[arg(long, value_name = "FILE", conflicts_with = "inspect")]
+    compare: Vec<PathBuf>,
+    /// Go on although another survivor has more, or nodes of the cluster still answer.
+    #[arg(long, conflicts_with = "inspect")]
+    force: bool,
+    /// Do not ask for confirmation.
+    #[arg(long, conflicts_with = "inspect")]
+    yes: bool,
+}
+
+impl Recover {
+    pub(super) async fn run(self, format: Format) -> anyhow::Result<Exit> {
+        host::keep_private();
+        let config = Config::load(&self.config)?;
+        let data_dir = &config.node.data_dir;
+        if enrolment::card(data_dir)?.is_none() {
+            bail!("this host is no node: there is no identity in {}", data_dir.display());
+        }
+        let offline = Offline::open(data_dir)
+            .await
+            .context("cannot open this node's data; its server must be stopped first: systemctl stop rmsc")?;
+        let survey = offline.survey();
+        if self.inspect {
+            offline.close().await;
+            return show(&survey, format);
+        }
+        let others = self.compare.iter().map(|path| load(path)).collect::<anyhow::Result<Vec<_>>>()?;
+        let comparison = cluster::compare(&survey, &others)?;
+        let objections = match objection(&survey, &comparison) {
+            Some(objection) => vec![objection],
+            None => alive(&config, &survey).await?,
+        };
+        if !objections.is_empty() {
+            objections.iter().for_each(|words| remark(&format!("‼ {words}")));
+            if !self.force {
+                remark("Nothing was changed. --force goes on nevertheless.");
+                offline.close().await;
+                return Ok(Exit::Refused);
+            }
+        }
+        what_is_lost(&survey, &comparison).iter().for_each(|line| remark(line));
+        if !self.yes
+            && !output::typed(
+                &format!("‼ A new lineage of the cluster {} begins with this node alone.", survey.cluster_id),
+                &survey.cluster_id,
+            )?
+        {
+            remark("Not confirmed; nothing was changed. Give --yes where nobody can be asked.");
+            offline.close().await;
+            return Ok(Exit::Refused);
+        }
+        let recovered = offline.recover(BY, now()).await?;
+        told(&survey, &recovered, format)
+    }
+}
+
+fn load(path: &Path) -> anyhow::Result<Survey> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| {
+        format!("{} is not what `rmsc cluster recover --inspect -o json` prints", path.display())
+    })
+}
+
+/// What speaks against it, out of what is known.
+fn objection(survey: &Survey, comparison: &Comparison) -> Option<String> {
+    if let Some(most) = comparison.ahead.first() {
+        return Some(format!(
+            "{} has more than this node: recover there, or changes that were acknowledged are lost",
+            most.name
+        ));
+    }
+    if survey.is_alone() {
+        return Some("this node votes alone, so no quorum is lost: start it".into());
+    }
+    comparison.quorum.then(|| {
+        "the survivors are a majority of the voters: start them all, and the cluster goes on as it was".into()
+    })
+}
+
+/// The nodes of the cluster that run.
+async fn alive(config: &Config, survey: &Survey) -> anyhow::Result<Vec<String>> {
+    let data_dir = &config.node.data_dir;
+    let identity = enrolment::load(data_dir, &seal::find(&config.secrets)?.key)?;
+    let membership = enrolment::membership(&identity, data_dir.join("identity"))?;
+    let others = survey.nodes.iter().filter(|node| node.node_id != survey.node_id);
+    let others: Vec<_> = others.map(|node| (node.name.clone(), node.peer_address.clone())).collect();
+    let answering = enrolment::answering(&membership, &others).await;
+    Ok(answering
+        .into_iter()
+        .map(|node| format!("{node} runs: start this node if that is a majority, else stop it and compare"))
+        .collect())
+}
+
+fn what_is_lost(survey: &Survey, comparison: &Comparison) -> Vec<String> {
+    let newest = survey.changed_at_ms.map(|at| format!(", made {}", date(at))).unwrap_or_default();
+    let (term, index) = (survey.last.term, survey.last.index);
+    let mut lines = vec![format!(
+        "{} has the log up to index {index} of term {term}{newest}: table revision {}, {} accounts.",
+        survey.name, survey.revision, survey.entries
+    )];
+    lines.push(match comparison.loss {
+        Loss::Nothing => "Nothing that was acknowledged can be lost: every majority had one of the nodes that \
+                          were compared."
+            .into(),
+        Loss::Possible => format!(
+            "‼ Lost could be what was acknowledged after that by {}: they are a majority, and nobody has looked \
+             at what they have. If one of their disks can be read, inspect it first.",
+            names(&comparison.missing)
+        ),
+    });
+    if survey.unsure() > 0 {
+        lines.push(format!(
+            "The last {} entries may never have been acknowledged. They are kept.",
+            survey.unsure()
+        ));
+    }
+    let others = survey.nodes.iter().filter(|node| node.node_id != survey.node_id).cloned();
+    let others: Vec<_> = others.collect();
+    lines.push(format!("Removed for ever: {}. Open tokens are revoked.", names(&others)));
+    lines
+}
+
+fn names(nodes: &[Known]) -> String {
+    if nodes.is_empty() {
+        return "nobody".into();
+    }
+    nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn show(survey: &Survey, format: Format) -> anyhow::Result<Exit> {
+    if format == Format::Json {
+        output::json(survey)?;
+        return Ok(Exit::Fine);
+    }
+    let place = |place: cluster::Place| format!("index {} of term {}", place.index, place.term);
+    let voters: Vec<String> = survey
+        .nodes
+        .iter()
+        .filter(|node| survey.voters.iter().any(|set| set.contains(&node.node_id)))
+        .map(|node| node.name.clone())
+        .collect();
+    let rows = [
+        ("Cluster", survey.cluster_id.clone()),
+        ("Lineage", survey.group.clone()),
+        ("Node", format!("{} (node {})", survey.name, survey.node_id)),
+        ("Term", survey.term.to_string()),
+        ("Log ends", place(survey.last)),
+        ("Committed", format!("{}, as far as this node knows", place(survey.committed))),
+        ("Snapshot", format!("up to index {}", survey.snapshot)),
+        ("Table", format!("revision {}, {} accounts", survey.revision, survey.entries)),
+        ("Last change", survey.changed_at_ms.map_or_else(|| "before the snapshot".into(), date)),
+        ("Voters", voters.join(", ")),
+    ];
+    output::table(["", ""], rows.map(|(name, value)| [name.to_owned(), value]));
+    Ok(Exit::Fine)
+}
+
+fn told(survey: &Survey, recovered: &Recovered, format: Format) -> anyhow::Result<Exit> {
+    match format {
+        Format::Json => output::json(&json!({
+            "cluster_id": survey.cluster_id, "node_id": survey.node_id, "name": survey.name,
+            "group": recovered.group, "log_index": recovered.log_index, "copy": recovered.copy,
+            "removed": recovered.removed.iter().map(|node| &node.name).collect::<Vec<_>>(),
+        }))?,
+        Format::Table => {
+            output::line(&format!(
+                "✔ new lineage {} with {} alone, from index {} on",
+                recovered.group, survey.name, recovered.log_index
+            ));
+            output::line(&format!("✔ what was there before: {}", recovered.copy.display()));
+            output::line("");
+            output::line("Next:");
+            output::line("  systemctl start rmsc               on this host; it serves and accepts changes");
+            output::line(&format!(
+                "  on the hosts of {}: never start the old node again;",
+                names(&recovered.removed)
+            ));
+            output::line("  empty its data folder, then join as a new node:");
+            output::line("  rmsc token create                  on this host, for each of them");
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+fn now() -> Timestamp {
+    let now = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
+    Timestamp(i64::try_from(now).unwrap_or(i64::MAX))
+}
+
+/// Who removed the nodes, for the record.
+const BY: &str = "rmsc cluster recover";

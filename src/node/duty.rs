@@ -1,0 +1,217 @@
+//! Whether this node takes requests: what the cluster says about it, and how fresh its table is.
+
+use super::freshness::STALE_AFTER;
+use super::{DRAINING, UNHEARD};
+use crate::relay::{Deadline, Serving};
+use crate::state::{NodeKind, Roster};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Puts the reasons together, and publishes what follows. Clones are the same one.
+#[derive(Clone)]
+pub(super) struct Duty {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    node_id: u64,
+    runs_as: NodeKind,
+    reasons: Mutex<Reasons>,
+    serving: watch::Sender<Serving>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Reasons {
+    /// The process is about to end.
+    stopping: bool,
+    /// The cluster wants no requests here.
+    out: Option<String>,
+    fresh: Option<Fresh>,
+}
+
+/// How long the table is fresh enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fresh {
+    pub(super) until: Deadline,
+    /// How old it is then.
+    pub(super) stale_after: Duration,
+}
+
+impl Duty {
+    pub(super) fn new(node_id: u64, runs_as: NodeKind) -> Self {
+        let reasons = Reasons::default();
+        let shared = Shared {
+            node_id,
+            runs_as,
+            serving: watch::Sender::new(reasons.serving()),
+            reasons: Mutex::new(reasons),
+        };
+        Duty { shared: Arc::new(shared) }
+    }
+
+    pub(super) fn serving(&self) -> watch::Receiver<Serving> {
+        self.shared.serving.subscribe()
+    }
+
+    /// From now on the node ends.
+    pub(super) fn stop(&self) {
+        self.change(|reasons| reasons.stopping = true);
+    }
+
+    /// What the cluster says counts at once, and whatever else is so.
+    pub(super) fn heed(&self, roster: &Roster) {
+        let out = self.out(roster);
+        self.change(|reasons| reasons.out = out);
+    }
+
+    /// The table of a roster was found fresh; or not, and then what was enough before may be too old now.
+    pub(super) fn note(&self, roster: &Roster, fresh: Option<Fresh>) {
+        let out = self.out(roster);
+        self.change(|reasons| {
+            reasons.out = out;
+            reasons.fresh = fresh.or(reasons.fresh);
+        });
+    }
+
+    /// How old the table may be.
+    pub(super) fn age(&self) -> Option<Duration> {
+        let fresh = self.shared.reasons.lock().unwrap_or_else(PoisonError::into_inner).fresh?;
+        Some((fresh.stale_after + fresh.until.overdue()).saturating_sub(fresh.until.left()))
+    }
+
+    /// From which age on the node refuses.
+    pub(super) fn stale_after(&self) -> Duration {
+        let reasons = self.shared.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        reasons.fresh.map_or(STALE_AFTER, |fresh| fresh.stale_after)
+    }
+
+    fn out(&self, roster: &Roster) -> Option<String> {
+        out(roster, self.shared.node_id, self.shared.runs_as)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Reasons)) {
+        let mut reasons = self.shared.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut reasons);
+        // Also when nothing changed: who waits looks at the clock again.
+        self.shared.serving.send_replace(reasons.serving());
+    }
+}
+
+impl Reasons {
+    fn serving(&self) -> Serving {
+        match (self.stopping, &self.out, self.fresh) {
+            (true, _, _) => Serving::Not(DRAINING.into()),
+            (false, Some(out), _) => Serving::Not(out.clone()),
+            (false, None, None) => Serving::Not(UNHEARD.into()),
+            (false, None, Some(fresh)) => Serving::Until(fresh.until),
+        }
+    }
+}
+
+/// Why the cluster wants no requests at a node.
+fn out(roster: &Roster, node_id: u64, runs_as: NodeKind) -> Option<String> {
+    if let Some(removed) = roster.removed.get(&node_id) {
+        return Some(format!("removed from the cluster by {}", removed.by));
+    }
+    if runs_as == NodeKind::Witness {
+        return Some(WITNESS.into());
+    }
+    let node = roster.nodes.get(&node_id)?;
+    if let Some(by) = &node.leaving {
+        return Some(format!("leaving the cluster, removed by {by}"));
+    }
+    match (&node.drained, node.kind) {
+        (_, NodeKind::Witness) => Some(MISTAKEN.into()),
+        (Some(drained), NodeKind::Relay) => Some(format!("drained by {}", drained.by)),
+        (None, NodeKind::Relay) => None,
+    }
+}
+
+/// What a witness says to those who ask whether it takes requests.
+pub(super) const WITNESS: &str = "a witness: it votes and relays nothing";
+const MISTAKEN: &str = "the cluster has this node as a witness; start it with rmsc witness";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::Readiness;
+    use crate::state::{Drained, Node, RemovedNode, Timestamp};
+
+    fn roster(kind: NodeKind, drained: bool) -> Roster {
+        let node = Node {
+            name: "n".into(),
+            peer_address: String::new(),
+            admin_address: String::new(),
+            kind,
+            incarnation: 0,
+            key: Default::default(),
+            build: 1,
+            joined_at: Timestamp(0),
+            leaving: None,
+            drained: drained.then(|| Drained { by: "alice".into(), at: Timestamp(0) }),
+        };
+        Roster { nodes: [(7, node)].into(), ..Roster::default() }
+    }
+
+    fn fresh(seconds: u64) -> Option<Fresh> {
+        let stale_after = Duration::from_secs(seconds);
+        Some(Fresh { until: Deadline::after(stale_after), stale_after })
+    }
+
+    fn check_not(duty: &Duty, words: &str) {
+        match duty.serving().borrow().now() {
+            Readiness::NotReady(reason) => assert!(reason.contains(words), "{reason}"),
+            Readiness::Ready => panic!("it is ready, and should say {words}"),
+        }
+    }
+
+    #[test]
+    fn a_node_serves_only_while_its_table_is_fresh() {
+        let duty = Duty::new(7, NodeKind::Relay);
+        check_not(&duty, UNHEARD);
+        duty.note(&Roster::default(), fresh(60));
+        assert_eq!(duty.serving().borrow().now(), Readiness::Ready);
+        // Nothing was heard; what was heard before still counts.
+        duty.note(&Roster::default(), None);
+        assert_eq!(duty.serving().borrow().now(), Readiness::Ready);
+        duty.note(&Roster::default(), fresh(0));
+        check_not(&duty, "too old");
+    }
+
+    #[test]
+    fn a_drained_node_serves_nothing_however_fresh_it_is() {
+        let duty = Duty::new(7, NodeKind::Relay);
+        duty.note(&roster(NodeKind::Relay, true), fresh(60));
+        check_not(&duty, "drained by alice");
+        duty.heed(&roster(NodeKind::Relay, false));
+        assert_eq!(duty.serving().borrow().now(), Readiness::Ready);
+        duty.stop();
+        duty.note(&roster(NodeKind::Relay, false), fresh(60));
+        check_not(&duty, DRAINING);
+    }
+
+    #[test]
+    fn a_witness_and_a_removed_node_serve_nothing() {
+        let duty = Duty::new(7, NodeKind::Witness);
+        duty.note(&roster(NodeKind::Witness, false), fresh(60));
+        check_not(&duty, "a witness");
+        let duty = Duty::new(7, NodeKind::Relay);
+        duty.note(&roster(NodeKind::Witness, false), fresh(60));
+        check_not(&duty, "rmsc witness");
+        let removed = RemovedNode { name: "n".into(), by: "bob".into(), at: Timestamp(0) };
+        duty.heed(&Roster { removed: [(7, removed)].into(), ..Roster::default() });
+        check_not(&duty, "removed from the cluster by bob");
+    }
+
+    #[test]
+    fn tells_how_old_the_table_is() {
+        let duty = Duty::new(7, NodeKind::Relay);
+        assert_eq!(duty.age(), None);
+        duty.note(&Roster::default(), fresh(60));
+        assert!(duty.age().unwrap() < Duration::from_secs(5));
+        let stale_after = Duration::from_secs(60);
+        duty.note(&Roster::default(), Some(Fresh { until: Deadline::after(Duration::ZERO), stale_after }));
+        assert!(duty.age().unwrap() >= stale_after);
+    }
+}
