@@ -36,7 +36,7 @@ pub enum Backup {
 /// encrypted for it. Keys of the tool age are taken, too.
 ///
 /// Examples:
-///   rmsc backup key --to /root/backup.key
+///   rmsc backup key --to /srv/keys/backup.key
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Key {
@@ -52,7 +52,7 @@ pub struct Key {
 ///
 /// Examples:
 ///   rmsc backup create --to /srv/backup --recipient age1…
-///   rmsc backup create --to rmsc.age --passphrase-file /root/passphrase
+///   rmsc backup create --to rmsc.age --passphrase-file /srv/keys/passphrase
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Create {
@@ -89,7 +89,7 @@ pub struct List {
 /// else with 1.
 ///
 /// Examples:
-///   rmsc backup verify /srv/backup/rmsc-….age --identity /root/backup.key
+///   rmsc backup verify /srv/backup/rmsc-….age --identity /srv/keys/backup.key
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Verify {
