@@ -247,13 +247,12 @@ impl Verify {
         let age = file::age(summary.taken_at_ms, now().0);
         match format {
             Format::Json => {
-                let mut json = in_json(summary);
-                json["age_s"] = json!(age.as_secs());
-                json["secrets"] = json!(verified.secrets);
-                json["booted_in_ms"] =
-                    json!(u64::try_from(verified.booted_in.as_millis()).unwrap_or(u64::MAX));
-                json["next_revision"] = json!(verified.next_revision);
-                output::json(&json)?;
+                let more = json!({
+                    "age_s": age.as_secs(), "secrets": verified.secrets,
+                    "booted_in_ms": u64::try_from(verified.booted_in.as_millis()).unwrap_or(u64::MAX),
+                    "next_revision": verified.next_revision,
+                });
+                output::json(&output::merged(in_json(summary), more))?;
             }
             Format::Table => {
                 output::line(&format!(
@@ -305,11 +304,10 @@ impl RestoreBackup {
         host::warn_of_plain_key(restored.plain_seal_file.as_deref());
         match format {
             Format::Json => {
-                let mut json = in_json(&restored.summary);
-                json["node_id"] = json!(restored.node_id);
-                json["name"] = json!(config.node.name);
-                json["context"] = json!(written);
-                output::json(&json)?;
+                let more = json!({
+                    "node_id": restored.node_id, "name": config.node.name, "context": written,
+                });
+                output::json(&output::merged(in_json(&restored.summary), more))?;
             }
             Format::Table => {
                 told(&restored, &config.node.name, written.as_deref());
