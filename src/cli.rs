@@ -157,9 +157,8 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
         Some(RestoreError::Init(InitError::Already { .. })) => return Exit::Refused,
         Some(_) | None => {}
     }
-    match error.downcast_ref::<InitError>() {
-        Some(InitError::Already { .. }) => return Exit::Refused,
-        Some(_) | None => {}
+    if let Some(InitError::Already { .. }) = error.downcast_ref() {
+        return Exit::Refused;
     }
     match error.downcast_ref::<JoinError>() {
         Some(JoinError::NotWelcome { again: true, .. }) => return Exit::NoQuorum,

@@ -8,6 +8,7 @@ mod forward;
 mod found;
 mod keeper;
 mod log_store;
+mod medium;
 mod members;
 mod network;
 mod node_service;
@@ -41,11 +42,11 @@ pub use service::PeerNode;
 pub use survey::{CompareError, Comparison, Known, Loss, Place, Survey, compare};
 
 use crate::state::{Change, ClientId, KeyHash, State, Timestamp};
-use crate::storage::log::Log;
 use crate::storage::space::Space;
 use crate::storage::version;
 use crate::tasks::Tasks;
 use log_store::LogStore;
+use medium::Log;
 use network::Network;
 use node_service::NodeService;
 use openraft::async_runtime::WatchReceiver;
@@ -86,8 +87,7 @@ struct Shared {
 }
 
 impl Cluster {
-    /// Opens what is on disk and takes part: in the group that the log names, or in none until
-    /// [`Cluster::form`].
+    /// Opens what is on disk, and takes part in the group that the log names, if it names one.
     ///
     /// # Errors
     /// [`OpenError`] when the data cannot be used.
@@ -349,5 +349,7 @@ const PARTING: Duration = Duration::from_secs(5);
 /// Where in the data folder the log is.
 const LOG: &str = "log";
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

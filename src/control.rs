@@ -84,10 +84,10 @@ pub async fn routes(
     let Parts { survey, enrolment, directory } = parts;
     let authorizations = authorization::Service::new(survey.clone(), directory);
     let nodes = nodes::Service::new(survey.clone(), config.node_id, tasks);
-    let tokens =
-        tokens::Service::new(enrolment.clone(), survey.cluster().clone(), config.peer_address.clone());
+    let raft = survey.cluster().clone();
+    let tokens = tokens::Service::new(enrolment.clone(), raft.clone(), config.peer_address.clone());
     let (service_name, node) = (config.service_name.clone(), config.node.clone());
-    let backups = backup::Service::new(survey.cluster().clone(), enrolment, service_name, node);
+    let backups = backup::Service::new(raft, enrolment, service_name, node);
     let cluster = cluster::Service::new(config, survey);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<AuthorizationsServer<authorization::Service>>().await;

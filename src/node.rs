@@ -175,7 +175,7 @@ impl Node {
             match enrolment::put_aside(&self.data_dir, self.node_id) {
                 Ok(aside) => tracing::info!(aside = %aside.display(), "what the node kept is put aside"),
                 Err(error) => {
-                    tracing::warn!(error = with_causes(&error), "what the node kept stays where it is")
+                    tracing::warn!(error = with_causes(&error), "what the node kept stays where it is");
                 }
             }
             Event::NodeLeft { node_id: self.node_id, by: &by }.log();

@@ -95,9 +95,19 @@ pub(crate) mod testing {
 
     impl Folder {
         pub(crate) fn new() -> Self {
+            Folder::below(&std::env::temp_dir())
+        }
+
+        /// In memory where the system has a place for it: nothing waits for a disk there.
+        pub(crate) fn in_memory() -> Self {
+            let memory = Path::new("/dev/shm");
+            if memory.is_dir() { Folder::below(memory) } else { Folder::new() }
+        }
+
+        fn below(parent: &Path) -> Self {
             static NEXT: AtomicU64 = AtomicU64::new(0);
             let name = format!("rmsc-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-            let path = std::env::temp_dir().join(name);
+            let path = parent.join(name);
             std::fs::create_dir_all(&path).unwrap();
             Folder(path)
         }

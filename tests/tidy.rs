@@ -109,8 +109,10 @@ const TABLE: &[(&str, May)] = &[
             "node",
             "principal",
             "proto",
+            "seal",
             "secret",
             "simulator",
+            "state::Timestamp",
             "tasks",
             "telemetry",
             "tls",
@@ -122,7 +124,7 @@ const TABLE: &[(&str, May)] = &[
 /// The homes of outside crates: modules, or files where there is a dot.
 const HOMES: &[(&[&str], &[&str])] = &[
     (&["sled", "raft_log"], &["storage"]),
-    (&["crc32fast", "lz4_flex", "openraft"], &["cluster"]),
+    (&["crc32fast", "lz4_flex", "openraft", "stateright", "turmoil"], &["cluster"]),
     (&["age"], &["backup"]),
     (&["quick_xml"], &["rms"]),
     (&["rustls", "tokio_rustls", "rcgen"], &["tls"]),

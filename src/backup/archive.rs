@@ -253,8 +253,8 @@ fn unpack<R: Read>(reader: &mut Checked<R>, bytes: u64, path: &Path) -> Result<(
     file.flush().map_err(failed)
 }
 
-fn damaged(reason: impl ToString) -> ReadError {
-    ReadError::Damaged { reason: reason.to_string() }
+fn damaged(reason: impl std::fmt::Display) -> ReadError {
+    ReadError::Damaged { reason: format!("{reason}") }
 }
 
 /// What was unpacked, until it is read.

@@ -168,7 +168,7 @@ mod tests {
             Lock::new(&recipients, Secret::new(passphrase.into())).err()
         };
         let key = NewKey::new();
-        assert!(Lock::new(&[key.recipient.clone()], none()).is_ok());
+        assert!(Lock::new(std::slice::from_ref(&key.recipient), none()).is_ok());
         assert_eq!(words(&[], "correct horse battery"), None);
         assert_eq!(words(&[], ""), Some(LockError::Either));
         assert_eq!(words(&[&key.recipient], "correct horse battery"), Some(LockError::Either));

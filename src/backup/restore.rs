@@ -148,9 +148,9 @@ fn begin(data_dir: &Path) -> io::Result<()> {
             continue;
         }
         if file.file_type()?.is_dir() {
-            fs::remove_dir_all(file.path())?
+            fs::remove_dir_all(file.path())?;
         } else {
-            fs::remove_file(file.path())?
+            fs::remove_file(file.path())?;
         }
     }
     Ok(())

@@ -242,10 +242,8 @@ fn print_change(
 ) -> anyhow::Result<Exit> {
     match format {
         Format::Json => {
-            let mut value = effect::json(effect);
-            value[what] = json!(true);
-            value["entry"] = json!(entry.map(entry_json));
-            output::json(&value)?;
+            let own = json!({ what: true, "entry": entry.map(entry_json) });
+            output::json(&output::merged(own, effect::json(effect)))?;
         }
         Format::Table => {
             if let Some(entry) = entry {

@@ -36,7 +36,7 @@ pub enum Backup {
 /// encrypted for it. Keys of the tool age are taken, too.
 ///
 /// Examples:
-///   rmsc backup key --to /root/backup.key
+///   rmsc backup key --to /srv/keys/backup.key
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Key {
@@ -52,7 +52,7 @@ pub struct Key {
 ///
 /// Examples:
 ///   rmsc backup create --to /srv/backup --recipient age1…
-///   rmsc backup create --to rmsc.age --passphrase-file /root/passphrase
+///   rmsc backup create --to rmsc.age --passphrase-file /srv/keys/passphrase
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Create {
@@ -89,7 +89,7 @@ pub struct List {
 /// else with 1.
 ///
 /// Examples:
-///   rmsc backup verify /srv/backup/rmsc-….age --identity /root/backup.key
+///   rmsc backup verify /srv/backup/rmsc-….age --identity /srv/keys/backup.key
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Verify {
@@ -247,13 +247,12 @@ impl Verify {
         let age = file::age(summary.taken_at_ms, now().0);
         match format {
             Format::Json => {
-                let mut json = in_json(summary);
-                json["age_s"] = json!(age.as_secs());
-                json["secrets"] = json!(verified.secrets);
-                json["booted_in_ms"] =
-                    json!(u64::try_from(verified.booted_in.as_millis()).unwrap_or(u64::MAX));
-                json["next_revision"] = json!(verified.next_revision);
-                output::json(&json)?;
+                let more = json!({
+                    "age_s": age.as_secs(), "secrets": verified.secrets,
+                    "booted_in_ms": u64::try_from(verified.booted_in.as_millis()).unwrap_or(u64::MAX),
+                    "next_revision": verified.next_revision,
+                });
+                output::json(&output::merged(in_json(summary), more))?;
             }
             Format::Table => {
                 output::line(&format!(
@@ -305,11 +304,10 @@ impl RestoreBackup {
         host::warn_of_plain_key(restored.plain_seal_file.as_deref());
         match format {
             Format::Json => {
-                let mut json = in_json(&restored.summary);
-                json["node_id"] = json!(restored.node_id);
-                json["name"] = json!(config.node.name);
-                json["context"] = json!(written);
-                output::json(&json)?;
+                let more = json!({
+                    "node_id": restored.node_id, "name": config.node.name, "context": written,
+                });
+                output::json(&output::merged(in_json(&restored.summary), more))?;
             }
             Format::Table => {
                 told(&restored, &config.node.name, written.as_deref());

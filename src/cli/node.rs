@@ -308,13 +308,11 @@ fn print_removed(format: Format, response: &proto::RemoveNodeResponse) -> anyhow
     let effect = response.effect.as_ref().unwrap_or(&none);
     match (format, &response.already) {
         (Format::Json, already) => {
-            let mut value = effect::json(effect);
-            value["node"] = json!(name);
-            value["id"] = json!(id);
-            value["removed"] = json!(true);
-            value["already"] = json!(already.is_some());
-            value["left"] = json!(response.left);
-            output::json(&value)?;
+            let own = json!({
+                "node": name, "id": id, "removed": true, "already": already.is_some(), "left": response.left,
+                "handed_to": Some(&response.handed_to).filter(|name| !name.is_empty()),
+            });
+            output::json(&output::merged(own, effect::json(effect)))?;
         }
         (Format::Table, Some(before)) => {
             output::line(&format!(
@@ -346,11 +344,8 @@ impl Rename {
         let effect = response.effect.unwrap_or_default();
         match global.output {
             Format::Json => {
-                let mut value = effect::json(&effect);
-                value["id"] = json!(response.id);
-                value["before"] = json!(response.before);
-                value["name"] = json!(response.now);
-                output::json(&value)?;
+                let own = json!({ "id": response.id, "before": response.before, "name": response.now });
+                output::json(&output::merged(own, effect::json(&effect)))?;
             }
             Format::Table => {
                 output::line(&format!(

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
+use serde_json::Value;
 use std::io::{BufRead, IsTerminal};
 
 /// How to print.
@@ -45,6 +46,18 @@ pub fn redrawn(progress: &impl ToString) {
 pub fn end_redrawn() {
     if std::io::stderr().is_terminal() {
         eprintln!();
+    }
+}
+
+/// Two JSON objects in one.
+#[must_use]
+pub fn merged(first: Value, second: Value) -> Value {
+    match (first, second) {
+        (Value::Object(mut first), Value::Object(second)) => {
+            first.extend(second);
+            Value::Object(first)
+        }
+        (first, _) => first,
     }
 }
 

@@ -4,7 +4,7 @@ use super::output::{self, Format, remark};
 use super::words::date;
 use super::{Exit, host};
 use crate::cluster::{self, Comparison, Known, Loss, Offline, Recovered, Survey};
-use crate::config::{Any, Basics};
+use crate::config::Config;
 use crate::enrolment;
 use crate::seal;
 use crate::state::Timestamp;
@@ -46,8 +46,7 @@ pub struct Recover {
 impl Recover {
     pub(super) async fn run(self, format: Format) -> anyhow::Result<Exit> {
         host::keep_private();
-        let config = Any::load(&self.config)?;
-        let config = config.basics();
+        let config = Config::load(&self.config)?;
         let data_dir = &config.node.data_dir;
         if enrolment::card(data_dir)?.is_none() {
             bail!("this host is no node: there is no identity in {}", data_dir.display());
@@ -64,7 +63,7 @@ impl Recover {
         let comparison = cluster::compare(&survey, &others)?;
         let objections = match objection(&survey, &comparison) {
             Some(objection) => vec![objection],
-            None => alive(config, &survey).await?,
+            None => alive(&config, &survey).await?,
         };
         if !objections.is_empty() {
             objections.iter().for_each(|words| remark(&format!("‼ {words}")));
@@ -75,11 +74,12 @@ impl Recover {
             }
         }
         what_is_lost(&survey, &comparison).iter().for_each(|line| remark(line));
-        let warning = format!(
-            "‼ Cluster {} goes on with {} alone; type the cluster's id.",
-            survey.cluster_id, survey.name
-        );
-        if !self.yes && !output::typed(&warning, &survey.cluster_id)? {
+        if !self.yes
+            && !output::typed(
+                &format!("‼ A new lineage of the cluster {} begins with this node alone.", survey.cluster_id),
+                &survey.cluster_id,
+            )?
+        {
             remark("Not confirmed; nothing was changed. Give --yes where nobody can be asked.");
             offline.close().await;
             return Ok(Exit::Refused);
@@ -113,9 +113,9 @@ fn objection(survey: &Survey, comparison: &Comparison) -> Option<String> {
 }
 
 /// The nodes of the cluster that run.
-async fn alive(config: Basics<'_>, survey: &Survey) -> anyhow::Result<Vec<String>> {
+async fn alive(config: &Config, survey: &Survey) -> anyhow::Result<Vec<String>> {
     let data_dir = &config.node.data_dir;
-    let identity = enrolment::load(data_dir, &seal::find(config.secrets)?.key)?;
+    let identity = enrolment::load(data_dir, &seal::find(&config.secrets)?.key)?;
     let membership = enrolment::membership(&identity, data_dir.join("identity"))?;
     let others = survey.nodes.iter().filter(|node| node.node_id != survey.node_id);
     let others: Vec<_> = others.map(|node| (node.name.clone(), node.peer_address.clone())).collect();

@@ -65,7 +65,7 @@ impl Cluster {
         });
         let (state, meta) = taken.await.map_err(io::Error::other)?;
         let (data_dir, cluster_id) = (self.config().data_dir.clone(), self.config().cluster_id.clone());
-        let writing = tokio::task::spawn_blocking(move || write(&data_dir, cluster_id, &state, &meta));
+        let writing = super::medium::blocking(move || write(&data_dir, cluster_id, &state, &meta));
         Ok(writing.await.map_err(io::Error::other)??)
     }
 }

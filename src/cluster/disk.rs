@@ -1,5 +1,6 @@
 //! A full disk: the node takes no changes, says so, and goes on with everything else until there is room.
 
+use super::medium;
 use super::types::{Entry, TypeConfig};
 use super::{Cluster, Member, rescue};
 use crate::event::Event;
@@ -25,7 +26,7 @@ pub(super) async fn keep(cluster: Cluster) {
             () = cluster.draining() => return,
         }
         let looking = cluster.clone();
-        let looked = tokio::task::spawn_blocking(move || look(&looking)).await;
+        let looked = medium::blocking(move || look(&looking)).await;
         if let Ok(Err(LogError::Closed)) = looked {
             return;
         }

@@ -43,7 +43,10 @@ pub(super) async fn keep(cluster: Cluster, clock: fn() -> Timestamp) {
             }
         }
         tracing::info!(?step, "the membership follows the roster");
+        let hands_over = step == Step::HandOver;
         match tokio::time::timeout(CHANGE_TIMEOUT, take(&cluster, &seen, &roster, step, clock)).await {
+            // That was only asked for: asking again at once would do nothing but fill the network.
+            Ok(Ok(())) if hands_over => {}
             Ok(Ok(())) => interval.reset_immediately(),
             Ok(Err(error)) => tracing::warn!(%error, "the membership was not changed; trying again"),
             Err(_) => tracing::warn!("the membership was not changed in time; trying again"),

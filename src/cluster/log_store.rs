@@ -1,10 +1,11 @@
 //! Raft's log on the write-ahead log.
 
 use super::codec;
+use super::medium::Log;
 use super::state_machine::Snapshots;
 use super::types::{Entry, LogId, TypeConfig, Vote};
 use crate::proto::state::v1 as stored;
-use crate::storage::log::{self, Log, LogError};
+use crate::storage::log::{self, LogError};
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};

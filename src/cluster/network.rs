@@ -1,6 +1,7 @@
 //! Raft's messages to the other nodes.
 
 use super::codec;
+use super::medium;
 use super::peers::{Lane, Peers};
 use super::snapshot::SnapshotFile;
 use super::types::{Address, DecodeError, Snapshot, TypeConfig, Vote};
@@ -145,7 +146,13 @@ impl NetStreamAppend<TypeConfig> for Way {
         let mut client = self.client(self.append_lane);
         Box::pin(async move {
             let requests = input.map(move |request| codec::append_to(&request, route.clone()));
-            let answers = within(APPEND_TIMEOUT, client.append(requests)).await?;
+            let begun = within(APPEND_TIMEOUT, client.append(requests)).await;
+            if begun.is_err() {
+                // Raft's own pause comes when it is asked for entries, which a stream that does not
+                // begin never does: it would try a node that is down again and again, at once.
+                tokio::time::sleep(APPEND_PAUSE).await;
+            }
+            let answers = begun?;
             let answers: BoxStream<'s, _> = Box::pin(answers.map(|answer| {
                 let answer = answer.map_err(|status| unreachable(&status))?;
                 codec::append_result_from(answer).map_err(unreadable)
@@ -204,7 +211,7 @@ fn parts(head: wire::SnapshotHead, file: SnapshotFile) -> impl Stream<Item = wir
     let data = stream::unfold((file, offset), move |(file, at)| async move {
         tokio::time::sleep_until(begun + due(at - offset)).await;
         let reading = file.clone();
-        let chunk = tokio::task::spawn_blocking(move || reading.chunk(at)).await;
+        let chunk = medium::blocking(move || reading.chunk(at)).await;
         match chunk.map_err(io::Error::other).flatten() {
             Ok(chunk) if chunk.is_empty() => None,
             Ok(chunk) => {
@@ -248,6 +255,8 @@ fn unreadable(error: DecodeError) -> RPCError<TypeConfig> {
 /// How long a stream of appends may take to begin; after that the pings of the connection tell
 /// whether it still lives.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long to leave a node alone to which no stream of appends could be begun.
+const APPEND_PAUSE: Duration = Duration::from_millis(100);
 /// Half of what a gigabit carries: entries and heartbeats have ways of their own, but share the link.
 const SNAPSHOT_BYTES_A_SECOND: u64 = 64 << 20;
 

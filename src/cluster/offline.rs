@@ -5,8 +5,9 @@
 //! from then on the node starts with it, whatever else was not done.
 
 use super::log_store::LogStore;
+use super::medium;
 use super::rows::Closed;
-use super::state_machine::{Published, SNAPSHOTS, Snapshots, StateMachine};
+use super::state_machine::{Published, Snapshots, StateMachine};
 use super::survey::{Known, Place, Survey};
 use super::types::{Address, Entry, LogId, SnapshotMeta, StoredMembership};
 use super::{LOG, OpenError, codec, snapshot};
@@ -208,7 +209,7 @@ pub(super) async fn seed(
     let mut claim = made?;
     let log = Log::open(&path, Made::Perhaps).map_err(OpenError::from)?;
     claim.note_log().map_err(OpenError::from)?;
-    let folder = data_dir.join(SNAPSHOTS);
+    let folder = data_dir.join(snapshot::FOLDER);
     storage::create_folder(&folder).map_err(RecoverError::Write)?;
     let meta = alone(node_id, &state, last);
     begin(&log, &folder, cluster_id, (last, &meta, &state)).await?;
@@ -233,7 +234,7 @@ async fn begin(
     log.save_vote(Vote { term, committed: false, node_id }, on_disk).map_err(refused)?;
     done.await.map_err(|error| RecoverError::Write(io::Error::other(error)))?;
     snapshot::write(folder, cluster_id, meta, state).map_err(|error| RecoverError::Write(error.into()))?;
-    let mut store = LogStore::new(log.clone());
+    let mut store = LogStore::new(medium::Log::Real(log.clone()));
     store.purge(last).await.map_err(RecoverError::Write)
 }
 
@@ -270,15 +271,10 @@ fn command(change: Change, since: u64, by: &str, at: Timestamp) -> Command {
 async fn read(log: &Log, machine: StateMachine) -> io::Result<Contents> {
     let (mut state, mut meta) = machine.contents();
     drop(machine);
-    let mut store = LogStore::new(log.clone());
+    let mut store = LogStore::new(medium::Log::Real(log.clone()));
     let vote = store.read_vote().await?.map_or(0, |vote| vote.leader_id.term);
     let committed = store.read_committed().await?.max(meta.last_log_id);
     let range = store.get_log_state().await?;
-    if range.last_purged_log_id > meta.last_log_id {
-        let words =
-            "the log begins behind everything that can be read of the state: another node has to be used";
-        return Err(io::Error::new(io::ErrorKind::InvalidData, words));
-    }
     let end = range.last_log_id.map_or(0, |last| last.index() + 1);
     let mut changed_at = None;
     // From the first that is left, for the time of the newest; what is applied already is not applied again.
@@ -330,7 +326,7 @@ fn copy_aside(data_dir: &Path, at: Timestamp) -> Result<PathBuf, RecoverError> {
     let failed = |source| RecoverError::Copy { path: folder.clone(), source };
     let copy = || -> io::Result<()> {
         storage::create_folder(&folder)?;
-        for name in [LOG, SNAPSHOTS] {
+        for name in [LOG, snapshot::FOLDER] {
             let (from, to) = (data_dir.join(name), folder.join(name));
             storage::create_folder(&to)?;
             for file in std::fs::read_dir(from)? {

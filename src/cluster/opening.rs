@@ -2,12 +2,13 @@
 
 use super::OpenError;
 use super::log_store::{self, LogStore};
+use super::medium::Log;
 use super::rescue::Rescue;
 use super::rows::Closed;
 use super::state_machine::{Published, Snapshots, StateMachine};
 use crate::event::with_causes;
 use crate::storage;
-use crate::storage::log::{self, Log, Made};
+use crate::storage::log::{self, Made};
 use crate::storage::space::Space;
 use crate::tasks::Tasks;
 use openraft::RaftLogReader;
@@ -19,9 +20,7 @@ use std::path::{Path, PathBuf};
 /// any more, so it must not take part.
 pub(super) fn log(path: &Path, made: bool, name: &str) -> Result<Log, OpenError> {
     let damaged = |kept, reason| OpenError::LogDamaged { kept, reason, name: name.into() };
-    if (made || Log::guard_path(path).exists())
-        && !Log::exists(path).map_err(|source| OpenError::State { source })?
-    {
+    if (made || Log::has_guard(path)) && !Log::exists(path).map_err(|source| OpenError::State { source })? {
         return Err(match storage::was_set_aside(path) {
             Some(kept) => damaged(kept, "an earlier start found it so".into()),
             None => OpenError::LogLost { path: path.into() },

@@ -1,6 +1,7 @@
 //! The state of a node that has its log and its votes, but no store and no snapshot that fit to them: other
 //! members have it. Fetched before Raft starts; what the node granted and acknowledged stays as it was.
 
+use super::medium::{self, Log};
 use super::peers::Peers;
 use super::service::SNAPSHOT_BYTES_MAX;
 use super::snapshot::{self, Contents, SnapshotFile};
@@ -8,7 +9,7 @@ use super::{Cluster, Config, Member, codec};
 use crate::event::with_causes;
 use crate::proto::peer::v1 as wire;
 use crate::state::Table;
-use crate::storage::log::{Log, LogId};
+use crate::storage::log::LogId;
 use futures::{Stream, StreamExt, stream};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -104,7 +105,7 @@ impl Rescue<'_> {
         }
         file.sync_all().await?;
         let cluster_id = self.config.cluster_id.to_owned();
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = medium::blocking(move || {
             let snapshot = SnapshotFile::open(unfinished)?;
             let contents = snapshot.read(&cluster_id, &Table::default())?;
             io::Result::Ok((snapshot, contents))
@@ -135,7 +136,7 @@ impl Rescue<'_> {
     }
 
     fn folder(&self) -> PathBuf {
-        self.config.data_dir.join(super::state_machine::SNAPSHOTS)
+        self.config.data_dir.join(snapshot::FOLDER)
     }
 }
 
@@ -189,7 +190,7 @@ pub(super) async fn serve(
     };
     Ok(stream::unfold((snapshot.snapshot, 0), |(file, offset)| async move {
         let reading = file.clone();
-        let chunk = tokio::task::spawn_blocking(move || reading.chunk(offset)).await;
+        let chunk = medium::blocking(move || reading.chunk(offset)).await;
         match chunk.map_err(io::Error::other).flatten() {
             Ok(data) if data.is_empty() => None,
             Ok(data) => {

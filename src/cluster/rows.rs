@@ -5,6 +5,7 @@ mod pages;
 mod waiting;
 
 use super::codec;
+use super::medium::{self, Tree};
 use super::packed::unpack;
 use super::snapshot::check::bytes_max;
 use super::types::{DecodeError, SnapshotMeta};
@@ -12,7 +13,7 @@ use crate::principal::Sid;
 use crate::proto::state::v1 as stored;
 use crate::state::{Roster, State};
 use crate::storage::space::Space;
-use crate::storage::tree::{Batch, ReadError, Tree};
+use crate::storage::tree::{Batch, ReadError};
 use crate::tasks::Tasks;
 use pages::{Pages, Put, Source};
 use prost::Message;
@@ -175,7 +176,7 @@ async fn write_all(mut store: Store, space: &Space, shared: &Shared) {
         if !room(changes.bytes_max(), space, shared).await {
             return tracing::warn!("the disk is full; the next start applies again what the store lacks");
         }
-        let writing = tokio::task::spawn_blocking(move || {
+        let writing = medium::blocking(move || {
             store.write(changes);
             store
         });

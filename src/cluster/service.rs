@@ -190,7 +190,7 @@ impl RaftService {
         }
         let snapshots = self.snapshots.clone();
         // It goes on when the sender is gone, and until it ends, or is installed, no other comes in.
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = super::medium::blocking(move || {
             let snapshot = incoming.finish()?;
             let meta = snapshot.read_ahead(&snapshots.cluster_id, &snapshots.known())?;
             Ok::<_, SnapshotError>((Snapshot { meta, snapshot }, alone))

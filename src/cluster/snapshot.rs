@@ -248,6 +248,8 @@ fn snapshots(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Where in the data folder snapshots are.
+pub(super) const FOLDER: &str = "snapshots";
 const FORMAT: u32 = 2;
 const UNFINISHED: &str = "tmp";
 /// The newest, and one more in case the newest is damaged.

@@ -1,12 +1,13 @@
 //! Applies committed entries to the state, publishes it, and keeps it.
 
+use super::medium::{self, Tree};
 use super::rows::{Changes, Closed, LoadError, Rows, Store};
 use super::snapshot::{self, SnapshotFile, check};
 use super::types::{Applied, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::event::Event;
 use crate::state::{Command, State, Table};
 use crate::storage::space::Space;
-use crate::storage::tree::{OpenError, Tree};
+use crate::storage::tree::OpenError;
 use crate::storage::{self, StopOnPanic};
 use crate::tasks::Tasks;
 use futures::{Stream, StreamExt};
@@ -71,7 +72,7 @@ impl StateMachine {
         published: Published,
         tasks: &Tasks,
     ) -> io::Result<(Self, Snapshots, Closed)> {
-        let folder = data_dir.join(SNAPSHOTS);
+        let folder = data_dir.join(snapshot::FOLDER);
         storage::create_folder(&folder)?;
         let (store, stored) = open_store(&data_dir.join("tree"))?;
         let mut replace = stored.is_none();
@@ -101,14 +102,14 @@ impl StateMachine {
         Ok((machine, snapshots, closed))
     }
 
-    /// The state, and what belongs to it.
-    pub(super) fn contents(&self) -> (State, SnapshotMeta) {
-        (self.state.clone(), self.meta.clone())
-    }
-
     /// Whether what the log has goes on where the state ends.
     pub(super) fn reaches(&self, begins: Option<LogId>) -> bool {
         self.meta.last_log_id >= begins
+    }
+
+    /// The state, and what belongs to it.
+    pub(super) fn contents(&self) -> (State, SnapshotMeta) {
+        (self.state.clone(), self.meta.clone())
     }
 
     pub(super) fn has_applied(&self) -> bool {
@@ -131,6 +132,10 @@ impl StateMachine {
     }
 
     fn apply_command(&mut self, command: &Command, log_index: u64, changes: &mut Changes) -> Applied {
+        #[cfg(test)]
+        if super::simulation::hook::before_apply(&mut self.state, log_index, &self.snapshots.folder) {
+            return Applied(None);
+        }
         let oldest = self.state.clients.oldest();
         let before = self.state.clients.get(command.client).map(|answered| answered.log_index);
         let roster = self.state.roster.clone();
@@ -328,11 +333,8 @@ where
     T: Send + 'static,
     F: FnOnce() -> io::Result<T> + Send + 'static,
 {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+    medium::blocking(work).await.map_err(io::Error::other)?
 }
-
-/// The folder of the snapshots, in the data folder.
-pub(super) const SNAPSHOTS: &str = "snapshots";
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = Address,
         LeaderId = Leader,
+        AsyncRuntime = Runtime,
 );
 
 /// A command as bytes: a node keeps and passes on what it may not understand, and stops when it has
@@ -42,6 +43,10 @@ impl fmt::Display for Proposal {
     }
 }
 
+#[cfg(not(test))]
+type Runtime = openraft::impls::TokioRuntime;
+#[cfg(test)]
+type Runtime = super::simulation::Runtime;
 type Leader = leader_id_std::LeaderId<u64, u64>;
 type Term = leader_id_std::CommittedLeaderId<u64>;
 pub(super) type LogId = openraft::LogId<Term>;

@@ -29,7 +29,7 @@ pub enum Any {
     /// It is to relay.
     Relay(Box<Config>),
     /// It is to be a witness.
-    Witness(Witness),
+    Witness(Box<Witness>),
 }
 
 impl Any {
@@ -40,7 +40,7 @@ impl Any {
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         super::load(path, |text| match (Config::parse(text), Witness::parse(text)) {
             (Ok(config), _) => Ok(Any::Relay(Box::new(config))),
-            (Err(_), Ok(witness)) => Ok(Any::Witness(witness)),
+            (Err(_), Ok(witness)) => Ok(Any::Witness(Box::new(witness))),
             (Err(faults), Err(_)) => Err(faults),
         })
     }

@@ -47,6 +47,7 @@ fn about_node(node: &proto::Node) -> Option<String> {
 fn about_voters(nodes: &[proto::Node], changes_survive: i32) -> Option<String> {
     let voters = nodes.iter().filter(|node| node.voter).count();
     match (changes_survive, voters) {
+        (_, 0) => None,
         (-1, _) => Some(
             "changes are not possible: no majority of the voters is up; requests are relayed on for a while".into(),
         ),

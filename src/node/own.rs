@@ -98,7 +98,7 @@ impl Own {
                 name: name.into(),
                 node_id: self.node_id(),
                 path: self.data_dir.clone(),
-                source: error,
+                source: Box::new(error),
             },
             error => StartError::Cluster(error),
         }

@@ -34,7 +34,7 @@ pub enum StartError {
         /// Where they were.
         path: PathBuf,
         /// What is missing.
-        source: cluster::OpenError,
+        source: Box<cluster::OpenError>,
     },
     /// The accounts file is unusable.
     #[error("cannot use the directory")]

@@ -18,6 +18,9 @@ pub struct Tree {
 pub struct Batch {
     changes: sled::Batch,
     bytes: usize,
+    /// The same changes, for a store that is simulated.
+    #[cfg(test)]
+    pub(crate) recorded: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 /// The store cannot be opened.
@@ -84,6 +87,8 @@ impl Batch {
         within(key.len() + value.len(), VALUE_BYTES_MAX)?;
         self.grow(key.len() + value.len())?;
         self.changes.insert(key, value);
+        #[cfg(test)]
+        self.recorded.push((key.into(), Some(value.into())));
         Ok(())
     }
 
@@ -94,6 +99,8 @@ impl Batch {
     pub fn remove(&mut self, key: &[u8]) -> Result<(), TooLargeError> {
         self.grow(key.len())?;
         self.changes.remove(key);
+        #[cfg(test)]
+        self.recorded.push((key.into(), None));
         Ok(())
     }
 

@@ -31,7 +31,7 @@ impl Stolen {
         host.rmsc(&["init"]).check_code(0);
         let identity = certificates::identity(&host.node);
         let key = identity.authority_key.expect("a founder has it until the cluster does");
-        let authority = Authority::of_parts(&identity.authority, &key).unwrap();
+        let authority = Authority::of_parts(&identity.authority, &key).expect("it was kept whole");
         host.start();
         wait::until_true("the node answers as one that is founded", PATIENCE, || {
             host.certificate().call(host.node.peer, STATUS).is_ok_and(|status| status == 200)
@@ -54,7 +54,7 @@ impl Stolen {
             "peer" => (self.host.node.peer, STATUS),
             _ => (self.host.node.admin, LIST),
         };
-        who.call(address, method).unwrap_err();
+        who.call(address, method).expect_err("it must not be answered");
         let wanted = |event: &serde_json::Value| event["port"] == port && field(event, "who").contains(words);
         let event = await_event(&self.host.node, event, wanted);
         assert_eq!(field(&event, "level"), "WARN");
@@ -94,7 +94,7 @@ fn every_certificate_that_is_not_a_members_is_refused_and_the_event_says_which()
 
 /// A connection that stays open as long as the other end likes.
 async fn connection(membership: &Membership, address: &str) -> impl Future<Output = Duration> + use<> {
-    let (mut stream, _) = membership.client().connect(address).await.unwrap();
+    let (mut stream, _) = membership.client().connect(address).await.expect("it was let in");
     async move {
         let begun = Instant::now();
         let mut bytes = [0; 1_024];

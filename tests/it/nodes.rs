@@ -155,8 +155,8 @@ fn remove_under_load(cluster: &TestCluster, name: &str) -> Report {
     let load = Load::start(&fronts, &cluster.exchange(), &ACQUIRE_LICENSE, CLIENTS_PER_FRONT);
     load.await_more(100);
     let ran = cluster.rmsc(&["node", "remove", name, "--yes", "-o", "json"]);
-    let removed: Value = ran.check_code(0).json();
-    assert_eq!((&removed["left"], &removed["in_effect"]), (&json!(true), &json!(2)), "{removed}");
+    ran.check_code(0);
+    assert_eq!((ran.field("left"), ran.field("in_effect")), (json!(true), json!(2)), "{ran:?}");
     load.await_more(100);
     load.stop()
 }
@@ -296,7 +296,7 @@ fn two_voters_lose_changes_with_one_and_no_request() {
         let follower = cluster.others(&[&leader]).remove(0);
         let (dead, live) = if lost == "leader" { (leader, follower) } else { (follower, leader) };
         let front = cluster.node(&live);
-        let load = Load::start(&[front.clone()], &cluster.exchange(), &ACQUIRE_LICENSE, 3);
+        let load = Load::start(std::slice::from_ref(&front), &cluster.exchange(), &ACQUIRE_LICENSE, 3);
         load.await_more(100);
         cluster.kill(&dead);
         load.await_more(200);

@@ -82,8 +82,8 @@ fn names(table: &proto::ListResponse) -> BTreeSet<&str> {
 #[tokio::test]
 async fn watch_sends_the_table_and_then_each_change() {
     let cluster = TestCluster::start(3);
-    let context = Context::load(&cluster.dir().join("context.toml")).unwrap();
-    let mut authorizations = Client::connect(&context).await.unwrap().authorizations();
+    let context = Context::load(&cluster.dir().join("context.toml")).expect("the lab wrote it");
+    let mut authorizations = Client::connect(&context).await.expect("the node answers").authorizations();
     let mut changes = authorizations.watch(proto::WatchRequest {}).await.unwrap().into_inner();
     let first = next(&mut changes).await;
     assert_eq!(names(&first), BTreeSet::from([r"LAB\EXCH01$", r"LAB\FS01$", r"LAB\svc-sharepoint"]));
@@ -104,8 +104,8 @@ async fn watch_sends_the_table_and_then_each_change() {
 #[tokio::test]
 async fn a_change_that_is_sent_twice_acts_once() {
     let cluster = TestCluster::start(1);
-    let context = Context::load(&cluster.dir().join("context.toml")).unwrap();
-    let mut authorizations = Client::connect(&context).await.unwrap().authorizations();
+    let context = Context::load(&cluster.dir().join("context.toml")).expect("the lab wrote it");
+    let mut authorizations = Client::connect(&context).await.expect("the node answers").authorizations();
     let request = proto::AddRequest {
         name: r"LAB\mallory".into(),
         role: proto::Role::Sharepoint.into(),
@@ -120,9 +120,9 @@ async fn a_change_that_is_sent_twice_acts_once() {
 }
 
 async fn authorizations_of(cluster: &TestCluster, node: &str) -> AuthorizationsClient<Channel> {
-    let mut context = Context::load(&cluster.dir().join("context.toml")).unwrap();
+    let mut context = Context::load(&cluster.dir().join("context.toml")).expect("the lab wrote it");
     context.endpoints = vec![cluster.node(node).admin.to_string()];
-    Client::connect(&context).await.unwrap().authorizations()
+    Client::connect(&context).await.expect("the node answers").authorizations()
 }
 
 fn addition(sid: &str, wait_for: proto::WaitFor) -> proto::AddRequest {
@@ -141,7 +141,7 @@ async fn entry_of(
     consistency: proto::Consistency,
 ) -> proto::GetResponse {
     let request = proto::GetRequest { sid: SID.into(), consistency: consistency.into() };
-    authorizations.get(request).await.unwrap().into_inner()
+    authorizations.get(request).await.expect("the entry is there").into_inner()
 }
 
 #[tokio::test]

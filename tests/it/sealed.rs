@@ -24,8 +24,9 @@ impl Canary {
         let mut forms = vec![secret.to_vec(), hex.to_uppercase().into_bytes(), hex.into_bytes()];
         // Base64 of something longer has it at one of three offsets; the first and last letters then differ.
         for skip in 0..3 {
-            let whole = secret.len() - skip - (secret.len() - skip) % 3;
-            forms.push(STANDARD_NO_PAD.encode(&secret[skip..skip + whole]).into_bytes());
+            let (_, rest) = secret.split_at(skip);
+            let (whole, _) = rest.split_at(rest.len() - rest.len() % 3);
+            forms.push(STANDARD_NO_PAD.encode(whole).into_bytes());
         }
         Canary { what, forms }
     }
@@ -33,7 +34,7 @@ impl Canary {
     /// The private number in a key (PKCS #8, P-256): what is around it is no secret.
     fn of_key(what: &'static str, der: &[u8]) -> Self {
         let at = der.windows(2).position(|part| part == [0x04, 0x20]).expect("an EC private key");
-        Canary::new(what, &der[at + 2..at + 34])
+        Canary::new(what, der.get(at + 2..at + 34).expect("32 bytes"))
     }
 
     fn is_in(&self, bytes: &[u8]) -> bool {

@@ -44,7 +44,7 @@ impl<'a> File<'a> {
 
     pub fn is_test(&self) -> bool {
         let mut parts = self.path.split('/');
-        parts.any(|part| matches!(part, "tests" | "tests.rs" | "chaos"))
+        parts.any(|part| matches!(part, "tests" | "tests.rs" | "simulation" | "simulation.rs" | "chaos"))
     }
 
     pub fn is_support(&self) -> bool {

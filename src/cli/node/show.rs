@@ -196,7 +196,7 @@ fn state_word(node: &proto::Node) -> &'static str {
 
 /// A node as programs read it.
 pub(in super::super) fn json_of(node: &proto::Node) -> Value {
-    let mut value = json!({
+    let what = json!({
         "id": node.id, "name": node.name, "kind": kind(node), "role": role(node),
         "state": state_word(node), "peer_address": node.peer_address, "admin_address": node.admin_address,
         "version": node.version, "build": node.build, "voter": node.voter, "up": node.up,
@@ -204,17 +204,16 @@ pub(in super::super) fn json_of(node: &proto::Node) -> Value {
         "applied": node.applied, "relayed": node.relayed, "in_flight": node.in_flight,
         "uptime_s": node.uptime_s,
     });
-    value["drained"] = json!(
-        node.drained.as_ref().map(|drained| json!({ "by": drained.by, "at": words::date(drained.at_ms) }))
-    );
-    value["leaving"] = json!(Some(&node.leaving).filter(|by| !by.is_empty()));
-    value["disk_full"] = json!(Some(&node.disk_full).filter(|why| !why.is_empty()));
-    value["table_age_ms"] = json!(node.fresh_ms);
-    value["stale_after_ms"] = json!(node.stale_after_ms);
-    value["certificate_expires_at"] = date(node.certificate_expires_at_ms);
-    value["joined_at"] = date(node.joined_at_ms);
-    value["answered_ms_ago"] = json!(node.answered_ms_ago);
-    value
+    let drained = node.drained.as_ref();
+    let since = json!({
+        "drained": drained.map(|drained| json!({ "by": drained.by, "at": words::date(drained.at_ms) })),
+        "leaving": Some(&node.leaving).filter(|by| !by.is_empty()),
+        "disk_full": Some(&node.disk_full).filter(|why| !why.is_empty()),
+        "table_age_ms": node.fresh_ms, "stale_after_ms": node.stale_after_ms,
+        "certificate_expires_at": date(node.certificate_expires_at_ms),
+        "joined_at": date(node.joined_at_ms), "answered_ms_ago": node.answered_ms_ago,
+    });
+    output::merged(what, since)
 }
 
 fn date(milliseconds: i64) -> Value {

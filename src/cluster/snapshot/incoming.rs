@@ -2,8 +2,8 @@
 //! off, even over a restart, so that the next one goes on from there.
 
 use super::{SnapshotError, SnapshotFile};
-use crate::cluster::codec;
 use crate::cluster::types::{DecodeError, LogId};
+use crate::cluster::{codec, medium};
 use crate::proto::peer::v1 as wire;
 use crate::storage;
 use std::fmt::Write;
@@ -99,7 +99,7 @@ impl Incoming {
         if next > self.bytes {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "more bytes than the snapshot has"));
         }
-        tokio::task::spawn_blocking(move || file.write_all_at(&bytes, at)).await??;
+        medium::blocking(move || file.write_all_at(&bytes, at)).await??;
         self.offset = next;
         Ok(())
     }

@@ -3,12 +3,13 @@
 mod scale;
 
 use super::super::log_store::LogStore;
+use super::super::medium::Log;
 use super::super::types::Proposal;
 use super::super::{codec, snapshot};
 use super::*;
 use crate::principal::Sid;
 use crate::state::{Change, ClientId, Digest, Kind, NewEntry, Role, Timestamp};
-use crate::storage::log::{Log, Made};
+use crate::storage::log::Made;
 use crate::storage::testing::Folder;
 use openraft::Entry;
 use openraft::StorageError;

@@ -95,7 +95,8 @@ async fn a_recovery_that_was_cut_off_is_whole_or_can_be_repeated() {
         let file = file.unwrap();
         std::fs::copy(file.path(), log.join(file.file_name())).unwrap();
     }
-    std::fs::copy(Log::guard_path(&before), Log::guard_path(&log)).unwrap();
+    let guard = crate::storage::log::Log::guard_path;
+    std::fs::copy(guard(&before), guard(&log)).unwrap();
     let old = Log::open(&log, Made::Before).unwrap();
     let term = old.contents().unwrap().vote.unwrap().term + 1;
     let (sender, saved) = mpsc::channel();
