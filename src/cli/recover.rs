@@ -4,7 +4,7 @@ use super::output::{self, Format, remark};
 use super::words::date;
 use super::{Exit, host};
 use crate::cluster::{self, Comparison, Known, Loss, Offline, Recovered, Survey};
-use crate::config::Config;
+use crate::config::{Any, Basics};
 use crate::enrolment;
 use crate::seal;
 use crate::state::Timestamp;
@@ -46,7 +46,8 @@ pub struct Recover {
 impl Recover {
     pub(super) async fn run(self, format: Format) -> anyhow::Result<Exit> {
         host::keep_private();
-        let config = Config::load(&self.config)?;
+        let config = Any::load(&self.config)?;
+        let config = config.basics();
         let data_dir = &config.node.data_dir;
         if enrolment::card(data_dir)?.is_none() {
             bail!("this host is no node: there is no identity in {}", data_dir.display());
@@ -63,7 +64,7 @@ impl Recover {
         let comparison = cluster::compare(&survey, &others)?;
         let objections = match objection(&survey, &comparison) {
             Some(objection) => vec![objection],
-            None => alive(&config, &survey).await?,
+            None => alive(config, &survey).await?,
         };
         if !objections.is_empty() {
             objections.iter().for_each(|words| remark(&format!("‼ {words}")));
@@ -113,9 +114,9 @@ fn objection(survey: &Survey, comparison: &Comparison) -> Option<String> {
 }
 
 /// The nodes of the cluster that run.
-async fn alive(config: &Config, survey: &Survey) -> anyhow::Result<Vec<String>> {
+async fn alive(config: Basics<'_>, survey: &Survey) -> anyhow::Result<Vec<String>> {
     let data_dir = &config.node.data_dir;
-    let identity = enrolment::load(data_dir, &seal::find(&config.secrets)?.key)?;
+    let identity = enrolment::load(data_dir, &seal::find(config.secrets)?.key)?;
     let membership = enrolment::membership(&identity, data_dir.join("identity"))?;
     let others = survey.nodes.iter().filter(|node| node.node_id != survey.node_id);
     let others: Vec<_> = others.map(|node| (node.name.clone(), node.peer_address.clone())).collect();

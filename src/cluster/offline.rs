@@ -275,6 +275,11 @@ async fn read(log: &Log, machine: StateMachine) -> io::Result<Contents> {
     let vote = store.read_vote().await?.map_or(0, |vote| vote.leader_id.term);
     let committed = store.read_committed().await?.max(meta.last_log_id);
     let range = store.get_log_state().await?;
+    if range.last_purged_log_id > meta.last_log_id {
+        let words =
+            "the log begins behind everything that can be read of the state: another node has to be used";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, words));
+    }
     let end = range.last_log_id.map_or(0, |last| last.index() + 1);
     let mut changed_at = None;
     // From the first that is left, for the time of the newest; what is applied already is not applied again.

@@ -126,6 +126,21 @@ async fn recover_later(lab: &Lab, number: u64) -> Recovered {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_survivor_without_what_its_log_goes_on_from_is_not_used() {
+    let mut lab = Lab::formed(1).await;
+    for rid in 1..=100 {
+        write(lab.node(1), rid).await;
+    }
+    lab.purged(1, 40).await;
+    lab.kill(1).await;
+    for gone in ["tree", "snapshots"] {
+        std::fs::remove_dir_all(lab.data_dir(1).join(gone)).unwrap();
+    }
+    let error = Offline::open(&lab.data_dir(1)).await.map(|_| ()).unwrap_err();
+    assert!(crate::event::with_causes(&error).contains("another node has to be used"), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_in_use_is_not_opened() {
     let lab = Lab::formed(1).await;
     assert!(Offline::open(&lab.data_dir(1)).await.is_err());
@@ -141,7 +156,7 @@ async fn a_copy_begins_a_lineage_of_its_own() {
     let left = lab.data_dir(2).join("copy-99.tmp");
     std::fs::create_dir(&left).unwrap();
     lab.stop(2).await;
-    lab.start(2).await;
+    lab.move_to_another_port(2).await;
     assert!(!left.exists());
     let file = lab.data_dir(9).with_extension("copy");
     save(&copy, &file);
