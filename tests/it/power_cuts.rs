@@ -83,7 +83,7 @@ impl Writing<'_> {
 
 fn open(data: &Path) -> (Log, Tree) {
     let path = data.join("log");
-    let mut claim = version::claim(data, &path, OWNER).expect("the folder is the writer's");
+    let mut claim = version::make(data, &path, OWNER, 1).expect("the folder is the writer's");
     let log = Log::open(&path, if claim.log_made { Made::Before } else { Made::Perhaps })
         .expect("a log opens after a cut");
     claim.note_log().expect("the folder is the writer's");

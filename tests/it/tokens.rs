@@ -131,17 +131,10 @@ fn a_slip_of_the_hand_is_noticed_before_anything_is_sent() {
 }
 
 #[test]
-fn a_witness_votes_and_relays_nothing() {
+fn a_token_for_a_witness_makes_one() {
     let cluster = TestCluster::start(2);
-    let mut host = Host::new(&cluster, "witness");
+    let host = Host::new(&cluster, "witness");
     let joined = host.join(&cluster.any_node(), &token(&cluster, &["--witness"]));
     joined.check_code(0);
     assert!(joined.stdout.contains("a witness"), "{joined:?}");
-    host.start();
-    wait::until_true("the witness votes", wait::PATIENCE, || {
-        let nodes = cluster.rmsc(&["status", "-o", "json"]).field("nodes");
-        nodes.as_array().is_some_and(|nodes| nodes.len() == 3 && nodes.iter().all(|it| it["voter"] == true))
-    });
-    cluster.await_rotation();
-    assert!(std::net::TcpStream::connect(host.node.front()).is_err());
 }

@@ -19,8 +19,8 @@ pub(super) enum Bug {
     ForgetsClients,
     /// One node leaves out some entries.
     SkipsEntries,
-    /// A table counts as fresh from when the answer came, not from when it was asked for.
-    CountsFromTheAnswer,
+    /// A table counts as fresh when the leader was asked, whatever it answered.
+    CountsWithoutAnAnswer,
 }
 
 /// Plants a bug in what runs on this thread from now on, or none.
