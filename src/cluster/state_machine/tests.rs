@@ -30,9 +30,17 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, Folder> for Builder {
 
 fn open(folder: &Path) -> (StateMachine, Closed) {
     let space = Space::open(folder).unwrap();
-    let opened = StateMachine::open(folder, "lab", &space, Published::new(), &Tasks::new());
-    let (machine, _, closed) = opened.unwrap();
-    (machine, closed)
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        match StateMachine::open(folder, "lab", &space, Published::new(), &Tasks::new()) {
+            Ok((machine, _, closed)) => return (machine, closed),
+            // The threads of a store that was just closed may hold its lock for a moment.
+            Err(error) if error.to_string().contains("lock") && std::time::Instant::now() < deadline => {
+                std::thread::yield_now();
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 fn allow(rid: u32, index: u64) -> EntryResponder<TypeConfig> {
