@@ -67,13 +67,6 @@ fn every_promise_holds_in_every_run() {
     let results = results.into_inner().unwrap();
     let total = Total::of(&results);
     println!("{} runs in {:?}: {total:?}", results.len(), started.elapsed());
-    let slow: Vec<&str> = results.iter().filter_map(|seen| seen.unsettled.as_deref()).collect();
-    println!("{} runs did not settle in time:\n{}", slow.len(), slow.join("\n"));
-    assert!(
-        slow.len() <= 1 + results.len() / UNSETTLED_ONE_IN,
-        "too many runs did not settle:\n{}",
-        slow.join("\n")
-    );
     let broken: Vec<String> = results.iter().flat_map(|seen| seen.found.clone()).collect();
     assert!(broken.is_empty(), "{} broken promises:\n{}", broken.len(), broken.join("\n"));
     if results.len() >= RUNS_THAT_SHOW_ALL {
@@ -108,7 +101,7 @@ fn an_entry_that_was_left_out_is_found() {
 
 #[test]
 fn a_table_that_counts_as_fresh_for_too_long_is_found() {
-    check_finds(Bug::CountsWithoutAnAnswer);
+    check_finds(Bug::CountsFromTheAnswer);
 }
 
 /// The checker of the promise that a bug breaks has to find it within a few seeds.
@@ -128,8 +121,7 @@ fn check_finds(bug: Bug) {
 
 /// What came of one run.
 struct Seen {
-    /// Why the nodes had not all come to rest when the time was over.
-    unsettled: Option<String>,
+    seed: u64,
     /// Broken promises.
     found: Vec<String>,
     counts: Counts,
@@ -146,22 +138,16 @@ fn run(plan: Plan) -> Seen {
     let record = plan.run();
     let model = Model::of(&record);
     let mut found = Vec::new();
-    let mut unsettled = None;
     for Invariant { name, check, .. } in &invariants::ALL {
-        let broken = check(&record, &model).err().map(|broken| format!("{name}: {broken}"));
-        // Not settling breaks no promise about what was acknowledged; it is counted apart.
-        if record.settled.is_none() && *name == invariants::LIVENESS {
-            unsettled = broken.map(|broken| format!("seed {}: {broken}", plan.seed));
-        } else {
-            found.extend(broken);
-        }
+        found.extend(check(&record, &model).err().map(|broken| format!("{name}: {broken}")));
     }
-    found.extend(enough_happened(&record).err());
+    found.extend(record.enough().err());
+    found.extend(patience(&record).err());
     seed_in_panics::set(None);
     let again = format!("RMSC_SIMULATION_SEED={} cargo test --release --lib cluster::simulation", plan.seed);
     Seen {
+        seed: plan.seed,
         found: found.into_iter().map(|found| format!("seed {}: {found}\n{again}", plan.seed)).collect(),
-        unsettled,
         counts: record.counts,
         terms: record.leaders.len(),
         acknowledged: record.acknowledged().count(),
@@ -171,24 +157,12 @@ fn run(plan: Plan) -> Seen {
     }
 }
 
-/// A run in which hardly anything happens proves nothing.
-fn enough_happened(record: &Record) -> Result<(), String> {
-    let counts = &record.counts;
-    let faults = counts.crashes + counts.partitions + counts.delays + counts.stalls;
-    for (what, happened, least) in [
-        ("acknowledged writes", record.acknowledged().count() as u64, 20),
-        ("linearizable reads", record.reads() as u64, 10),
-        ("faults", faults, 4),
-        ("tables", record.tables.len() as u64, 10),
-    ] {
-        if happened < least {
-            return Err(format!("the run is invalid: {happened} {what}, less than {least}"));
-        }
-    }
-    // A node that is down is asked again now and then, not all the time.
-    let dials_max = counts.dials_max(record.settled.unwrap_or(record.healed));
-    if counts.dials > dials_max {
-        return Err(format!("the nodes have dialled {} times, more than {dials_max}", counts.dials));
+/// A node that is down is asked again now and then, not all the time.
+fn patience(record: &Record) -> Result<(), String> {
+    let (dials, dials_max) =
+        (record.counts.dials, record.counts.dials_max(record.settled.unwrap_or(record.healed)));
+    if dials > dials_max {
+        return Err(format!("the nodes have dialled {dials} times, more than {dials_max}"));
     }
     Ok(())
 }
@@ -211,13 +185,19 @@ struct Total {
     terms: usize,
     acknowledged: usize,
     reads: usize,
-    longest_healing: Duration,
-    longest_run: Duration,
+    /// The fewest of a run.
+    acknowledged_least: usize,
+    reads_least: usize,
+    /// With the seed.
+    longest_healing: (Duration, u64),
+    longest_run: (Duration, u64),
 }
 
 impl Total {
     fn of(results: &[Seen]) -> Self {
         let mut total = Total::default();
+        total.acknowledged_least = results.iter().map(|seen| seen.acknowledged).min().unwrap_or_default();
+        total.reads_least = results.iter().map(|seen| seen.reads).min().unwrap_or_default();
         for seen in results {
             let counts = &seen.counts;
             total.crashes += counts.crashes;
@@ -235,8 +215,8 @@ impl Total {
             total.terms += seen.terms;
             total.acknowledged += seen.acknowledged;
             total.reads += seen.reads;
-            total.longest_healing = total.longest_healing.max(seen.healing);
-            total.longest_run = total.longest_run.max(seen.took);
+            total.longest_healing = total.longest_healing.max((seen.healing, seen.seed));
+            total.longest_run = total.longest_run.max((seen.took, seen.seed));
         }
         total
     }
@@ -274,7 +254,4 @@ const THREADS: usize = 2;
 /// A few seconds without optimization.
 const RUNS_USUAL: u64 = 4;
 const RUNS_THAT_SHOW_ALL: usize = 20;
-/// Of so many runs one may take longer to come to rest than the limit: three of 300 did on a busy machine, with
-/// every node equally far.
-const UNSETTLED_ONE_IN: usize = 30;
-const FOUND_WITHIN: u64 = 30;
+const FOUND_WITHIN: u64 = 100;

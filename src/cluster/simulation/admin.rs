@@ -26,6 +26,9 @@ pub(super) async fn work(shared: Shared, cluster: Cluster, machine: u64) {
         tokio::time::sleep(LOOK_EVERY).await;
         let job = {
             let mut inner = shared.lock();
+            if !inner.wanted.contains(&machine) {
+                continue;
+            }
             let open = inner.jobs.iter_mut().find(|job| job.machine.is_none());
             open.map(|job| {
                 job.machine = Some(machine);

@@ -19,8 +19,8 @@ pub(super) enum Bug {
     ForgetsClients,
     /// One node leaves out some entries.
     SkipsEntries,
-    /// A table counts as fresh when the leader was asked, whatever it answered.
-    CountsWithoutAnAnswer,
+    /// A table counts as fresh from when the leader's answer came, not from when it was asked.
+    CountsFromTheAnswer,
 }
 
 /// Plants a bug in what runs on this thread from now on, or none.

@@ -31,8 +31,9 @@ async fn keep_fresh(cluster: Cluster, fresh_until: Arc<Mutex<Option<Instant>>>) 
     loop {
         let asked = Instant::now();
         let answer = tokio::time::timeout(ASK_TIMEOUT, cluster.read_barrier()).await;
-        if matches!(answer, Ok(Ok(_))) || bugs::is_planted(Bug::CountsWithoutAnAnswer) {
-            *fresh_until.lock().unwrap() = Some(asked + STALENESS_MAX);
+        if matches!(answer, Ok(Ok(_))) {
+            let from = if bugs::is_planted(Bug::CountsFromTheAnswer) { Instant::now() } else { asked };
+            *fresh_until.lock().unwrap() = Some(from + STALENESS_MAX);
         }
         tokio::time::sleep(ASK_EVERY).await;
     }

@@ -32,7 +32,7 @@ async fn client(shared: Shared, cluster: Cluster, machine: u64, mut random: Smal
                 inner.record.operations[number].machine = machine;
                 inner.record.counts.repeats += 1;
             }
-            orphan.unwrap_or_else(|| {
+            let number = orphan.unwrap_or_else(|| {
                 let account = random.random_range(1..=ACCOUNTS);
                 let action = match random.random_range(0..10) {
                     0..4 => Action::Read,
@@ -40,9 +40,12 @@ async fn client(shared: Shared, cluster: Cluster, machine: u64, mut random: Smal
                     _ => Action::Remove,
                 };
                 inner.record.invoke(machine, account, action, now())
-            })
+            });
+            inner.under_way.insert(number);
+            number
         };
         act(&shared, &cluster, number, &mut random).await;
+        shared.lock().under_way.remove(&number);
     }
 }
 

@@ -13,6 +13,9 @@ pub(super) enum Fault {
     Cut(BTreeSet<(u64, u64)>),
     /// What is sent between two nodes waits until the fault is over.
     Hold(u64, u64),
+    /// What is sent between a node and all others waits; once it has arrived, nothing more gets through:
+    /// answers come late, and no news after them.
+    Strand(BTreeSet<(u64, u64)>),
     /// Every message of a node takes up to so long.
     Slow(u64, Duration),
     /// The power of nodes is cut; they start again when the fault is over.
@@ -36,8 +39,8 @@ pub(super) struct Situation {
 }
 
 impl Fault {
-    /// Draws a fault, and how long it lasts.
-    pub(super) fn draw(situation: &Situation, random: &mut SmallRng) -> (Self, Duration) {
+    /// Draws a fault.
+    pub(super) fn draw(situation: &Situation, random: &mut SmallRng) -> Self {
         let nodes = &situation.machines;
         let target = match situation.leader {
             // Most of what can go wrong goes wrong around a leader.
@@ -45,13 +48,14 @@ impl Fault {
             _ => *nodes.choose(random).expect("there are nodes"),
         };
         let others = || nodes.iter().copied().filter(move |node| *node != target);
-        let fault = match random.random_range(0..100) {
+        match random.random_range(0..100) {
             0..10 => Fault::Cut(both_ways(&[target], &others().collect::<Vec<_>>())),
             10..20 => Fault::Cut(others().map(|other| (target, other)).collect()),
             20..28 => Fault::Cut(others().map(|other| (other, target)).collect()),
             28..36 => Fault::Cut(bridge(nodes, target, random)),
-            36..44 => Fault::Cut(halves(nodes, random)),
-            44..54 => Fault::Hold(target, *others().collect::<Vec<_>>().choose(random).expect("three nodes")),
+            36..42 => Fault::Cut(halves(nodes, random)),
+            42..48 => Fault::Strand(both_ways(&[target], &others().collect::<Vec<_>>())),
+            48..54 => Fault::Hold(target, *others().collect::<Vec<_>>().choose(random).expect("three nodes")),
             54..62 => Fault::Slow(target, Duration::from_millis(random.random_range(50..400))),
             62..76 => Fault::Crash(vec![target]),
             76..80 => Fault::Crash(some(nodes, random)),
@@ -61,15 +65,20 @@ impl Fault {
             _ if situation.may_leave && random.random_bool(0.6) => Fault::Leave(target),
             _ if situation.may_join => Fault::Join,
             _ => Fault::HandOver,
-        };
-        let millis = match &fault {
+        }
+    }
+
+    /// Draws how long the fault lasts.
+    pub(super) fn lasts(&self, random: &mut SmallRng) -> Duration {
+        let millis = match self {
             Fault::Cut(_) => random.random_range(200..4_000),
             Fault::Hold(..) | Fault::Stall(_) => random.random_range(100..1_500),
+            Fault::Strand(_) => random.random_range(500..900),
             Fault::Slow(..) => random.random_range(500..3_000),
             Fault::Crash(_) => random.random_range(50..2_500),
             Fault::Join | Fault::Leave(_) | Fault::HandOver => 0,
         };
-        (fault, Duration::from_millis(millis))
+        Duration::from_millis(millis)
     }
 }
 

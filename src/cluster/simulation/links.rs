@@ -74,6 +74,11 @@ fn wanted(faults: &[(Duration, Fault)]) -> BTreeMap<Way, Link> {
                     wanted.entry(way).or_insert(Link::Held);
                 }
             }
+            Fault::Strand(ways) => {
+                for way in ways {
+                    wanted.entry(*way).or_insert(Link::Held);
+                }
+            }
             Fault::Cut(ways) => wanted.extend(ways.iter().map(|way| (*way, Link::Cut))),
             Fault::Slow(..)
             | Fault::Crash(_)

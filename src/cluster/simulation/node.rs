@@ -38,7 +38,7 @@ pub(super) async fn run(shared: Shared, machine: u64) -> turmoil::Result {
     tokio::spawn(callers::serve(shared.clone(), cluster.clone(), machine));
     let reason = cluster.failed().await;
     let mut inner = shared.lock();
-    inner.clusters.remove(&machine);
+    inner.gone(machine);
     inner.record.stopped.push((machine, reason));
     Ok(())
 }

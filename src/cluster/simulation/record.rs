@@ -26,6 +26,8 @@ pub(super) struct Record {
     /// When the last fault was over, and when all nodes were equal and had taken a write after that.
     pub(super) healed: Duration,
     pub(super) settled: Option<Duration>,
+    /// What was missing for that when it was looked at last.
+    pub(super) missing: Option<String>,
     /// Machines whose node ended by itself, or did not start, and why.
     pub(super) stopped: Vec<(u64, String)>,
     /// The machines that were to be in the cluster in the end.
@@ -89,7 +91,6 @@ pub(super) enum Answer {
 #[derive(Clone, Debug)]
 pub(super) struct Last {
     pub(super) machine: u64,
-    pub(super) applied: u64,
     pub(super) table: Table,
     /// What its store holds: the table, the roster, and what clients were told.
     pub(super) stored: State,
@@ -165,6 +166,23 @@ impl Record {
             }
             Some((_, Answer::Read(_) | Answer::Refused)) | None => None,
         })
+    }
+
+    /// A run in which hardly anything happens proves nothing.
+    pub(super) fn enough(&self) -> Result<(), String> {
+        let counts = &self.counts;
+        let faults = counts.crashes + counts.partitions + counts.delays + counts.stalls;
+        for (what, happened, least) in [
+            ("acknowledged writes", self.acknowledged().count() as u64, 40),
+            ("linearizable reads", self.reads() as u64, 25),
+            ("faults", faults, 4),
+            ("tables", self.tables.len() as u64, 10),
+        ] {
+            if happened < least {
+                return Err(format!("the run is invalid: {happened} {what}, less than {least}"));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn reads(&self) -> usize {

@@ -58,6 +58,8 @@ struct World {
     random: SmallRng,
     /// The faults that are going on, with their ends.
     going_on: Vec<(Duration, Fault)>,
+    /// A fault that comes of another, with its begin.
+    next: Option<(Duration, Fault)>,
     links: Links,
     down: BTreeSet<u64>,
     /// The revision of the table that each machine was seen to have.
@@ -86,6 +88,7 @@ impl World {
             disks: BTreeMap::new(),
             random,
             going_on: Vec::new(),
+            next: None,
             links: Links::default(),
             down: BTreeSet::new(),
             seen: BTreeMap::new(),
@@ -98,17 +101,25 @@ impl World {
         self.shared.lock().phase = Phase::Busy;
         let end = self.sim.elapsed() + Duration::from_millis(self.random.random_range(BUSY_MILLIS));
         let mut next = self.sim.elapsed() + faults::pause(&mut self.random);
-        while self.sim.elapsed() < end {
+        while self.sim.elapsed() < end || self.goes_on(end) {
             if self.sim.elapsed() >= next {
                 next = self.sim.elapsed() + faults::pause(&mut self.random);
                 self.start_fault();
             }
             self.end_faults(false);
+            if let Some((_, fault)) = self.next.take_if(|(begin, _)| self.sim.elapsed() >= *begin) {
+                self.begin(fault);
+            }
             self.step();
         }
         self.end_faults(true);
         self.settle();
         self.finish()
+    }
+
+    /// Whether the run has to be longer than it was to be, since so much went wrong that little was done.
+    fn goes_on(&self, end: Duration) -> bool {
+        self.sim.elapsed() < end + LONGER_MAX && self.shared.lock().record.enough().is_err()
     }
 
     /// The first machine founds a cluster, and the others join.
@@ -152,32 +163,60 @@ impl World {
         }
         while self.sim.elapsed() < healed + SETTLING_MAX {
             self.step();
-            if self.is_settled() {
-                self.shared.lock().record.settled = Some(self.sim.elapsed());
-                // The stores are written behind, and are compared, too.
-                let written = self.sim.elapsed() + WRITTEN_BEHIND;
-                while self.sim.elapsed() < written {
-                    self.step();
-                }
-                return;
+            let missing = self.missing();
+            let is_settled = missing.is_none();
+            self.shared.lock().record.missing = missing;
+            if is_settled {
+                return self.write_behind();
             }
         }
     }
 
-    fn is_settled(&self) -> bool {
+    /// The stores are written behind, and are compared, too.
+    fn write_behind(&mut self) {
+        let mut newest = (self.furthest(), self.sim.elapsed());
+        self.shared.lock().record.settled = Some(newest.1);
+        while self.sim.elapsed() < newest.1 + WRITTEN_BEHIND {
+            self.step();
+            if self.furthest() > newest.0 {
+                newest = (self.furthest(), self.sim.elapsed());
+            }
+        }
+    }
+
+    /// How far the node is that has applied most.
+    fn furthest(&self) -> u64 {
+        self.shared.lock().clusters.values().map(applied).max().unwrap_or_default()
+    }
+
+    /// What keeps the run from being over, if anything does.
+    fn missing(&self) -> Option<String> {
+        let furthest = self.furthest();
         let inner = self.shared.lock();
-        let newest = inner.probed.values().max().copied().unwrap_or(u64::MAX);
         let wanted_ids: BTreeSet<u64> = inner.wanted.iter().map(|machine| inner.ids[machine]).collect();
-        let mut all_applied = BTreeSet::new();
-        let settled = inner.wanted.iter().all(|machine| {
-            let Some(cluster) = inner.clusters.get(machine) else { return false };
-            all_applied.insert(applied(cluster));
+        for machine in &inner.wanted {
+            let Some(cluster) = inner.clusters.get(machine) else {
+                return Some(format!("node {machine} does not run"));
+            };
+            if !inner.probed.contains_key(machine) {
+                return Some(format!("node {machine} took no write"));
+            }
+            let applied = applied(cluster);
+            if applied < furthest {
+                return Some(format!("node {machine} has applied {applied}, another {furthest}"));
+            }
             let metrics = cluster.raft().metrics();
             let metrics = metrics.borrow_watched();
             let members: BTreeSet<u64> = metrics.membership_config.nodes().map(|(id, _)| *id).collect();
-            inner.probed.contains_key(machine) && applied(cluster) >= newest && members == wanted_ids
-        });
-        settled && all_applied.len() == 1 && inner.jobs.is_empty()
+            if members != wanted_ids {
+                return Some(format!("node {machine} has the members {members:?}, not {wanted_ids:?}"));
+            }
+        }
+        if let Some(job) = inner.jobs.first() {
+            return Some(format!("{job:?} is not done"));
+        }
+        let number = inner.under_way.first()?;
+        Some(format!("{:?} is under way", inner.record.operations[*number]))
     }
 
     fn step(&mut self) {
@@ -252,14 +291,18 @@ impl World {
             return;
         }
         let situation = self.situation();
-        let (fault, lasts) = Fault::draw(&situation, &mut self.random);
-        let until = self.sim.elapsed() + lasts;
+        let fault = Fault::draw(&situation, &mut self.random);
+        self.begin(fault);
+    }
+
+    fn begin(&mut self, fault: Fault) {
+        let until = self.sim.elapsed() + fault.lasts(&mut self.random);
         self.count(&fault);
         match &fault {
             Fault::Crash(machines) => machines.iter().for_each(|machine| self.crash(*machine)),
             Fault::Stall(machine) => self.disks[machine].stall_until(until),
             Fault::Slow(machine, longest) => self.slow(*machine, *longest),
-            Fault::Cut(_) | Fault::Hold(..) => {}
+            Fault::Cut(_) | Fault::Hold(..) | Fault::Strand(_) => {}
             Fault::Join => {
                 let mut inner = self.shared.lock();
                 let newcomer = inner.ids.len() as u64 + 1;
@@ -280,7 +323,7 @@ impl World {
         let counts = &mut self.shared.lock().record.counts;
         match fault {
             Fault::Cut(_) => counts.partitions += 1,
-            Fault::Hold(..) | Fault::Slow(..) => counts.delays += 1,
+            Fault::Hold(..) | Fault::Strand(_) | Fault::Slow(..) => counts.delays += 1,
             Fault::Crash(_) => counts.crashes += 1,
             Fault::Stall(_) => counts.stalls += 1,
             Fault::Join | Fault::Leave(_) | Fault::HandOver => {}
@@ -296,6 +339,7 @@ impl World {
                 Fault::Crash(machines) => machines.iter().for_each(|machine| self.start(*machine)),
                 Fault::Stall(machine) => self.disks[machine].stall_until(Duration::ZERO),
                 Fault::Slow(machine, _) => self.slow(*machine, LATENCY_USUAL),
+                Fault::Strand(ways) => self.next = Some((now + LET_THROUGH, Fault::Cut(ways.clone()))),
                 Fault::Cut(_) | Fault::Hold(..) | Fault::Join | Fault::Leave(_) | Fault::HandOver => {}
             }
         }
@@ -310,10 +354,7 @@ impl World {
         }
         {
             let inner = &mut *self.shared.lock();
-            inner.clusters.remove(&machine);
-            for job in inner.jobs.iter_mut().filter(|job| job.machine == Some(machine)) {
-                job.machine = None;
-            }
+            inner.gone(machine);
             let operations = inner.record.operations.iter_mut().enumerate();
             let here = operations.filter(|(_, operation)| operation.machine == machine);
             for (number, operation) in here.filter(|(_, operation)| operation.returned.is_none()) {
@@ -357,7 +398,7 @@ impl World {
             let store = Store::load(Tree::open(&node::data_dir(inner, *machine).join("tree")).unwrap());
             let (stored, _) = store.unwrap().1.unwrap_or_default();
             let table = record::table(&cluster.state().borrow());
-            record.last.push(Last { machine: *machine, applied: applied(cluster), table, stored });
+            record.last.push(Last { machine: *machine, table, stored });
             let applied = self.applied.get(machine).map_or(0, BTreeSet::len);
             record.counts.snapshots += u64::from(applied < record.committed.len());
         }
@@ -366,9 +407,11 @@ impl World {
     }
 }
 
-/// How far apart the machines are. A message takes a fifth of the longest on average.
+/// How far apart the machines are: in every fourth run so far that elections fail for it now and then. A
+/// message takes a fifth of the longest on average.
 fn latency_max(random: &mut SmallRng) -> Duration {
-    Duration::from_millis(random.random_range(3..25))
+    let far = random.random_ratio(1, 4);
+    Duration::from_millis(if far { random.random_range(50..200) } else { random.random_range(3..25) })
 }
 
 fn applied(cluster: &Cluster) -> u64 {
@@ -380,10 +423,13 @@ const TICK: Duration = Duration::from_millis(1);
 const WRITTEN_BEHIND: Duration = Duration::from_millis(500);
 /// More segments on one connection end the simulation.
 const SEGMENTS_MAX: usize = 16 * 1024;
+/// What was held arrives, and nothing that is sent later.
+const LET_THROUGH: Duration = Duration::from_millis(2);
 const FAULTS_AT_ONCE_MAX: usize = 3;
 const MACHINES_MAX: usize = 9;
 const LATENCY_USUAL: Duration = Duration::from_millis(10);
 const BUSY_MILLIS: std::ops::Range<u64> = 12_000..20_000;
+const LONGER_MAX: Duration = Duration::from_secs(60);
 const FORMING_MAX: Duration = Duration::from_secs(30);
 /// All must be equal and take writes within this after the last fault.
-const SETTLING_MAX: Duration = Duration::from_secs(15);
+const SETTLING_MAX: Duration = Duration::from_secs(30);

@@ -30,6 +30,8 @@ pub(super) struct Inner {
     pub(super) jobs: Vec<Job>,
     /// The machines that took a write after the last fault, and where it stands in the log.
     pub(super) probed: BTreeMap<u64, u64>,
+    /// Operations that a client works on.
+    pub(super) under_way: BTreeSet<usize>,
     /// Operations whose client has crashed, and which another one is to finish.
     pub(super) orphans: Vec<usize>,
     starts: BTreeMap<u64, u64>,
@@ -77,6 +79,7 @@ impl Shared {
             admitted: vec![1],
             jobs: Vec::new(),
             probed: BTreeMap::new(),
+            under_way: BTreeSet::new(),
             orphans: Vec::new(),
             starts: BTreeMap::new(),
         })))
@@ -93,6 +96,16 @@ impl Inner {
         let starts = self.starts.entry(machine).or_default();
         *starts += 1;
         SmallRng::seed_from_u64(self.seed ^ (machine << 32) ^ (*starts << 40))
+    }
+
+    /// The node of a machine runs no more, and with it all that worked there.
+    pub(super) fn gone(&mut self, machine: u64) {
+        self.clusters.remove(&machine);
+        for job in self.jobs.iter_mut().filter(|job| job.machine == Some(machine)) {
+            job.machine = None;
+        }
+        let operations = &self.record.operations;
+        self.under_way.retain(|number| operations[*number].machine != machine);
     }
 
     pub(super) fn want(&mut self, task: Task) {

@@ -9,8 +9,8 @@ pub(super) fn check(record: &Record, model: &Model) -> Result<(), String> {
         return Err(format!("node {machine} is to be there, and ended: {reason}"));
     }
     if record.settled.is_none() {
-        let applied: Vec<_> = record.last.iter().map(|last| (last.machine, last.applied)).collect();
-        return Err(format!("healed at {:?}; the nodes got no further than {applied:?}", record.healed));
+        let missing = record.missing.as_deref().unwrap_or("nothing");
+        return Err(format!("healed at {:?}, and not come to rest: {missing}", record.healed));
     }
     for last in &record.last {
         let [first, ..] = record.last.as_slice() else { return Err("no node is left".into()) };
