@@ -86,13 +86,13 @@ impl Offline {
     /// # Errors
     /// [`OpenError`], for one when a server has it open.
     pub async fn open(data_dir: &Path) -> Result<Self, OpenError> {
-        let (cluster_id, node_id) = owner_of(data_dir)?;
+        let (cluster_id, node_id, made) = owner_of(data_dir)?;
         let path = data_dir.join(LOG);
         if !Log::exists(&path).map_err(|source| OpenError::State { source })? {
             return Err(OpenError::LogLost { path });
         }
         // A damaged log is not set aside here: nothing changes before a recovery is confirmed.
-        let log = Log::open(&path, Made::Perhaps)?;
+        let log = Log::open(&path, made)?;
         let failed = |source| OpenError::State { source };
         let space = Space::open(data_dir).map_err(failed)?;
         let opened = StateMachine::open(data_dir, &cluster_id, &space, Published::new(), &Tasks::new());
@@ -239,12 +239,16 @@ async fn begin(
 }
 
 /// Far beyond anything that the old lineage can have reached, and any other that began out of the same
-/// state before: no log grows by a thousand entries a second for as long as it lives. Where the clock is
+/// state before: no log grows by a thousand entries a second for as long as it lives, and one that
+/// was just filled faster is ahead of the clock by less than an hour. Where the clock is
 /// wrong, a round number is still far enough.
 fn beyond(meta: &SnapshotMeta, vote: u64, at: Timestamp) -> LogId {
     let last = place(meta.last_log_id.as_ref());
     let milliseconds = u64::try_from(at.0).unwrap_or_default();
-    LogId::new_term_index(last.term.max(vote) + 1, milliseconds.max((last.index / STRIDE + 2) * STRIDE))
+    LogId::new_term_index(
+        last.term.max(vote) + 1,
+        (milliseconds + 4 * STRIDE).max((last.index / STRIDE + 2) * STRIDE),
+    )
 }
 
 /// One voter in a new group.
@@ -314,13 +318,14 @@ fn apply(state: &mut State, meta: &mut SnapshotMeta, entry: Entry) -> io::Result
     Ok(())
 }
 
-/// Whose the folder is.
-fn owner_of(data_dir: &Path) -> Result<(String, u64), OpenError> {
+/// Whose the folder is, and whether its log was made.
+fn owner_of(data_dir: &Path) -> Result<(String, u64, Made), OpenError> {
     let claim = version::owner(data_dir)?;
     let lost = || version::VersionError::Lost { path: data_dir.into(), owner: "any node".into() };
     let claim = claim.ok_or_else(lost)?;
     let parts = claim.owner.split_once(" node ");
-    let owner = parts.and_then(|(cluster_id, id)| Some((cluster_id.to_owned(), id.parse().ok()?)));
+    let made = if claim.log_made { Made::Before } else { Made::Perhaps };
+    let owner = parts.and_then(|(cluster_id, id)| Some((cluster_id.to_owned(), id.parse().ok()?, made)));
     let damaged = || version::VersionError::Damaged { path: data_dir.into(), text: claim.owner.clone() };
     Ok(owner.ok_or_else(damaged)?)
 }
@@ -352,7 +357,12 @@ fn copy_aside(data_dir: &Path, at: Timestamp) -> Result<PathBuf, RecoverError> {
         }
         storage::sync_folder(&folder)
     };
-    copy().map_err(failed)?;
+    copy()
+        .inspect_err(|_| {
+            // The next try makes another; on a full disk this one would be in its way.
+            std::fs::remove_dir_all(&folder).ok();
+        })
+        .map_err(failed)?;
     Ok(folder)
 }
 

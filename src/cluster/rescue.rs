@@ -129,8 +129,10 @@ impl Rescue<'_> {
 
     async fn adopt(&self, file: &SnapshotFile, contents: &Contents) -> io::Result<()> {
         let last = last(contents).ok_or_else(|| io::Error::other("it is empty"))?;
+        // Each step leaves a node that starts again, or needs the rescue again.
+        cut(self.log, last).await?;
         snapshot::adopt(&self.folder(), file, &contents.meta)?;
-        fit(self.log, last).await?;
+        on_disk(|done| self.log.purge(last, done)).await?;
         tracing::warn!(?last, "the state was fetched from another member");
         Ok(())
     }
@@ -145,10 +147,10 @@ fn last(contents: &Contents) -> Option<LogId> {
     Some(LogId { term: last.term, index: last.index })
 }
 
-/// Fits the log to a state that ends at an entry, as a follower does with a snapshot of its leader. Entries go
-/// on behind it if the log has that entry. If it has another in its place, that one and all behind it are of a
-/// leader that never committed them. If it ends before, the state has all of it.
-async fn fit(log: &Log, last: LogId) -> io::Result<()> {
+/// Cuts the log to fit to a state that ends at an entry, as a follower does with a snapshot of its leader. Entries
+/// go on behind it if the log has that entry. If it has another in its place, that one and all behind it are of
+/// a leader that never committed them, and go. If it ends before, the state has all of it.
+async fn cut(log: &Log, last: LogId) -> io::Result<()> {
     let before = last.index.saturating_sub(1);
     let entries = log.read(before..last.index + 1, usize::MAX).map_err(io::Error::other)?;
     let entry = |index| entries.iter().map(|(log_id, _)| *log_id).find(|log_id| log_id.index == index);
@@ -157,7 +159,7 @@ async fn fit(log: &Log, last: LogId) -> io::Result<()> {
         let kept = entry(before).filter(|_| before < last.index).or(purged);
         on_disk(|done| log.truncate_after(kept, done)).await?;
     }
-    on_disk(|done| log.purge(last, done)).await
+    Ok(())
 }
 
 async fn on_disk(
@@ -228,7 +230,8 @@ mod tests {
         on_disk(|done| log.append(entries.collect(), done)).await.unwrap();
         log.commit(at(2, 15)).unwrap();
         on_disk(|done| log.purge(at(2, 10), done)).await.unwrap();
-        fit(&log, last).await.unwrap();
+        cut(&log, last).await.unwrap();
+        on_disk(|done| log.purge(last, done)).await.unwrap();
         log.close();
         let log = Log::open(&path, Made::Before).unwrap();
         let found = log.read(0..100, usize::MAX).unwrap();

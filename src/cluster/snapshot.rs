@@ -145,7 +145,12 @@ pub(super) fn write(
     let path = folder.join(name(meta));
     let failed = |source| SnapshotError::Io { path: path.clone(), source };
     let unfinished = path.with_extension(UNFINISHED);
-    format::write(&unfinished, cluster_id, meta, state).map_err(failed)?;
+    format::write(&unfinished, cluster_id, meta, state)
+        .inspect_err(|_| {
+            // It would be in the way of the next try where the disk is full.
+            std::fs::remove_file(&unfinished).ok();
+        })
+        .map_err(failed)?;
     publish(folder, &unfinished, &path)
 }
 

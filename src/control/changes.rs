@@ -7,7 +7,8 @@ use crate::state::{Change, ClientId, Outcome, Rejection, RosterChange, Timestamp
 use std::time::{SystemTime, UNIX_EPOCH};
 use tonic::Status;
 
-/// Writes a change. With a `request_id` a repeated call does not act twice.
+/// Writes a change. With a `request_id` a repeated call does not act twice, unless so many others came in
+/// between that the first one is forgotten.
 pub(super) async fn write(
     cluster: &Cluster,
     by: &str,

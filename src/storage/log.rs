@@ -11,10 +11,13 @@ use guard::Guard;
 use raft_log::api::raft_log_writer::RaftLogWriter;
 use raft_log::chunked_wal::ChunkedWal;
 use raft_log::{Config, RaftLog, RaftWalTypes, Segment};
+use rustix::fs::Advice;
 use scan::Found;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -99,18 +102,17 @@ impl Log {
         let acknowledged = acknowledged(&guard, made, folder)?;
         {
             let _lock = ChunkedWal::<RaftWalTypes<Format>>::acquire_lock(&config.wal).map_err(failed)?;
+            settle(folder).map_err(failed)?;
             match scan::scan(folder, acknowledged).map_err(failed)? {
-                Found::Whole(_) => {}
+                Found::Whole(end) => cut_torn_tail(folder, end).map_err(failed)?,
                 Found::Damaged(reason) => return Err(damaged(reason)),
             }
-            settle(folder).map_err(failed)?;
         }
         let log = RaftLog::open(config)
             .map_err(|error| if is_damage(&error) { damaged(error.to_string()) } else { failed(error) })?;
         check_first(&log).map_err(damaged)?;
         // The guard must not claim what opening wrote.
         settle(folder).map_err(failed)?;
-        // What a torn tail left behind is cut off now.
         let Found::Whole(end) = scan::scan(folder, acknowledged).map_err(failed)? else {
             return Err(damaged("it cannot be read again".into()));
         };
@@ -291,9 +293,17 @@ impl Log {
 
     /// Writes out what was asked and closes the log, so that it can be opened again.
     pub fn close(&self) {
-        let Some(log) = self.lock().take() else { return };
-        // Writes, and syncs.
+        let Some(mut log) = self.lock().take() else { return };
+        let all_on_disk = Arc::new(AtomicBool::new(false));
+        let seen = all_on_disk.clone();
+        if let Err(error) = log.flush(true, Some(OnDisk::new(move || seen.store(true, Ordering::SeqCst)))) {
+            super::stop("closing the log", &error);
+        }
+        // Waits for that.
         drop(log);
+        if !all_on_disk.load(Ordering::SeqCst) {
+            return;
+        }
         // What nobody waited for counts as well now. Else the guard is behind, which is harmless.
         let newest = scan::files(&self.folder).ok().and_then(|mut files| files.pop());
         let end = newest.and_then(|(start, path)| Some(start + std::fs::metadata(path).ok()?.len()));
@@ -373,15 +383,32 @@ fn check_first(log: &RaftLog<Format>) -> Result<(), String> {
 }
 
 /// Makes durable what an earlier process wrote and never synced: it is read back from the page
-/// cache as if it were on disk, and would be acknowledged to others as such.
+/// cache as if it were on disk, and would be acknowledged to others as such. What an earlier process failed to
+/// sync is in the page cache too, marked as if it were written: it is dropped, so that the disk itself is read.
 fn settle(folder: &Path) -> io::Result<()> {
     for file in std::fs::read_dir(folder)? {
         let path = file?.path();
         if path.is_file() {
-            std::fs::File::open(path)?.sync_all()?;
+            let file = File::open(path)?;
+            file.sync_all()?;
+            rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
         }
     }
     super::sync_folder(folder)
+}
+
+/// Cuts off what was being written when the power went: the length of a file can be on disk before all of its
+/// last record is, which reads as zeros then.
+fn cut_torn_tail(folder: &Path, end: u64) -> io::Result<()> {
+    for (start, path) in scan::files(folder)? {
+        let kept = end.saturating_sub(start);
+        let file = OpenOptions::new().write(true).open(path)?;
+        if file.metadata()?.len() > kept {
+            file.set_len(kept)?;
+            file.sync_all()?;
+        }
+    }
+    Ok(())
 }
 
 /// Small enough that a purge soon gives space back.

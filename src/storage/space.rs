@@ -140,7 +140,9 @@ impl Space {
             self.spent.store(0, Ordering::Relaxed);
             return true;
         }
-        self.spent.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= BUDGET_BYTES
+        // What is refused is not spent.
+        let add = |spent: u64| spent.checked_add(bytes).filter(|sum| *sum <= BUDGET_BYTES);
+        self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
     }
 
     /// Waits until so many bytes can be written, and enough is left.
@@ -260,6 +262,7 @@ mod tests {
         let space = Space::open(folder.path()).unwrap();
         assert!(space.spend(u64::MAX));
         space.pretend(true);
+        assert!(!space.spend(BUDGET_BYTES + 1), "what is refused is not spent");
         assert!(space.spend(BUDGET_BYTES / 2) && space.spend(BUDGET_BYTES / 2) && !space.spend(1));
         space.pretend(false);
         assert!(space.spend(1));

@@ -54,18 +54,28 @@ impl Decode for Vote {
 }
 
 /// Called when a group is on disk.
-pub(super) struct OnDisk(Box<dyn FnOnce() + Send>);
+pub(super) struct OnDisk(Option<Box<dyn FnOnce() + Send>>);
 
 impl OnDisk {
     pub(super) fn new(done: impl FnOnce() + Send + 'static) -> Self {
-        OnDisk(Box::new(done))
+        OnDisk(Some(Box::new(done)))
+    }
+}
+
+/// The writer ends at the first error, and tells only the group whose error it was.
+impl Drop for OnDisk {
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            crate::storage::stop("writing the log", &"the writer has ended");
+        }
     }
 }
 
 impl Callback for OnDisk {
-    fn send(self, result: Result<(), io::Error>) {
+    fn send(mut self, result: Result<(), io::Error>) {
+        let done = self.0.take();
         match result {
-            Ok(()) => (self.0)(),
+            Ok(()) => done.into_iter().for_each(|done| done()),
             Err(error) => crate::storage::stop("writing the log", &error),
         }
     }

@@ -56,13 +56,16 @@ impl Guard {
 
     /// Opens the guard, or makes it, for a log that is on disk up to `end`. Durable when it returns.
     pub(super) fn open(path: &Path, end: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        // One that is there is whole: half of one would look damaged.
+        let unfinished = path.with_extension("guard-new");
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&unfinished)?;
         let now = Instant::now();
         let guard = Guard { file, state: Mutex::new(State { end, next: 0, synced: Synced::All(now) }) };
         for place in 0..PLACES {
             guard.write(place, end)?;
         }
         guard.file.sync_all()?;
+        std::fs::rename(&unfinished, path)?;
         if let Some(parent) = path.parent() {
             crate::storage::sync_folder(parent)?;
         }
