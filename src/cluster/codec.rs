@@ -12,6 +12,6 @@ pub(super) use raft::{
 pub(super) use roster::{roster_row_from, roster_to};
 pub use values::KNOWN;
 pub(super) use values::{
-    NEEDS, answered_from, answered_to, command_from, command_to, digest, entry_from, entry_to, outcome_from,
+    answered_from, answered_to, command_from, command_to, digest, entry_from, entry_to, needs, outcome_from,
     outcome_to, within_needs,
 };
