@@ -12,6 +12,7 @@ pub mod processes;
 pub mod program;
 pub mod simulator;
 pub mod soap;
+pub mod stored;
 pub mod turn;
 pub mod wait;
 pub mod witness;
