@@ -13,6 +13,7 @@ pub mod program;
 pub mod simulator;
 pub mod soap;
 pub mod stored;
+pub mod terminal;
 pub mod turn;
 pub mod wait;
 pub mod witness;
