@@ -63,6 +63,27 @@ fn while_much_is_written_the_store_says_that_it_holds_nothing() {
 }
 
 #[test]
+fn rows_of_newer_rules_are_refused_and_not_taken_for_damaged() {
+    for (version, known) in [(codec::KNOWN, true), (codec::KNOWN + 1, false)] {
+        let (folder, mut state) = (Folder::new(), State::default());
+        let mut store = Store::empty(Tree::open(folder.path()).unwrap());
+        let mut changes = allow(&mut state, 1..3);
+        let head = Roster { authority: "PEM".into(), version, ..Roster::default() };
+        changes.roster(&Roster::default(), &head);
+        store.write(changes);
+        // A kind of row that this build does not know, before all others.
+        let mut batch = Batch::default();
+        batch.put(&[ROSTER, b"a"].concat(), &[0x9a, 0x06, 0x00]).unwrap();
+        store.tree.write(batch);
+        match Store::load(store.tree).map(|_| ()) {
+            Err(LoadError::NeedsMore(_)) => assert!(!known, "version {version}"),
+            Err(LoadError::Damaged(_)) => assert!(known, "version {version}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn what_is_replaced_leaves_nothing_behind() {
     let (folder, mut before, mut after) = (Folder::new(), State::default(), State::default());
     let mut store = Store::empty(Tree::open(folder.path()).unwrap());
