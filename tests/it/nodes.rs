@@ -213,6 +213,32 @@ fn a_removal_needs_its_name_and_a_majority_of_those_left() {
 }
 
 #[test]
+fn force_removes_a_node_without_which_there_is_no_majority_and_it_ends_when_another_is_back() {
+    let cluster = TestCluster::start(3);
+    let leader = cluster.leader();
+    let others = cluster.others(&[&leader]);
+    let (dead, live) = (&others[0], &others[1]);
+    cluster.kill(dead);
+    let remove = ["node", "remove", live, "--yes", "-o", "json"];
+    cluster.rmsc(&remove).check_code(4);
+    let ran = cluster.rmsc(&[&remove[..], &["--force"]].concat());
+    let removed: Value = ran.check_code(3).json();
+    assert_eq!((&removed["removed"], &removed["left"]), (&json!(true), &json!(false)), "{removed}");
+    // What the warning said: no change goes through any more.
+    let endpoint = cluster.node(&leader).admin.to_string();
+    let add = ["--endpoint", &endpoint, "authz", "add", "--role", "sharepoint", r"LAB\mallory"];
+    let refused = cluster.rmsc(&add);
+    assert!(refused.code.is_some_and(|code| code != 0), "{refused:?}");
+    cluster.restart(dead);
+    wait::until_true("the two that are left agree", wait::PATIENCE, || {
+        let shown = cluster.rmsc(&["--endpoint", &endpoint, "cluster", "show", "-o", "json"]);
+        shown.code == Some(0) && shown.field("voters").as_array().is_some_and(|voters| voters.len() == 2)
+    });
+    wait::until_true("a change is in effect on both", wait::PATIENCE, || cluster.rmsc(&add).code == Some(0));
+    assert_eq!(nodes(&cluster).len(), 2);
+}
+
+#[test]
 fn the_last_node_cannot_be_removed() {
     let cluster = TestCluster::start(1);
     cluster.rmsc(&["node", "remove", "node-1", "--yes"]).check_code(4);
