@@ -52,7 +52,7 @@ fn a_host_leaves_when_its_name_is_typed_again() {
     let mut host = Host::new(&cluster, "node-2");
     host.join(&cluster.any_node(), &token(&cluster, &[])).check_code(0);
     host.start();
-    wait::until_true("there are two nodes", wait::PATIENCE, || names(&cluster).len() == 2);
+    cluster.await_rotation_of(&cluster.others(&[]), &["node-1".to_owned(), "node-2".to_owned()]);
     let leave = || {
         let mut command = cluster.administrator();
         command.args(["leave", "--config"]).arg(&host.node.config);

@@ -29,8 +29,9 @@ pub fn snapshot_of(backup: &[u8]) -> &[u8] {
 pub fn unpacked(snapshot: &[u8]) -> Vec<u8> {
     let mut rest = snapshot.strip_prefix(b"rmscsnap").expect("it begins as a snapshot");
     let mut frame = || {
-        let (length, behind) = rest.split_at_checked(8).expect("a frame has its length and a checksum");
-        let length = u32::from_le_bytes([length[0], length[1], length[2], length[3]]) as usize;
+        let (length, behind) = rest.split_first_chunk().expect("a frame has its length");
+        let behind = behind.get(4..).expect("and a checksum");
+        let length = u32::from_le_bytes(*length) as usize;
         let (frame, behind) = behind.split_at_checked(length).expect("a frame is whole");
         rest = behind;
         frame

@@ -8,12 +8,15 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 /// A program that runs at a terminal of its own.
 pub struct Terminal {
     keyboard: File,
     process: Child,
     screen: Arc<Mutex<String>>,
+    /// Ends when the program has, and all that it wrote is on the screen.
+    reader: Option<JoinHandle<()>>,
 }
 
 /// How it ended, and all that stood on the screen: what was typed, too.
@@ -26,7 +29,8 @@ pub struct Said {
 impl Terminal {
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
-        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("the system has terminals");
+        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+            .expect("the system has terminals");
         grantpt(&keyboard).and_then(|()| unlockpt(&keyboard)).expect("it is ours");
         let name = ptsname(&keyboard, Vec::new()).expect("it has a name");
         let other = File::options().read(true).write(true).open(OsStr::from_bytes(name.as_bytes()));
@@ -40,7 +44,7 @@ impl Terminal {
         let keyboard = File::from(keyboard);
         let screen = Arc::new(Mutex::new(String::new()));
         let (mut seen, kept) = (keyboard.try_clone().expect("a file can be shared"), screen.clone());
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             // It is an error when nobody is at the other end any more.
             while let Ok(read @ 1..) = seen.read(&mut bytes) {
@@ -48,7 +52,7 @@ impl Terminal {
                 kept.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
             }
         });
-        Terminal { keyboard, process, screen }
+        Terminal { keyboard, process, screen, reader: Some(reader) }
     }
 
     fn screen(&self) -> String {
@@ -74,6 +78,7 @@ impl Terminal {
         let code = wait::until("the program ends", wait::PATIENCE, || {
             self.process.try_wait().expect("a child can be asked")
         });
+        self.reader.take().map(JoinHandle::join).transpose().expect("the reader does not panic");
         Said { code: code.code(), screen: self.screen() }
     }
 }
