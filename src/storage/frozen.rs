@@ -60,14 +60,20 @@ fn file(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "frozen", name].iter().collect()
 }
 
-/// A newcomer reads there what is stored, and that all of it is frozen.
-#[test]
-fn every_frozen_format_is_in_the_list() {
-    let list = String::from_utf8(keep("README.md", b"")).unwrap();
-    let listed = list.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    let listed: std::collections::BTreeSet<String> = listed.map(|(name, _)| name.to_owned()).collect();
-    let folders = std::fs::read_dir(file("")).unwrap().map(Result::unwrap);
-    let folders = folders.filter(|entry| entry.file_type().unwrap().is_dir());
-    let folders = folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    assert_eq!(listed, folders);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// A newcomer reads there what is stored, and that all of it is frozen.
+    #[test]
+    fn every_frozen_format_is_in_the_list() {
+        let list = String::from_utf8(keep("README.md", b"")).unwrap();
+        let listed = list.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let listed: BTreeSet<String> = listed.map(|(name, _)| name.to_owned()).collect();
+        let folders = std::fs::read_dir(file("")).unwrap().map(Result::unwrap);
+        let folders = folders.filter(|entry| entry.file_type().unwrap().is_dir());
+        let folders = folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        assert_eq!(listed, folders);
+    }
 }
