@@ -94,6 +94,7 @@ const FORM: u8 = 1;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::frozen;
 
     #[test]
     fn opens_what_it_sealed_for_the_same_purpose() {
@@ -111,6 +112,13 @@ mod tests {
         assert!(!sealed.windows(8).any(|part| part == [7; 8]));
         assert_ne!(sealed, key.seal("c1", &plain));
         assert_eq!(format!("{key:?}"), "(key)");
+    }
+
+    #[test]
+    fn what_was_released_is_opened() {
+        let key = Key::of_bytes(&[7; KEY_BYTES]).unwrap();
+        let frozen = frozen::keep("seal-1/secret", &key.seal("c1 secret name", b"what was sealed"));
+        assert_eq!(key.open("c1 secret name", &frozen).unwrap().expose(), b"what was sealed");
     }
 
     #[test]

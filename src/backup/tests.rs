@@ -5,14 +5,18 @@ use crate::cluster::{self, Cluster, Copy, Dial, Dialed, Facts};
 use crate::principal::Sid;
 use crate::seal::Key;
 use crate::secret::Secret;
-use crate::state::{Change, FOUNDER, KeyHash, Kind, NewEntry, NodeKind, Role, Timestamp};
-use crate::storage::testing::Folder;
+use crate::state::{
+    Change, Entry, FOUNDER, KeyHash, Kind, NewEntry, NodeKind, Role, RosterChange, Sealed, Timestamp,
+};
+use crate::storage::{frozen, testing::Folder};
 use crate::tasks::Tasks;
+use crate::tls::Authority;
 use futures::future::BoxFuture;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use time::OffsetDateTime;
 
 struct Nowhere;
 
@@ -24,7 +28,7 @@ impl Dial for Nowhere {
 
 const NAME: &str = "LAB\\canary-7c1f$";
 
-async fn copy(folder: &Path) -> Copy {
+async fn copy(folder: &Path, authority: &str, secret: Option<RosterChange>) -> Copy {
     Cluster::claim(folder, "lab", FOUNDER, 1).unwrap();
     let config = cluster::Config {
         data_dir: folder.into(),
@@ -44,7 +48,7 @@ async fn copy(folder: &Path) -> Copy {
     };
     let facts = Arc::new(Facts::default);
     let cluster = Cluster::open(config, Arc::new(Nowhere), facts, &Tasks::new()).await.unwrap();
-    cluster.found("PEM canary-1d2e".into(), "init", Timestamp(1)).await.unwrap();
+    cluster.found(authority.into(), "init", Timestamp(1)).await.unwrap();
     let entry = NewEntry {
         sid: Sid::new(5, &[21, 1, 2, 3, 4]).unwrap(),
         name: NAME.into(),
@@ -53,6 +57,9 @@ async fn copy(folder: &Path) -> Copy {
         note: String::new(),
     };
     cluster.write("admin", Change::Allow(entry), None, Timestamp(1)).await.unwrap();
+    if let Some(secret) = secret {
+        cluster.write("init", Change::Roster(secret), None, Timestamp(1)).await.unwrap();
+    }
     cluster.copy().await.unwrap()
 }
 
@@ -65,11 +72,9 @@ struct Made {
 impl Made {
     async fn with(lock: &Lock) -> Self {
         let folder = Folder::new();
-        let copy = copy(&folder.path().join("data")).await;
-        let taken =
-            Taken { service_name: "rms.lab".into(), at_ms: 7, by: "admin".into(), node: "node-1".into() };
+        let copy = copy(&folder.path().join("data"), "PEM canary-1d2e", None).await;
         let (data_key, mut bytes) = (Key::random(), Vec::new());
-        write(&copy, &taken, &data_key, lock, &mut bytes).unwrap();
+        write(&copy, &taken(), &data_key, lock, &mut bytes).unwrap();
         Made { folder, bytes, data_key }
     }
 
@@ -78,6 +83,10 @@ impl Made {
         std::fs::write(&path, bytes).unwrap();
         Archive::read(&path, unlock, self.folder.path())
     }
+}
+
+fn taken() -> Taken {
+    Taken { service_name: "rms.lab".into(), at_ms: 7, by: "admin".into(), node: "node-1".into() }
 }
 
 fn none() -> Secret<String> {
@@ -139,4 +148,77 @@ async fn a_changed_bit_or_a_missing_end_is_noticed_wherever_it_is() {
     assert!(error.contains("damaged or was cut off"), "{error}");
     let error = made.read(b"PK\x03\x04", &unlock).err().unwrap().to_string();
     assert!(error.contains("this is no backup"), "{error}");
+}
+
+const PASSPHRASE: &str = "correct horse battery";
+
+/// A cluster whose secrets open, backed up for a key and with a passphrase.
+async fn backups(key: &Secret<String>) -> [Vec<u8>; 2] {
+    let folder = Folder::new();
+    let data_key = Key::of_bytes(&[9; 32]).unwrap();
+    let authority = Authority::new("rmsc cluster lab", OffsetDateTime::now_utc()).unwrap();
+    let sealed = data_key.seal("lab secret authority-key", authority.key().expose());
+    let secret = RosterChange::PutSecret { name: "authority-key".into(), sealed: Some(Sealed(sealed)) };
+    let copy = copy(&folder.path().join("data"), authority.certificate_pem(), Some(secret)).await;
+    let recipient = key.expose().lines().find_map(|line| line.strip_prefix("# opens backups for ")).unwrap();
+    [
+        Lock::new(&[recipient.to_owned()], none()).unwrap(),
+        Lock::new(&[], Secret::new(PASSPHRASE.into())).unwrap(),
+    ]
+    .map(|lock| {
+        let mut bytes = Vec::new();
+        write(&copy, &taken(), &data_key, &lock, &mut bytes).unwrap();
+        bytes
+    })
+}
+
+/// What is encrypted comes out different each time, so it is only read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_released_is_read() {
+    let file = frozen::keep("backup-1/backup.key", NewKey::new().file.expose().as_bytes());
+    let file = Secret::new(String::from_utf8(file).unwrap());
+    let [for_key, by_passphrase] = backups(&file).await;
+    let archives = [
+        (frozen::keep("backup-1/key.age", &for_key), Unlock::identities(&file).unwrap()),
+        (
+            frozen::keep("backup-1/passphrase.age", &by_passphrase),
+            Unlock::Passphrase(Secret::new(PASSPHRASE.into())),
+        ),
+    ];
+    for (bytes, unlock) in archives {
+        let folder = Folder::new();
+        let path = folder.path().join("backup.age");
+        std::fs::write(&path, bytes).unwrap();
+        let archive = Archive::read(&path, &unlock, folder.path()).unwrap_or_else(|error| panic!("{error}"));
+        let log_index = archive.summary.log_index;
+        let expected = Summary {
+            cluster_id: "lab".into(),
+            service_name: "rms.lab".into(),
+            log_index,
+            revision: archive.copied.state().table.revision,
+            entries: 1,
+            nodes: 1,
+            taken_at_ms: 7,
+            taken_by: "admin".into(),
+            taken_at: "node-1".into(),
+            version: "0.1.0".into(),
+        };
+        assert_eq!(archive.summary, expected);
+        assert_eq!(archive.data_key.bytes().expose(), &[9; 32]);
+        let state = archive.copied.state();
+        let entries: Vec<Entry> = state.table.entries.values().map(|entry| (**entry).clone()).collect();
+        let expected = Entry {
+            sid: Sid::new(5, &[21, 1, 2, 3, 4]).unwrap(),
+            name: NAME.into(),
+            kind: Kind::Computer,
+            role: Role::Exchange,
+            note: "".into(),
+            added_by: "admin".into(),
+            added_at: Timestamp(1),
+        };
+        assert_eq!(entries, [expected]);
+        assert_eq!(state.roster.nodes.keys().copied().collect::<Vec<_>>(), [FOUNDER]);
+        // Opens the authority's key, which must be that of the certificate.
+        archive.check().unwrap_or_else(|error| panic!("{error}"));
+    }
 }

@@ -9,9 +9,9 @@ pub(super) use raft::{
     log_id_to, payload_from, payload_to, random_from, random_to, vote_from, vote_request_from,
     vote_request_to, vote_response_from, vote_response_to, vote_to,
 };
-pub(super) use roster::{roster_row_from, roster_to};
+pub(super) use roster::{HEAD, roster_row_from, roster_to};
 pub use values::KNOWN;
 pub(super) use values::{
-    NEEDS, answered_from, answered_to, command_from, command_to, digest, entry_from, entry_to, outcome_from,
+    answered_from, answered_to, command_from, command_to, digest, entry_from, entry_to, needs, outcome_from,
     outcome_to, within_needs,
 };

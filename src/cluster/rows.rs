@@ -59,6 +59,8 @@ pub(super) enum LoadError {
     Read(#[from] ReadError),
     #[error("a row is damaged")]
     Damaged(#[from] DecodeError),
+    #[error("the rows are of a newer build")]
+    NeedsMore(#[source] DecodeError),
 }
 
 impl Changes {
@@ -214,6 +216,7 @@ impl Store {
         let Some(applied) = store.tree.get(APPLIED)? else {
             return Ok((store, None));
         };
+        check_known(&store.tree)?;
         let (meta, mut state) = codec::applied_from(message(&applied)?)?;
         let table = Arc::make_mut(&mut state.table);
         for page in store.tree.scan(ENTRIES) {
@@ -330,6 +333,15 @@ impl Source<u64> for State {
             (log_index, Row::Answered(codec::answered_to(client, answered)))
         }))
     }
+}
+
+/// What came of newer rules must neither be taken for damaged nor be read in part, so it is asked first.
+fn check_known(tree: &Tree) -> Result<(), LoadError> {
+    let mut roster = Roster::default();
+    if let Some(head) = tree.get(&[ROSTER, codec::HEAD.as_bytes()].concat())? {
+        codec::roster_row_from(&mut roster, message(&head)?)?;
+    }
+    codec::within_needs("the store", codec::needs(&roster)).map_err(LoadError::NeedsMore)
 }
 
 fn roster_rows(roster: &Roster) -> BTreeMap<Vec<u8>, Vec<u8>> {

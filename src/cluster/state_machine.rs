@@ -183,7 +183,9 @@ fn open_store(folder: &Path) -> io::Result<(Store, Option<(State, SnapshotMeta)>
         )) => error.to_string(),
         Ok(Err(error @ TreeError::Open(OpenError::Io { .. }))) => return Err(io::Error::other(error)),
         Ok(Err(TreeError::Load(LoadError::Read(error)))) if error.is_damage() => error.to_string(),
-        Ok(Err(error @ TreeError::Load(LoadError::Read(_)))) => return Err(io::Error::other(error)),
+        Ok(Err(error @ TreeError::Load(LoadError::Read(_) | LoadError::NeedsMore(_)))) => {
+            return Err(io::Error::other(error));
+        }
         Err(_) => "reading it panicked".into(),
     };
     let kept = storage::set_aside(folder)?;

@@ -185,6 +185,7 @@ impl Survey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::frozen;
 
     fn survey(node_id: u64, last: (u64, u64), voters: &[&[u64]]) -> Survey {
         let known = |node_id| Known { node_id, name: format!("n{node_id}"), peer_address: String::new() };
@@ -214,6 +215,14 @@ mod tests {
             (ids(&found.ahead).as_slice(), ids(&found.missing).as_slice(), possible, found.quorum),
             expected
         );
+    }
+
+    #[test]
+    fn what_was_released_is_read_and_still_written() {
+        let own = Survey { changed_at_ms: Some(7), snapshot: 4, ..survey(1, (4, 10), &[&[1], &[1, 2, 3]]) };
+        let written = serde_json::to_vec_pretty(&own).unwrap();
+        let frozen = frozen::check("survey-1/node.json", &written);
+        assert_eq!(serde_json::from_slice::<Survey>(&frozen).unwrap(), own);
     }
 
     #[test]

@@ -87,3 +87,34 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
 
 /// What the context file is called.
 pub const CONTEXT_FILE: &str = "context.toml";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+    use crate::storage::{frozen, testing::Folder};
+
+    #[test]
+    fn what_was_released_is_read_and_still_written() {
+        let folder = Folder::new();
+        let [authority, certificate] = ["AUTHORITY", "CERTIFICATE"].map(str::to_owned);
+        let administrator = Administrator { authority, certificate, key: Secret::new("KEY".into()) };
+        let endpoints = ["10.1.0.11:8701", "rmsc-2.lab:8701"].map(str::to_owned).to_vec();
+        let path = Context::write(folder.path(), &administrator, endpoints.clone()).unwrap();
+        let frozen = frozen::check("context-1/context.toml", &std::fs::read(&path).unwrap());
+        std::fs::write(&path, frozen).unwrap();
+        let beside = |name: &str| folder.path().join(name);
+        let expected = Context {
+            endpoints,
+            authority: beside("cluster-ca.pem"),
+            certificate: beside("admin.pem"),
+            key: beside("admin.key"),
+        };
+        assert_eq!(Context::load(&path).unwrap(), expected);
+        let files = [expected.authority, expected.certificate, expected.key];
+        assert_eq!(
+            files.map(|file| std::fs::read_to_string(file).unwrap()),
+            ["AUTHORITY", "CERTIFICATE", "KEY"]
+        );
+    }
+}

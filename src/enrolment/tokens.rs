@@ -165,3 +165,20 @@ fn context(cluster_id: &str, id: TokenId) -> String {
 const TTL_MIN: Duration = Duration::from_secs(1);
 /// A token that lies about for longer is found by somebody.
 const TTL_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::Key;
+    use crate::storage::frozen;
+
+    #[test]
+    fn the_key_of_a_token_that_was_released_is_opened() {
+        let (key, id) = (Key::of_bytes(&[7; 32]).unwrap(), TokenId([8; 8]));
+        let sealed = key.seal(&context("c1", id), &[6; 32]);
+        let frozen = frozen::keep("seal-1/token-key", &sealed);
+        // The words are part of the format: what is sealed for others does not open.
+        assert_eq!(key.open("c1 token 0808080808080808", &frozen).unwrap().expose(), &[6; 32]);
+        assert_eq!(key.open(&context("c1", id), &frozen).unwrap().expose(), &[6; 32]);
+    }
+}

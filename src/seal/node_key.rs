@@ -158,6 +158,7 @@ const CREDENTIAL: &str = "rmsc-seal";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::frozen;
 
     struct Folder(PathBuf);
 
@@ -194,6 +195,19 @@ mod tests {
         assert_eq!(find_or_make(&config).unwrap().key.bytes().expose(), made.key.bytes().expose());
         assert_eq!(made.plain_file.as_deref(), Some(config.key_file.as_path()));
         assert_eq!(fs::metadata(&config.key_file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_was_released_is_read() {
+        let folder = Folder::new();
+        let config = folder.config(Kind::File);
+        find_or_make(&config).unwrap();
+        let frozen = frozen::keep("seal-key-1/seal.key", &fs::read(&config.key_file).unwrap());
+        fs::write(&config.key_file, frozen).unwrap();
+        let key = find(&config).unwrap().key;
+        // What this very key sealed tells it from any other.
+        let sealed = frozen::keep("seal-key-1/sealed", &key.seal("c1", b"canary"));
+        assert_eq!(key.open("c1", &sealed).unwrap().expose(), b"canary");
     }
 
     #[test]

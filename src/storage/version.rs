@@ -206,7 +206,7 @@ const NEWEST: u32 = 1;
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Folder;
+    use super::super::{frozen, testing::Folder};
     use super::*;
 
     #[test]
@@ -224,6 +224,23 @@ mod tests {
         assert_eq!(claim(&data, &log, "lab node 1").unwrap(), first);
         for refused in [claim(&data, &log, "lab node 2"), make(&data, &log, "lab node 1", 8)] {
             assert!(matches!(refused, Err(VersionError::OtherOwner { .. })), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_released_is_read_and_still_written() {
+        let folder = Folder::new();
+        let (path, log) = (folder.path().join(FILE), folder.path().join("log"));
+        let incarnation = 0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6978;
+        let mut made = make(folder.path(), &log, "c1 node 2", incarnation).unwrap();
+        for name in ["format-1/claimed", "format-1/log-made"] {
+            let frozen = frozen::check(name, &std::fs::read(&path).unwrap());
+            std::fs::write(&path, frozen).unwrap();
+            let (folder, owner) = (folder.path().to_owned(), "c1 node 2".to_owned());
+            let expected = Claim { incarnation, log_made: name == "format-1/log-made", owner, folder };
+            assert_eq!(claim(&expected.folder, &log, "c1 node 2").unwrap(), expected);
+            assert_eq!(super::owner(&expected.folder).unwrap(), Some(expected));
+            made.note_log().unwrap();
         }
     }
 

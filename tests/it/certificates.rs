@@ -9,6 +9,7 @@ use crate::support::log::{await_event, events, field};
 use crate::support::soap::ACQUIRE_LICENSE;
 use crate::support::wait::{self, PATIENCE};
 use rmsc::tls::{Authority, Credentials, Membership};
+use std::fs;
 use std::time::{Duration, Instant};
 use time::{Duration as Span, OffsetDateTime};
 use tokio::io::AsyncReadExt;
@@ -165,6 +166,24 @@ fn certificates_are_renewed_while_servers_call_and_nothing_fails() {
         assert!((expires - OffsetDateTime::now_utc().unix_timestamp()).abs() <= 12, "{expires}");
     }
     cluster.rmsc(&["authz", "add", "--role", "sharepoint", r"LAB\mallory"]).check_code(0);
+}
+
+#[test]
+fn a_renewal_that_fails_is_told_and_tried_again() {
+    let cluster = TestCluster::with_certificate_life(1, "12s");
+    let node = cluster.any_node();
+    let first = certificates::identity(&node).certificate;
+    // In the place where the new identity would be written there is something else.
+    let blocked = node.data_dir.join("identity.tmp");
+    fs::create_dir(&blocked).expect("a folder of the lab can be written");
+    let event = await_event(&node, 4040, |_| true);
+    assert_eq!(field(&event, "level"), "WARN");
+    assert!(field(&event, "reason").contains("cannot read or write"), "{event}");
+    assert!(!field(&event, "until").is_empty() && !field(&event, "remedy").is_empty(), "{event}");
+    assert_eq!(certificates::identity(&node).certificate, first);
+    fs::remove_dir(&blocked).expect("a folder of the lab can be written");
+    await_event(&node, 1011, |_| true);
+    assert_ne!(certificates::identity(&node).certificate, first);
 }
 
 #[test]

@@ -29,5 +29,6 @@ mod remote_procedures;
 mod sealed;
 mod spoofing;
 mod status;
+mod terminal;
 mod tokens;
 mod witness;

@@ -1,12 +1,14 @@
 //! `rmsc node`: what administrators do with nodes, while servers call.
 
 use crate::support::cluster::TestCluster;
+use crate::support::host::Host;
 use crate::support::http::{self, Request};
 use crate::support::load::{Load, Report};
 use crate::support::soap::ACQUIRE_LICENSE;
 use crate::support::{log, processes, wait};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::fs;
 use std::time::Duration;
 
 const CLIENTS_PER_FRONT: usize = 2;
@@ -211,6 +213,32 @@ fn a_removal_needs_its_name_and_a_majority_of_those_left() {
 }
 
 #[test]
+fn force_removes_a_node_without_which_there_is_no_majority_and_it_ends_when_another_is_back() {
+    let cluster = TestCluster::start(3);
+    let leader = cluster.leader();
+    let others = cluster.others(&[&leader]);
+    let (dead, live) = (&others[0], &others[1]);
+    cluster.kill(dead);
+    let remove = ["node", "remove", live, "--yes", "-o", "json"];
+    cluster.rmsc(&remove).check_code(4);
+    let ran = cluster.rmsc(&[&remove[..], &["--force"]].concat());
+    let removed: Value = ran.check_code(3).json();
+    assert_eq!((&removed["removed"], &removed["left"]), (&json!(true), &json!(false)), "{removed}");
+    // What the warning said: no change goes through any more.
+    let endpoint = cluster.node(&leader).admin.to_string();
+    let add = ["--endpoint", &endpoint, "authz", "add", "--role", "sharepoint", r"LAB\mallory"];
+    let refused = cluster.rmsc(&add);
+    assert!(refused.code.is_some_and(|code| code != 0), "{refused:?}");
+    cluster.restart(dead);
+    wait::until_true("the two that are left agree", wait::PATIENCE, || {
+        let shown = cluster.rmsc(&["--endpoint", &endpoint, "cluster", "show", "-o", "json"]);
+        shown.code == Some(0) && shown.field("voters").as_array().is_some_and(|voters| voters.len() == 2)
+    });
+    wait::until_true("a change is in effect on both", wait::PATIENCE, || cluster.rmsc(&add).code == Some(0));
+    assert_eq!(nodes(&cluster).len(), 2);
+}
+
+#[test]
 fn the_last_node_cannot_be_removed() {
     let cluster = TestCluster::start(1);
     cluster.rmsc(&["node", "remove", "node-1", "--yes"]).check_code(4);
@@ -246,6 +274,51 @@ fn replacing_a_node_is_one_line_for_the_new_host() {
     assert!(made["command"].as_str().is_some_and(|line| line.starts_with("rmsc join ")), "{made}");
     assert_eq!(nodes(&cluster).len(), 3);
     cluster.rmsc(&["node", "replace", "node-9"]).check_code(1).check_says(&["no node \"node-9\""]);
+}
+
+#[test]
+fn a_node_whose_disk_is_gone_is_replaced_and_the_old_one_stays_out() {
+    let cluster = TestCluster::start(3);
+    let gone = cluster.node("node-3");
+    let id = node(&cluster, "node-3")["id"].clone();
+    cluster.kill("node-3");
+    // The disk is taken out of the host; it will turn up again.
+    let aside = cluster.dir().join("taken-out");
+    fs::rename(&gone.data_dir, &aside).expect("a folder of the lab can be renamed");
+    let made: Value = cluster.rmsc(&["node", "replace", "node-3", "-o", "json"]).check_code(0).json();
+    let mut host = Host::new(&cluster, "node-3");
+    let token = made["token"].as_str().expect("a token is a text");
+    host.join(&cluster.any_node(), token).check_code(0);
+    assert_ne!(json!(host.node_id()), id);
+    host.start();
+    let fronts = cluster.others(&["node-3"]);
+    cluster.await_rotation_of(&fronts, &cluster.others(&[]));
+
+    // In the old one's place, with its vote, the table, and requests.
+    wait::until_true("the new node votes, and the old one is gone", wait::PATIENCE, || {
+        let listed = nodes(&cluster);
+        let ids: Vec<&Value> = listed.iter().map(|node| &node["id"]).collect();
+        let votes = listed.iter().all(|node| node["voter"] == true);
+        ids.len() == 3 && votes && !ids.contains(&&id) && ids.contains(&&json!(host.node_id()))
+    });
+    let at = |endpoint: &str| {
+        cluster.rmsc(&["--endpoint", endpoint, "authz", "list", "-o", "json"]).check_code(0).field("entries")
+    };
+    let table = at(&cluster.any_node().admin.to_string());
+    assert!(table.to_string().contains("EXCH01"), "{table}");
+    assert_eq!(at(&host.node.admin.to_string()), table);
+    cluster.call(&host.node, &cluster.exchange(), &Request::soap(&ACQUIRE_LICENSE)).check(200, &[]);
+
+    // The token is used up, and who has the old disk is nobody.
+    let other = Host::new(&cluster, "node-4");
+    other.join(&cluster.any_node(), token).check_code(4).check_says(&["was used"]);
+    fs::rename(&aside, &gone.data_dir).expect("a folder of the lab can be renamed");
+    cluster.restart("node-3");
+    let words = format!("node {id} (node-3) was removed by lab");
+    log::await_event(&cluster.any_node(), 4026, |event| log::field(event, "who").contains(&words));
+    let removed = cluster.rmsc(&["node", "list", "-o", "json"]).field("removed");
+    assert!(removed.as_array().is_some_and(|gone| gone.iter().any(|node| node["id"] == id)), "{removed}");
+    assert_eq!(nodes(&cluster).len(), 3);
 }
 
 #[test]

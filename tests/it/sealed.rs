@@ -1,13 +1,16 @@
 //! What lies on disk, and what was said, shows no secret.
 
 use crate::support::certificates;
-use crate::support::cluster::TestCluster;
+use crate::support::cluster::{NewDir, TestCluster};
 use crate::support::host::Host;
 use crate::support::program::{rmsc, run};
+use crate::support::stored;
 use crate::support::wait::{self, PATIENCE};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rmsc::enrolment::TokenText;
+use rmsc::state::TokenId;
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -54,6 +57,27 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// What of a token's text is secret, and its id, which is not.
+fn of_token(text: &str) -> (TokenId, [Canary; 2]) {
+    let token: TokenText = text.parse().expect("a token");
+    let tail = text.rsplit('-').next().expect("a tail");
+    let secret: Vec<u8> =
+        (8..24).map(|at| u8::from_str_radix(&tail[2 * at..2 * at + 2], 16).expect("hexadecimal")).collect();
+    let canaries =
+        [Canary::new("a token's secret", &secret), Canary::new("a token's key", token.key().bytes())];
+    (token.id, canaries)
+}
+
+#[track_caller]
+fn check_shows_none(canaries: &[Canary], what: &dyn Display, bytes: &[u8]) {
+    let found: Vec<_> = canaries.iter().filter(|it| it.is_in(bytes)).map(|it| it.what).collect();
+    assert!(found.is_empty(), "{what} shows {found:?}");
+}
+
+fn has(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|part| part == wanted)
+}
+
 #[test]
 fn neither_disk_nor_log_shows_a_secret() {
     let lab = TestCluster::start(1);
@@ -82,14 +106,9 @@ fn neither_disk_nor_log_shows_a_secret() {
     for _ in 0..2 {
         used =
             as_admin(&["token", "create", "-o", "json"]).field("token").as_str().expect("a text").to_owned();
-        let token: TokenText = used.parse().expect("a token");
-        let tail = used.rsplit('-').next().expect("a tail");
-        let secret: Vec<u8> = (8..24)
-            .map(|at| u8::from_str_radix(&tail[2 * at..2 * at + 2], 16).expect("hexadecimal"))
-            .collect();
-        canaries.push(Canary::new("a token's secret", &secret));
-        canaries.push(Canary::new("a token's key", token.key().bytes()));
-        ids.push(token.id);
+        let (id, of_token) = of_token(&used);
+        canaries.extend(of_token);
+        ids.push(id);
     }
     second.join(&first.node, &used).check_code(0);
     canaries.push(Canary::of_key(
@@ -109,11 +128,73 @@ fn neither_disk_nor_log_shows_a_secret() {
         searched.extend([host.node.log.clone(), host.node.config.clone()]);
         for file in searched {
             let bytes = fs::read(&file).expect("a file of the test's own");
-            let found: Vec<_> = canaries.iter().filter(|it| it.is_in(&bytes)).map(|it| it.what).collect();
-            assert!(found.is_empty(), "{} shows {found:?}", file.display());
-            ids_seen += ids.iter().filter(|id| bytes.windows(8).any(|part| part == id.0)).count();
+            check_shows_none(&canaries, &file.display(), &bytes);
+            ids_seen += ids.iter().filter(|id| has(&bytes, &id.0)).count();
         }
     }
     // What is no secret is found, so the search looks where the tokens are.
     assert!(ids_seen >= 4, "{ids_seen}");
 }
+
+#[test]
+fn neither_snapshot_nor_backup_shows_a_secret() {
+    let lab = TestCluster::start(1);
+    let mut host = Host::new(&lab, "first");
+    host.rmsc(&["init"]).check_code(0);
+    let founder = certificates::identity(&host.node);
+    let authority = founder.authority_key.clone().expect("a founder has it until the cluster does");
+    let data_key = Canary::new("the data key", founder.data_key.bytes().expose());
+    let mut canaries = vec![
+        Canary::of_key("the authority's key", authority.expose()),
+        Canary::of_key("the node's key", founder.node_key.expose()),
+    ];
+    host.start();
+    let context = host.path().join("context.toml");
+    let as_admin = |arguments: &[&str]| run(rmsc().args(arguments).arg("--context").arg(&context));
+    wait::until_true("the cluster makes tokens", PATIENCE, || as_admin(&["token", "create"]).code == Some(0));
+    let token = as_admin(&["token", "create", "-o", "json"]).field("token");
+    let (id, of_token) = of_token(token.as_str().expect("a text"));
+    canaries.extend(of_token);
+    let add = ["authz", "add", "--role", "sharepoint", "--sid", "S-1-5-21-77-77-77-1", "--computer"];
+    as_admin(&[&add[..], &[r"LAB\host1$", "--note", NOTE]].concat()).check_code(0);
+
+    let folder = NewDir::made();
+    let key = folder.path().join("backup.key");
+    let made = run(rmsc().args(["backup", "key", "-o", "json", "--to"]).arg(&key));
+    let recipient = made.check_code(0).field("recipient");
+    let file = folder.path().join("backup.age");
+    let to = ["--recipient", recipient.as_str().expect("a text"), "--to", file.to_str().expect("a text")];
+    as_admin(&[&["backup", "create"], &to[..]].concat()).check_code(0);
+    host.kill();
+    // A recovery puts all that is replicated into a snapshot, and keeps a copy of what was there.
+    host.rmsc(&["cluster", "recover", "--force", "--yes"]).check_code(0);
+
+    let snapshots: Vec<PathBuf> = files(&host.node.data_dir.join("snapshots"));
+    let [snapshot] = snapshots.as_slice() else { panic!("{snapshots:?}") };
+    let snapshot = fs::read(snapshot).expect("a file of the test's own");
+    let backup = fs::read(&file).expect("a file of the test's own");
+    let decrypted = stored::decrypted(&file, &key);
+    // The key of the backup is the key to everything: the data key is in it, so that the secrets can be opened
+    // again. It is in nothing else.
+    assert!(data_key.is_in(&decrypted), "the search does not find what is there");
+    check_shows_none(&canaries, &"the decrypted backup", &decrypted);
+    canaries.push(data_key);
+    for file in files(&host.node.data_dir) {
+        check_shows_none(&canaries, &file.display(), &fs::read(&file).expect("a file of the test's own"));
+    }
+    check_shows_none(&canaries, &"the backup", &backup);
+    assert!(!has(&backup, NOTE.as_bytes()), "the backup is not encrypted");
+    for (what, snapshot) in
+        [("the snapshot", snapshot.as_slice()), ("the one in the backup", stored::snapshot_of(&decrypted))]
+    {
+        let rows = stored::unpacked(snapshot);
+        check_shows_none(&canaries, &what, &rows);
+        // What is no secret is found, and the sealed ones are there: the search looks where they are.
+        for wanted in [NOTE.as_bytes(), b"authority-key", &id.0] {
+            assert!(has(&rows, wanted), "{what} lacks {}", String::from_utf8_lossy(wanted));
+        }
+    }
+}
+
+/// Like a secret, and none.
+const NOTE: &str = "canary-of-a-note-5e1d70b3";

@@ -39,6 +39,8 @@ fn two_nodes_and_a_witness_lose_any_one_and_go_on() {
         .rmsc(&["cluster", "transfer", "witness-1"])
         .check_code(4)
         .check_says(&["witness-1 is a witness, which leads only when nobody else can", "--force"]);
+    cluster.rmsc(&["cluster", "transfer", "witness-1", "--force"]).check_code(0);
+    wait::until_true("the witness leads", wait::PATIENCE, || cluster.leader() == "witness-1");
     let ran = cluster.rmsc(&["cluster", "step-down", "-o", "json"]);
     assert_ne!(ran.check_code(0).field("to"), "witness-1");
 

@@ -12,6 +12,8 @@ pub mod processes;
 pub mod program;
 pub mod simulator;
 pub mod soap;
+pub mod stored;
+pub mod terminal;
 pub mod turn;
 pub mod wait;
 pub mod witness;

@@ -5,12 +5,17 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::time::Duration;
 
-/// Whether the process runs. One that has ended and was not waited for yet does not.
+/// Whether the process runs. One that has ended and was not waited for yet does not, unless one of its threads
+/// is still ending: until then its files are open and locked.
 pub fn is_alive(pid: u32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     // The state follows the name in parentheses, which may hold anything.
     let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-    !matches!(state, Some('Z' | 'X') | None)
+    !matches!(state, Some('Z' | 'X') | None) || threads(pid) > 1
+}
+
+fn threads(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
 /// Sends a signal.

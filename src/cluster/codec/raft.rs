@@ -215,3 +215,34 @@ pub(in crate::cluster) fn vote_response_from(
 ) -> Result<VoteResponse<TypeConfig>> {
     Ok(VoteResponse::new(vote_from(response.vote)?, response.last.map(log_id_from), response.granted))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::frozen;
+    use prost::Message;
+
+    #[test]
+    fn entries_of_the_log_come_back_as_they_were_and_as_they_were_frozen() {
+        let address = |name: &str| Address {
+            name: name.into(),
+            peer: format!("{name}:8700"),
+            admin: format!("{name}:8701"),
+            incarnation: 7,
+            group: 9,
+        };
+        let members = BTreeMap::from([(1, address("a")), (2, address("b")), (5, address("c"))]);
+        let joint = vec![BTreeSet::from([1]), BTreeSet::from([1, 2])];
+        let membership = Membership::new(joint, members).unwrap();
+        let payloads = [
+            ("blank", EntryPayload::Blank),
+            ("command", EntryPayload::Normal(Proposal(b"a command".to_vec()))),
+            ("membership", EntryPayload::Membership(membership)),
+        ];
+        for (name, payload) in payloads {
+            let frozen = frozen::check(&format!("entry-1/{name}"), &payload_to(&payload).encode_to_vec());
+            let read = payload_from(stored::Payload::decode(frozen.as_slice()).unwrap()).unwrap();
+            assert_eq!(read, payload);
+        }
+    }
+}

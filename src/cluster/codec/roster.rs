@@ -154,7 +154,7 @@ pub(in crate::cluster) fn roster_to(roster: &Roster) -> Vec<(String, stored::Ros
         version: roster.version,
         revision: roster.revision,
     });
-    let mut rows = vec![("head".to_owned(), head)];
+    let mut rows = vec![(HEAD.to_owned(), head)];
     rows.extend(
         roster.nodes.iter().map(|(id, node)| (format!("node/{id:020}"), Row::Node(node_to(*id, node)))),
     );
@@ -312,6 +312,9 @@ fn kind_from(kind: i32) -> Result<NodeKind> {
         Ok(stored::NodeKind::Unspecified) | Err(_) => Err(wrong("what a node does", &kind)),
     }
 }
+
+/// The key of the row that says which rules are kept to.
+pub(in crate::cluster) const HEAD: &str = "head";
 
 #[cfg(test)]
 mod tests;

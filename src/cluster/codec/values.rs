@@ -5,7 +5,7 @@ use crate::cluster::types::DecodeError;
 use crate::principal::Sid;
 use crate::proto::state::v1 as stored;
 use crate::state::{
-    Answered, Change, ClientId, Command, Digest, Entry, Kind, NewEntry, Outcome, Role, Timestamp,
+    Answered, Change, ClientId, Command, Digest, Entry, Kind, NewEntry, Outcome, Role, Roster, Timestamp,
 };
 use prost::Message;
 use sha2::{Digest as _, Sha256};
@@ -166,6 +166,14 @@ pub(super) fn wrong(what: &'static str, reason: &dyn Display) -> DecodeError {
     DecodeError { what, reason: reason.to_string() }
 }
 
+/// What a build must know to read a state: the rules that the cluster keeps to, since nothing else made it.
+/// Not what this build knows, or nodes with an older one could not read what one with a newer one writes, and
+/// the other way round what came of newer rules would be read by a build that knows nothing of them.
+pub(in crate::cluster) fn needs(roster: &Roster) -> u32 {
+    // Before it is founded a group keeps to whatever its builds know.
+    if roster.is_founded() { roster.version } else { KNOWN }
+}
+
 /// What this build does not know of it must not apply, nor read half of.
 pub(in crate::cluster) fn within_needs(what: &'static str, needs: u32) -> Result<()> {
     if needs <= KNOWN {
@@ -224,8 +232,6 @@ fn role_from(role: i32) -> Result<Role> {
 
 /// The newest version of the rules of the state that this build knows: raised with each change to them.
 pub const KNOWN: u32 = 1;
-/// What a build must know to use the commands and snapshots of this one.
-pub(in crate::cluster) const NEEDS: u32 = 1;
 
 #[cfg(test)]
 mod tests {

@@ -25,7 +25,7 @@ pub(super) fn write(path: &Path, cluster_id: &str, meta: &SnapshotMeta, state: &
         format: FORMAT,
         cluster_id: cluster_id.into(),
         applied: Some(codec::applied_to(meta, state)),
-        needs: codec::NEEDS,
+        needs: codec::needs(&state.roster),
         rows: (state.table.entries.len() + state.clients.len() + roster.len()) as u64,
     };
     writer.frame(&header.encode_to_vec())?;

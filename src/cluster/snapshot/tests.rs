@@ -184,6 +184,32 @@ fn what_was_read_ahead_is_not_read_again() {
     assert!(snapshot.take("lab", &Table::default()).is_err(), "it was taken");
 }
 
+/// A node with a newer build must write what one with an older build reads, as long as the rules are the old
+/// ones; and once they are newer, an older build must not read half of what came of them.
+#[test]
+fn a_snapshot_needs_what_the_rules_of_its_state_need() {
+    let folder = Folder::new();
+    let of_rules = |version| {
+        let head = Roster { authority: "PEM".into(), version, ..Roster::default() };
+        let state = State { roster: Arc::new(head), ..state() };
+        write(folder.path(), "lab", &meta(20), &state).unwrap()
+    };
+    let needs = |snapshot: &SnapshotFile| {
+        Reader::new(&snapshot.file, snapshot.bytes).header("lab").map(|header| header.needs)
+    };
+    // None has the rules 0; it stands for any that is older than the newest that this build knows.
+    for version in [0, codec::KNOWN] {
+        let snapshot = of_rules(version);
+        assert_eq!(needs(&snapshot).unwrap(), version);
+        assert_eq!(read(&snapshot).unwrap().state.roster.version, version);
+    }
+    let refused = read(&of_rules(codec::KNOWN + 1)).unwrap_err();
+    assert!(matches!(refused, SnapshotError::NeedsMore { .. }), "{refused}");
+    assert!(!refused.is_damage(), "it must not be set aside");
+    let unfounded = write(folder.path(), "lab", &meta(21), &state()).unwrap();
+    assert_eq!(needs(&unfounded).unwrap(), codec::KNOWN);
+}
+
 /// Other versions of what compresses may write other bytes; all must read these.
 #[test]
 fn what_was_released_is_read() {
@@ -191,11 +217,8 @@ fn what_was_released_is_read() {
     let head = Roster { authority: "PEM".into(), version: 2, revision: 17, ..Roster::default() };
     state.roster = Arc::new(head);
     let written = write(folder.path(), "lab", &meta(20), &state).unwrap();
-    let frozen = "snapshot-2/table";
-    if std::env::var_os("RMSC_FREEZE").is_some() {
-        storage::frozen::check(frozen, &std::fs::read(&written.path).unwrap());
-    }
-    std::fs::write(&written.path, storage::frozen::read(frozen)).unwrap();
+    let frozen = storage::frozen::keep("snapshot-2/table", &std::fs::read(&written.path).unwrap());
+    std::fs::write(&written.path, frozen).unwrap();
     let found = newest_in(&folder);
     assert_eq!((found.meta, found.state), (meta(20), Some(state)));
 }

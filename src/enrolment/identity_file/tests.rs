@@ -1,6 +1,7 @@
 //! What is kept is read back, and shows nothing.
 
 use super::*;
+use crate::storage::frozen;
 
 pub(in crate::enrolment) struct Folder(pub(in crate::enrolment) PathBuf);
 
@@ -86,4 +87,31 @@ fn what_a_join_keeps_is_read_back_until_it_is_removed() {
     remove_joining(&folder.0).unwrap();
     remove_joining(&folder.0).unwrap();
     assert!(load_joining(&folder.0, &key).unwrap().is_none());
+}
+
+/// What is sealed comes out different each time, so it is only read.
+#[test]
+fn what_was_released_is_read() {
+    let (folder, key) = (Folder::new(), Key::of_bytes(&[7; 32]).unwrap());
+    let written = Identity { data_key: Key::of_bytes(&[9; 32]).unwrap(), ..identity() };
+    save(&folder.0, &key, &written).unwrap();
+    let path = identity_path(&folder.0);
+    fs::write(&path, frozen::keep("identity-1/identity", &fs::read(&path).unwrap())).unwrap();
+    let read = load(&folder.0, &key).unwrap();
+    let texts = [read.cluster_id, read.authority, read.certificate];
+    assert_eq!(texts, ["c1", "authority", "certificate"]);
+    assert_eq!((read.node_id, read.incarnation, read.witness), (5, 7, true));
+    assert_eq!(read.node_key.expose(), b"canary of the node");
+    assert_eq!(read.data_key.bytes().expose(), &[9; 32]);
+    assert_eq!(read.authority_key.unwrap().expose(), b"canary of the authority");
+    let (cluster_id, authority) = ("c1".into(), "authority".into());
+    let expected = Card { cluster_id, node_id: 5, authority, incarnation: 7 };
+    assert_eq!(card(&folder.0).unwrap(), Some(expected));
+
+    let joining = Joining { incarnation: 3, node_key: Secret::new(b"canary".to_vec()) };
+    save_joining(&folder.0, &key, &joining).unwrap();
+    let path = folder.0.join(JOINING);
+    fs::write(&path, frozen::keep("identity-1/joining", &fs::read(&path).unwrap())).unwrap();
+    let read = load_joining(&folder.0, &key).unwrap().unwrap();
+    assert_eq!((read.incarnation, read.node_key.expose().as_slice()), (3, b"canary".as_slice()));
 }

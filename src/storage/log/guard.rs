@@ -152,8 +152,22 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::testing::Folder;
+    use super::super::super::{frozen, testing::Folder};
     use super::*;
+
+    #[test]
+    fn what_was_released_is_read_and_still_written() {
+        let folder = Folder::new();
+        let path = folder.path().join("log.guard");
+        let guard = Guard::open(&path, 10).unwrap();
+        guard.note(0x0123_4567_89ab_cdef);
+        let frozen = frozen::check("guard-1/log.guard", &std::fs::read(&path).unwrap());
+        std::fs::write(&path, frozen).unwrap();
+        assert_eq!(Guard::read(&path).unwrap(), Some(0x0123_4567_89ab_cdef));
+        // The other place, where the newer one is torn.
+        OpenOptions::new().write(true).open(&path).unwrap().write_all_at(b"torn", 0).unwrap();
+        assert_eq!(Guard::read(&path).unwrap(), Some(10));
+    }
 
     #[test]
     fn the_newest_whole_place_counts() {

@@ -1,5 +1,6 @@
 //! Tests of the write-ahead log: what is read back after it was closed, torn or damaged.
 
+use super::super::frozen;
 use super::super::testing::Folder;
 use super::*;
 use std::fs::OpenOptions;
@@ -239,4 +240,44 @@ fn a_read_is_bounded_by_bytes_and_gives_one_at_least() {
     wait(|done| log.append(entries(0..10), done));
     assert_eq!(log.read(2..10, 15).unwrap(), entries(2..4));
     assert_eq!(log.read(2..10, 0).unwrap(), entries(2..3));
+}
+
+/// What the frozen log holds: every kind of record, and entries that were replaced and purged.
+fn write_all_kinds(log: &Log) -> Contents {
+    let vote = Vote { term: 3, committed: true, node_id: 2 };
+    wait(|done| log.save_vote(Vote { term: 1, committed: false, node_id: 1 }, done));
+    wait(|done| log.append(entries(0..10), done));
+    wait(|done| log.save_vote(vote, done));
+    wait(|done| log.truncate_after(Some(LogId { term: 1, index: 7 }), done));
+    wait(|done| log.append(vec![(LogId { term: 3, index: 8 }, Vec::new())], done));
+    log.commit(LogId { term: 1, index: 6 }).unwrap();
+    wait(|done| log.purge(LogId { term: 1, index: 2 }, done));
+    let at = |term, index| Some(LogId { term, index });
+    Contents { vote: Some(vote), last: at(3, 8), purged: at(1, 2), committed: at(1, 6) }
+}
+
+#[test]
+fn what_was_released_is_read_and_still_written() {
+    let folder = Folder::new();
+    let log = open(&folder);
+    let contents = write_all_kinds(&log);
+    log.close();
+    let files = scan::files(&place(&folder)).unwrap();
+    let [(0, written)] = files.as_slice() else { panic!("{files:?}") };
+    let name = written.file_name().unwrap().to_str().unwrap();
+    let frozen = frozen::check(&format!("log-1/{name}"), &std::fs::read(written).unwrap());
+    let guard = frozen::check("log-1/log.guard", &std::fs::read(Guard::path(&place(&folder))).unwrap());
+
+    let folder = Folder::new();
+    std::fs::create_dir(place(&folder)).unwrap();
+    std::fs::write(place(&folder).join(name), frozen).unwrap();
+    std::fs::write(Guard::path(&place(&folder)), guard).unwrap();
+    let log = Log::open(&place(&folder), Made::Before).unwrap();
+    assert_eq!(log.contents().unwrap(), contents);
+    let mut expected = entries(3..8);
+    expected.push((LogId { term: 3, index: 8 }, Vec::new()));
+    assert_eq!(log.read(0..100, usize::MAX).unwrap(), expected);
+    // And it goes on.
+    wait(|done| log.append(vec![(LogId { term: 3, index: 9 }, b"more".to_vec())], done));
+    assert_eq!(log.contents().unwrap().last, Some(LogId { term: 3, index: 9 }));
 }
