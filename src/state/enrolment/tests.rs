@@ -194,6 +194,18 @@ fn a_new_lineage_has_one_node_and_no_open_token() {
 }
 
 #[test]
+fn who_is_left_alone_serves_though_it_was_to_go() {
+    let mut state = founded();
+    apply(&mut state, 3, token(None));
+    apply(&mut state, 4, admit("two"));
+    apply(&mut state, 5, RosterChange::DrainNode { node_id: 4, drained: true });
+    apply(&mut state, 6, RosterChange::RemoveNode { node_id: 4 });
+    apply(&mut state, 7, RosterChange::Recover { node_id: 4 });
+    let node = &state.roster.nodes[&4];
+    assert_eq!((&node.leaving, &node.drained), (&None, &None));
+}
+
+#[test]
 fn tokens_of_the_past_do_not_pile_up() {
     let mut state = founded();
     for index in 3..3 + 2 * TOKENS_MAX as u64 {
