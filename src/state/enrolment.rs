@@ -168,6 +168,9 @@ impl Roster {
             return Err(Rejection::TooManyNodes { nodes_max: NODES_MAX as u64 });
         }
         self.nodes.insert(log_index, Node { kind, ..node_of(new, command.at) });
+        if let Some(replaced) = replaces.filter(|replaced| self.nodes.contains_key(replaced)) {
+            self.check_goes(replaced)?;
+        }
         if let Some(token) = self.tokens.get_mut(&id) {
             token.fate = TokenFate::UsedBy(log_index);
         }

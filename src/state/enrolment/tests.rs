@@ -126,6 +126,18 @@ fn a_replaced_node_goes_when_the_new_one_comes() {
 }
 
 #[test]
+fn a_witness_does_not_replace_the_last_relay() {
+    let mut state = founded();
+    let RosterChange::CreateToken { id, token } = token(Some(FOUNDER)) else { unreachable!() };
+    let token = Token { kind: NodeKind::Witness, ..token };
+    apply(&mut state, 3, RosterChange::CreateToken { id, token });
+    let last = Rejection::LastNode { node_id: FOUNDER };
+    assert_eq!(apply(&mut state, 4, admit("two")), Outcome::Rejected(last));
+    assert_eq!(state.roster.nodes[&FOUNDER].leaving, None);
+    assert_eq!((state.roster.nodes.len(), state.roster.tokens[&ID].fate), (1, TokenFate::Open));
+}
+
+#[test]
 fn a_removed_node_stays_removed_and_the_last_one_stays() {
     let mut state = founded();
     apply(&mut state, 3, token(None));
