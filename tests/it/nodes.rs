@@ -7,9 +7,11 @@ use crate::support::soap::ACQUIRE_LICENSE;
 use crate::support::{log, processes, wait};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CLIENTS_PER_FRONT: usize = 2;
+/// As the leader counts.
+const SILENT_AFTER: Duration = Duration::from_secs(1);
 
 #[track_caller]
 fn nodes(cluster: &TestCluster) -> Vec<Value> {
@@ -202,12 +204,36 @@ fn a_removal_needs_its_name_and_a_majority_of_those_left() {
         "--force",
         "rmsc cluster recover",
     ]);
+    // The host itself may not go either.
+    let config = cluster.node(live).config.display().to_string();
+    cluster
+        .rmsc(&["leave", "--yes", "--config", &config])
+        .check_code(4)
+        .check_says(&["the cluster has 2 voters, of which 2 would be a majority", "--force"]);
     assert_eq!(nodes(&cluster).len(), 3);
     // The dead one can go.
     cluster.rmsc(&["node", "remove", dead, "--yes"]).check_code(0);
     let shown: Value = cluster.rmsc(&["cluster", "show", "-o", "json"]).check_code(0).json();
     assert_eq!(shown["voters"].as_array().map(Vec::len), Some(2), "{shown}");
     cluster.rmsc(&["node", "remove", "node-9", "--yes"]).check_code(1).check_says(&["no node \"node-9\""]);
+}
+
+#[test]
+fn who_is_removed_by_force_votes_until_the_others_have_a_majority() {
+    let cluster = TestCluster::start(3);
+    let leader = cluster.leader();
+    let others = cluster.others(&[&leader]);
+    let (dead, live) = (&others[0], &others[1]);
+    cluster.kill(dead);
+    let killed = Instant::now();
+    wait::until_true("Raft takes it for silent", wait::PATIENCE, || killed.elapsed() > SILENT_AFTER * 2);
+    cluster.rmsc(&["node", "remove", live, "--yes", "--force"]);
+    // Changes go on, though the dead one does not know them, and it relays nothing.
+    cluster.rmsc(&["authz", "add", "--role", "sharepoint", r"LAB\mallory"]).check_code(3);
+    await_reason(&cluster, live, "leaving the cluster, removed by lab");
+    cluster.restart(dead);
+    wait::until_true("the removed node is gone", wait::PATIENCE, || nodes(&cluster).len() == 2);
+    cluster.rmsc(&["authz", "remove", r"LAB\mallory"]).check_code(0);
 }
 
 #[test]
