@@ -85,7 +85,7 @@ pub async fn routes(
     let authorizations = authorization::Service::new(survey.clone(), directory);
     let nodes = nodes::Service::new(survey.clone(), config.node_id, tasks);
     let raft = survey.cluster().clone();
-    let tokens = tokens::Service::new(enrolment.clone(), raft.clone(), config.peer_address.clone());
+    let tokens = tokens::Service::new(enrolment.clone(), survey.clone(), config.peer_address.clone());
     let (service_name, node) = (config.service_name.clone(), config.node.clone());
     let backups = backup::Service::new(raft, enrolment, service_name, node);
     let cluster = cluster::Service::new(config, survey);

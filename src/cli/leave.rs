@@ -30,6 +30,9 @@ pub struct Leave {
     /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
+    /// Also if no change can be made any more after it.
+    #[arg(long)]
+    force: bool,
 }
 
 impl Leave {
@@ -46,7 +49,11 @@ impl Leave {
             remark("Not confirmed; nothing was changed. Give --yes where nobody can be asked.");
             return Ok(Exit::Refused);
         }
-        let request = proto::LeaveRequest { cluster_id: card.cluster_id.clone(), node_id: card.node_id };
+        let request = proto::LeaveRequest {
+            cluster_id: card.cluster_id.clone(),
+            node_id: card.node_id,
+            force: self.force,
+        };
         global.client().await?.tokens().leave(request).await?;
         let aside = settle(config, &card).await?;
         match global.output {
@@ -73,7 +80,8 @@ async fn settle(config: Basics<'_>, card: &Card) -> anyhow::Result<PathBuf> {
         }
         if begun.elapsed() > patience {
             bail!(
-                "the node is removed, but does not end; stop it (systemctl stop rmsc), then run this again"
+                "the node is to go, but it has not ended: it keeps its vote until the others have a majority \
+                 without it; see rmsc status. Bring them back rather than stop this one, then run this again"
             );
         }
         tokio::time::sleep(LOOK_EVERY).await;

@@ -4,7 +4,7 @@ mod plan;
 
 use super::types::{Address, TypeConfig};
 use super::{Cluster, members};
-use crate::state::{Change, Roster, RosterChange, Timestamp};
+use crate::state::{Change, Outcome, Roster, RosterChange, Timestamp};
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::Precondition;
 use openraft::{ChangeMembers, RaftMetrics, ServerState};
@@ -48,7 +48,10 @@ pub(super) async fn keep(cluster: Cluster, clock: fn() -> Timestamp) {
             // That was only asked for: asking again at once would do nothing but fill the network.
             Ok(Ok(())) if hands_over => {}
             Ok(Ok(())) => interval.reset_immediately(),
-            Ok(Err(error)) => tracing::warn!(%error, "the membership was not changed; trying again"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the membership was not changed; trying again");
+                interval.reset_after(FAILED_PAUSE);
+            }
             Err(_) => tracing::warn!("the membership was not changed in time; trying again"),
         }
     }
@@ -102,8 +105,12 @@ async fn take(
         Step::Drop(node_id) => {
             let by = roster.nodes.get(&node_id).and_then(|node| node.leaving.clone()).unwrap_or_default();
             let change = Change::Roster(RosterChange::DropNode { node_id });
-            cluster.write(&by, change, None, clock()).await?;
-            return Ok(());
+            let written = cluster.write(&by, change, None, clock()).await?;
+            // What was refused would be proposed again at once, and fill the log.
+            return match written.outcome {
+                Outcome::Rejected(rejection) => Err(rejection.into()),
+                _ => Ok(()),
+            };
         }
         Step::HandOver => {
             let next = members::best_successor(seen, seen.id).ok_or("no other voter answers")?;
@@ -129,5 +136,7 @@ fn address_of(seen: &RaftMetrics<TypeConfig>, roster: &Roster, id: u64) -> Optio
 /// A node that joins should not wait for long.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What failed would mostly fail again, and leaves a line in the log each time.
+const FAILED_PAUSE: Duration = Duration::from_millis(500);
 /// Some heartbeats.
 const PARTING: Duration = Duration::from_millis(300);

@@ -77,12 +77,14 @@ fn removed_before(picture: &Picture, name_or_id: &str) -> Option<proto::RemoveNo
 }
 
 /// The voters that would be left must have a majority among those that answer now.
-fn check_majority(picture: &Picture, seat: &Seat) -> Result<(), Status> {
+pub(super) fn check_majority(picture: &Picture, seat: &Seat) -> Result<(), Status> {
     if !seat.member.voter {
         return Ok(());
     }
-    let left: Vec<&Seat> =
-        picture.seats.iter().filter(|other| other.member.voter && other.id() != seat.id()).collect();
+    // Those that are on their way out will not vote for long either.
+    let leaves = |other: &Seat| other.node.as_ref().is_some_and(|node| node.leaving.is_some());
+    let stays = |other: &&Seat| other.id() != seat.id() && !leaves(other);
+    let left: Vec<&Seat> = picture.seats.iter().filter(|other| other.member.voter).filter(stays).collect();
     let up = left.iter().filter(|seat| seat.up()).count();
     let majority = left.len() / 2 + 1;
     if left.is_empty() || up >= majority {

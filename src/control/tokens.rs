@@ -1,7 +1,7 @@
 //! What lets nodes in: make a token, list them, take one back.
 
-use super::{administrator, status};
-use crate::cluster::Cluster;
+use super::survey::Survey;
+use super::{administrator, removal, status};
 use crate::enrolment::{Enrolment, NewToken, TokenError};
 use crate::event::with_causes;
 use crate::proto::control::v1 as proto;
@@ -15,18 +15,19 @@ use tonic::{Request, Response, Status};
 /// The service.
 pub(super) struct Service {
     enrolment: Enrolment,
-    cluster: Cluster,
+    survey: Survey,
     peer_address: String,
 }
 
 impl Service {
-    pub(super) fn new(enrolment: Enrolment, cluster: Cluster, peer_address: String) -> Self {
-        Service { enrolment, cluster, peer_address }
+    pub(super) fn new(enrolment: Enrolment, survey: Survey, peer_address: String) -> Self {
+        Service { enrolment, survey, peer_address }
     }
 
     async fn newest(&self) -> Result<Arc<Roster>, Status> {
-        self.cluster.read_barrier().await.map_err(|error| status::of_read(&error))?;
-        Ok(self.cluster.state().borrow().roster.clone())
+        let cluster = self.survey.cluster();
+        cluster.read_barrier().await.map_err(|error| status::of_read(&error))?;
+        Ok(cluster.state().borrow().roster.clone())
     }
 
     /// Where a host can join: through this node first.
@@ -87,7 +88,11 @@ impl Tokens for Service {
         request: Request<proto::LeaveRequest>,
     ) -> Result<Response<proto::LeaveResponse>, Status> {
         let by = administrator(&request)?;
-        let proto::LeaveRequest { cluster_id, node_id } = request.into_inner();
+        let proto::LeaveRequest { cluster_id, node_id, force } = request.into_inner();
+        let picture = self.survey.newest().await;
+        if let Some(seat) = picture.seats.iter().find(|seat| seat.id() == node_id).filter(|_| !force) {
+            removal::check_majority(&picture, seat)?;
+        }
         let removed = self.enrolment.remove_node(&by, &cluster_id, node_id).await;
         removed.map_err(|error| of_token(&error))?;
         Ok(Response::new(proto::LeaveResponse {}))

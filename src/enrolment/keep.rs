@@ -116,8 +116,12 @@ impl Enrolment {
     }
 }
 
-/// How long to wait with the renewal: until two thirds of its life are over.
+/// How long to wait with the renewal: until two thirds of its life are over. One whose time has not come
+/// was made by a clock that ran ahead and was set right; the others refuse it, so it is due at once.
 fn until_due(validity: Validity, now: OffsetDateTime) -> Duration {
+    if now < validity.from {
+        return Duration::ZERO;
+    }
     let due = validity.until - (validity.until - validity.from) / 3;
     Duration::try_from(due - now).unwrap_or(Duration::ZERO)
 }
@@ -125,7 +129,8 @@ fn until_due(validity: Validity, now: OffsetDateTime) -> Duration {
 /// What stands beside the founding in the record.
 const FOUNDED_BY: &str = "rmsc init";
 const BEGIN_PAUSE: Duration = Duration::from_millis(500);
-const LOOK_EVERY: Duration = Duration::from_secs(3_600);
+/// A node whose clock was set is not shut out for longer.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 const RENEW_PAUSE_FIRST: Duration = Duration::from_secs(1);
 const RENEW_PAUSE_MAX: Duration = Duration::from_secs(3_600);
 
@@ -143,5 +148,13 @@ mod tests {
         assert_eq!(due(from + Span::days(59)), Duration::from_secs(24 * 3_600));
         assert_eq!(due(from + Span::days(60)), Duration::ZERO);
         assert_eq!(due(from + Span::days(100)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_certificate_of_the_future_is_due_at_once() {
+        let from = OffsetDateTime::UNIX_EPOCH + Span::days(400);
+        let validity = Validity { from, until: from + Span::days(90) };
+        assert_eq!(until_due(validity, from - Span::days(365)), Duration::ZERO);
+        assert_eq!(until_due(validity, from - Span::seconds(1)), Duration::ZERO);
     }
 }

@@ -168,6 +168,9 @@ impl Roster {
             return Err(Rejection::TooManyNodes { nodes_max: NODES_MAX as u64 });
         }
         self.nodes.insert(log_index, Node { kind, ..node_of(new, command.at) });
+        if let Some(replaced) = replaces.filter(|replaced| self.nodes.contains_key(replaced)) {
+            self.check_goes(replaced)?;
+        }
         if let Some(token) = self.tokens.get_mut(&id) {
             token.fate = TokenFate::UsedBy(log_index);
         }
@@ -186,7 +189,9 @@ impl Roster {
     }
 
     fn recover(&mut self, node_id: u64, command: &Command) -> Result<(), Rejection> {
-        self.node(node_id)?;
+        // Whoever is left is all there is: it was to go while there were others.
+        let node = self.node(node_id)?;
+        (node.leaving, node.drained) = (None, None);
         let others: Vec<u64> = self.nodes.keys().copied().filter(|other| *other != node_id).collect();
         others.into_iter().for_each(|other| self.take_out(other, &command.by, command.at));
         for token in self.tokens.values_mut().filter(|token| token.fate == TokenFate::Open) {

@@ -60,11 +60,13 @@ pub(super) fn next_step(view: &View, roster: &Roster) -> Option<Step> {
     if !stays(roster, view.own) && !voters.is_empty() {
         return Some(Step::HandOver);
     }
-    if !voters.is_empty() && (voters != view.voters || view.joint) {
+    if is_able(view, &voters) && (voters != view.voters || view.joint) {
         return Some(Step::Voters(voters));
     }
     let mut leaving = roster.nodes.iter().filter(|(_, node)| node.leaving.is_some()).map(|(id, _)| *id);
-    if let Some(leaving) = leaving.find(|id| !view.voters.contains(id)) {
+    // The state drops none as long as nobody else relays; it was asked for under an older rule.
+    let droppable = roster.nodes.values().any(|node| node.leaving.is_none() && node.kind == NodeKind::Relay);
+    if let Some(leaving) = leaving.find(|id| droppable && !view.voters.contains(id)) {
         return Some(Step::Drop(leaving));
     }
     let gone: BTreeSet<u64> =
@@ -79,6 +81,11 @@ pub(super) fn written(name: &str, peer: &str, admin: &str) -> Written {
 
 fn stays(roster: &Roster, id: u64) -> bool {
     roster.nodes.get(&id).is_some_and(|node| node.leaving.is_none())
+}
+
+/// Whether these could commit anything: a step to a set without a majority would be the last one.
+fn is_able(view: &View, voters: &BTreeSet<u64>) -> bool {
+    voters.intersection(&view.caught_up).count() > voters.len() / 2
 }
 
 /// Who should vote: those that do stay, and others come as far as the number allows.
@@ -209,6 +216,26 @@ mod tests {
         assert_eq!(next_step(&view(2, &[1, 2], &[]), &roster), Some(Step::HandOver));
         assert_eq!(next_step(&view(1, &[1, 2], &[]), &roster), Some(Step::Voters(set(&[1]))));
         assert_eq!(next_step(&view(1, &[1], &[2]), &roster), Some(Step::Drop(2)));
+    }
+
+    #[test]
+    fn the_last_relay_is_not_dropped_for_a_witness() {
+        let mut roster = roster(&[1], &[2]);
+        roster.nodes.get_mut(&1).unwrap().leaving = Some("admin".into());
+        assert_eq!(next_step(&view(2, &[2], &[1]), &roster), None);
+    }
+
+    #[test]
+    fn a_leaving_node_votes_until_the_others_have_a_majority_of_their_own() {
+        let mut roster = roster(&[1, 2, 3], &[]);
+        roster.nodes.get_mut(&2).unwrap().leaving = Some("admin".into());
+        let mut silent = view(1, &[1, 2, 3], &[]);
+        silent.caught_up.remove(&3);
+        assert_eq!(next_step(&silent, &roster), None);
+        assert_eq!(next_step(&view(1, &[1, 2, 3], &[]), &roster), Some(Step::Voters(set(&[1, 3]))));
+        // The silent one goes, too.
+        roster.nodes.get_mut(&3).unwrap().leaving = Some("admin".into());
+        assert_eq!(next_step(&silent, &roster), Some(Step::Voters(set(&[1]))));
     }
 
     #[test]

@@ -126,6 +126,18 @@ fn a_replaced_node_goes_when_the_new_one_comes() {
 }
 
 #[test]
+fn a_witness_does_not_replace_the_last_relay() {
+    let mut state = founded();
+    let RosterChange::CreateToken { id, token } = token(Some(FOUNDER)) else { unreachable!() };
+    let token = Token { kind: NodeKind::Witness, ..token };
+    apply(&mut state, 3, RosterChange::CreateToken { id, token });
+    let last = Rejection::LastNode { node_id: FOUNDER };
+    assert_eq!(apply(&mut state, 4, admit("two")), Outcome::Rejected(last));
+    assert_eq!(state.roster.nodes[&FOUNDER].leaving, None);
+    assert_eq!((state.roster.nodes.len(), state.roster.tokens[&ID].fate), (1, TokenFate::Open));
+}
+
+#[test]
 fn a_removed_node_stays_removed_and_the_last_one_stays() {
     let mut state = founded();
     apply(&mut state, 3, token(None));
@@ -191,6 +203,18 @@ fn a_new_lineage_has_one_node_and_no_open_token() {
     assert!(state.roster.removed.contains_key(&FOUNDER));
     assert_eq!(state.roster.tokens[&TokenId([2; 8])].fate, TokenFate::Revoked);
     assert_eq!(state.roster.tokens[&ID].fate, TokenFate::UsedBy(4));
+}
+
+#[test]
+fn who_is_left_alone_serves_though_it_was_to_go() {
+    let mut state = founded();
+    apply(&mut state, 3, token(None));
+    apply(&mut state, 4, admit("two"));
+    apply(&mut state, 5, RosterChange::DrainNode { node_id: 4, drained: true });
+    apply(&mut state, 6, RosterChange::RemoveNode { node_id: 4 });
+    apply(&mut state, 7, RosterChange::Recover { node_id: 4 });
+    let node = &state.roster.nodes[&4];
+    assert_eq!((&node.leaving, &node.drained), (&None, &None));
 }
 
 #[test]
