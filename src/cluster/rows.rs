@@ -363,8 +363,8 @@ const ROSTER: &[u8] = b"roster/";
 const APPLIED: &[u8] = b"applied";
 /// What is synced at once.
 const BATCH_BYTES_MAX: usize = 900 * 1024;
-/// How many changed rows wait for the disk before applying waits, too: some 5 MB, and versions of the
-/// state that differ by no more.
+/// How many changed rows wait for the disk before applying waits, too: some 5 MB. Scattered over a large
+/// table they keep an older version of all its pages: 60 MB with a million entries.
 const CHANGES_MAX: usize = 65_536;
 /// How often to look whether a full disk has room again.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

@@ -84,11 +84,29 @@ impl Sid {
     /// A number that is the same for equal SIDs, everywhere, and hardly ever for others.
     #[must_use]
     pub fn mark(&self) -> u64 {
-        let (authority, sub_authorities) = self.parts();
-        sub_authorities.iter().fold(authority, |mark, part| {
-            let mark = (mark ^ u64::from(*part)).wrapping_mul(MARK_FACTOR);
-            mark ^ (mark >> 32)
-        })
+        let Parts::Short { authority, count, sub_authorities } = &self.0 else {
+            let (authority, sub_authorities) = self.parts();
+            return sub_authorities.iter().fold(authority, |mark, part| mixed(mark ^ u64::from(*part)));
+        };
+        let [a, b, c, d, e, f] = *authority;
+        let [g, h, i, j, k, l] = sub_authorities.map(u64::from);
+        // These three do not wait for each other: an account is in hundreds of groups.
+        let kind = u64::from_le_bytes([*count, 0, a, b, c, d, e, f]).wrapping_mul(KIND_FACTOR);
+        let forest = (g | h << 32).wrapping_mul(FOREST_FACTOR);
+        let domain = (i | j << 32).wrapping_mul(DOMAIN_FACTOR);
+        let before = kind ^ forest ^ domain;
+        mixed(before ^ (before >> 32) ^ (k | l << 32))
+    }
+
+    /// The parts of one that is short, as numbers that have its order.
+    fn short(&self) -> Option<([u64; 4], u8)> {
+        let Parts::Short { authority: [a, b, c, d, e, f], count, sub_authorities } = &self.0 else {
+            return None;
+        };
+        let authority = u64::from_be_bytes([0, 0, *a, *b, *c, *d, *e, *f]);
+        // What is not there is 0: it comes first, and of two that are the same but for it the count tells.
+        let [g, h, i, j, k, l] = sub_authorities.map(u64::from);
+        Some(([authority, g << 32 | h, i << 32 | j, k << 32 | l], *count))
     }
 
     fn parts(&self) -> (u64, &[u32]) {
@@ -104,7 +122,7 @@ impl Sid {
 
 impl PartialEq for Sid {
     fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
+        self.cmp(other).is_eq()
     }
 }
 
@@ -118,7 +136,10 @@ impl PartialOrd for Sid {
 
 impl Ord for Sid {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.parts().cmp(&other.parts())
+        match (self.short(), other.short()) {
+            (Some(left), Some(right)) => left.cmp(&right),
+            _ => self.parts().cmp(&other.parts()),
+        }
     }
 }
 
@@ -134,6 +155,11 @@ impl FromStr for Sid {
     fn from_str(text: &str) -> Result<Self, ParseSidError> {
         parse(text).ok_or_else(|| ParseSidError { text: text.chars().take(TEXT_SHOWN_CHARS_MAX).collect() })
     }
+}
+
+fn mixed(mark: u64) -> u64 {
+    let mark = mark.wrapping_mul(MARK_FACTOR);
+    mark ^ (mark >> 32)
 }
 
 fn parse(text: &str) -> Option<Sid> {
@@ -177,6 +203,10 @@ const SUB_AUTHORITIES_MAX: usize = 15;
 const SHORT_MAX: usize = 6;
 /// 2^64 divided by the golden ratio, made odd.
 const MARK_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The same with the square roots of 2, 3 and 5: odd, and far from each other.
+const KIND_FACTOR: u64 = 0x6a09_e667_f3bc_c909;
+const FOREST_FACTOR: u64 = 0xbb67_ae85_84ca_a73b;
+const DOMAIN_FACTOR: u64 = 0x3c6e_f372_fe94_f82b;
 /// How much of a wrong text an error repeats.
 const TEXT_SHOWN_CHARS_MAX: usize = 200;
 
@@ -215,7 +245,7 @@ mod tests {
         let mut sids = Vec::new();
         for authority in [1, 5, (1 << 48) - 1] {
             for count in 1..=SUB_AUTHORITIES_MAX {
-                for last in [0, 7, u32::MAX] {
+                for last in [0, 7, 21, u32::MAX] {
                     let mut parts = vec![21; count - 1];
                     parts.push(last);
                     sids.push((authority, parts));

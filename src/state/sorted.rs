@@ -14,16 +14,21 @@ pub struct Sorted<K, V> {
 struct Page<K, V> {
     /// The first key, to find the page without a look into it.
     first: K,
-    rows: Arc<Vec<(K, V)>>,
+    rows: Arc<Rows<K, V>>,
 }
+
+/// The rows of a page. Every page takes the same room, whatever is in it: each change lets one go and
+/// makes another, which fits where an earlier one was. Pages that grew a little each time left a heap of
+/// holes, larger than the map itself.
+struct Rows<K, V>(Vec<(K, V)>);
 
 impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
     /// The value of a key.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<&V> {
         let page = self.pages.get(self.page_of(key)?)?;
-        let at = find(&page.rows, key).ok()?;
-        page.rows.get(at).map(|(_, value)| value)
+        let at = page.rows.find(key).ok()?;
+        page.rows.0.get(at).map(|(_, value)| value)
     }
 
     /// Whether there is such a key.
@@ -46,7 +51,7 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
 
     /// The keys with their values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.pages.iter().flat_map(|page| page.rows.iter()).map(|(key, value)| (key, value))
+        self.pages.iter().flat_map(|page| page.rows.0.iter()).map(|(key, value)| (key, value))
     }
 
     /// The values, in the order of their keys.
@@ -59,10 +64,10 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
         let page = from.and_then(|from| self.page_of(from)).unwrap_or(0);
         let later = self.pages.get(page..).unwrap_or_default();
         let skipped = match (from, later.first()) {
-            (Some(from), Some(page)) => page.rows.partition_point(|(key, _)| key < from),
+            (Some(from), Some(page)) => page.rows.0.partition_point(|(key, _)| key < from),
             _ => 0,
         };
-        let rows = later.iter().flat_map(|page| page.rows.iter());
+        let rows = later.iter().flat_map(|page| page.rows.0.iter());
         rows.skip(skipped).map(|(key, value)| (key, value))
     }
 
@@ -75,7 +80,8 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
     /// Sets the value of a key; the value it had.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         let Some(at) = self.page_of(&key).or_else(|| (!self.pages.is_empty()).then_some(0)) else {
-            self.pages = Arc::new(vec![Page { first: key.clone(), rows: Arc::new(vec![(key, value)]) }]);
+            self.pages =
+                Arc::new(vec![Page { first: key.clone(), rows: Arc::new(Rows::of([(key, value)])) }]);
             self.len = 1;
             return None;
         };
@@ -83,16 +89,15 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
         let is_last = at + 1 == pages.len();
         let page = pages.get_mut(at).expect("a key's page is one of them");
         let rows = Arc::make_mut(&mut page.rows);
-        let place = match find(rows, &key) {
+        let found = rows.find(&key);
+        let rows = &mut rows.0;
+        let place = match found {
             Ok(place) => {
                 let row = rows.get_mut(place).expect("it was found there");
                 return Some(std::mem::replace(&mut row.1, value));
             }
             Err(place) => place,
         };
-        if rows.len() == rows.capacity() {
-            rows.reserve_exact(GROWTH_ROWS);
-        }
         if place == 0 {
             page.first = key.clone();
         }
@@ -101,9 +106,8 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
         if rows.len() > PAGE_ROWS_MAX {
             // What is added in order leaves full pages behind.
             let appended = is_last && place + 1 == rows.len();
-            let right = rows.split_off(if appended { place } else { rows.len() / 2 });
-            rows.shrink_to_fit();
-            let first = right.first().expect("a page of more than one row was split").0.clone();
+            let right = Rows::of(rows.drain(if appended { place } else { rows.len() / 2 }..));
+            let first = right.0.first().expect("a page of more than one row was split").0.clone();
             pages.insert(at + 1, Page { first, rows: Arc::new(right) });
         }
         None
@@ -112,10 +116,10 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
     /// Takes a key out; the value it had.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         let at = self.page_of(key)?;
-        let place = find(&self.pages.get(at)?.rows, key).ok()?;
+        let place = self.pages.get(at)?.rows.find(key).ok()?;
         let pages = Arc::make_mut(&mut self.pages);
         let page = pages.get_mut(at)?;
-        let rows = Arc::make_mut(&mut page.rows);
+        let rows = &mut Arc::make_mut(&mut page.rows).0;
         let (_, value) = rows.remove(place);
         self.len -= 1;
         match rows.first() {
@@ -133,13 +137,13 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
     /// Two small neighbours become one page.
     fn join(&mut self, at: usize) {
         let pages = Arc::make_mut(&mut self.pages);
-        let rows = |at: usize| pages.get(at).map_or(PAGE_ROWS_MAX, |page| page.rows.len());
+        let rows = |at: usize| pages.get(at).map_or(PAGE_ROWS_MAX, |page| page.rows.0.len());
         if rows(at) + rows(at + 1) > PAGE_ROWS_MAX / 2 {
             return;
         }
         let right = pages.remove(at + 1);
         if let Some(left) = pages.get_mut(at) {
-            Arc::make_mut(&mut left.rows).extend(right.rows.iter().cloned());
+            Arc::make_mut(&mut left.rows).0.extend(right.rows.0.iter().cloned());
         }
     }
 
@@ -149,8 +153,22 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
     }
 }
 
-fn find<K: Ord, V>(rows: &[(K, V)], key: &K) -> Result<usize, usize> {
-    rows.binary_search_by(|(known, _)| known.cmp(key))
+impl<K: Ord, V> Rows<K, V> {
+    fn of(rows: impl IntoIterator<Item = (K, V)>) -> Self {
+        let mut all = Vec::with_capacity(PAGE_ROWS_MAX + 1);
+        all.extend(rows);
+        Rows(all)
+    }
+
+    fn find(&self, key: &K) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| known.cmp(key))
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> Clone for Rows<K, V> {
+    fn clone(&self) -> Self {
+        Rows::of(self.0.iter().cloned())
+    }
 }
 
 impl<K, V> Clone for Sorted<K, V> {
@@ -187,8 +205,6 @@ impl<K: Ord + Clone + fmt::Debug, V: Clone + fmt::Debug> fmt::Debug for Sorted<K
 
 /// With a million rows a change copies some 300 KB, a third of it the page.
 const PAGE_ROWS_MAX: usize = 512;
-/// Pages have little more room than they need.
-const GROWTH_ROWS: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -203,8 +219,9 @@ mod tests {
     fn check_same(sorted: &Sorted<u64, u64>, map: &BTreeMap<u64, u64>) {
         assert_eq!(sorted.len(), map.len());
         assert!(sorted.iter().eq(map.iter()));
-        assert!(sorted.pages.iter().all(|page| page.rows.first().is_some_and(|row| row.0 == page.first)));
-        assert!(sorted.pages.iter().all(|page| page.rows.len() <= PAGE_ROWS_MAX));
+        assert!(sorted.pages.iter().all(|page| page.rows.0.first().is_some_and(|row| row.0 == page.first)));
+        assert!(sorted.pages.iter().all(|page| page.rows.0.len() <= PAGE_ROWS_MAX));
+        assert!(sorted.pages.iter().all(|page| page.rows.0.capacity() == PAGE_ROWS_MAX + 1));
     }
 
     #[test]

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 const RELEASE: bool = option_env!("RMSC_SCALE_GOALS").is_some();
 const ENTRIES: u32 = if RELEASE { 1_000_000 } else { 20_000 };
 const BATCH: u64 = 64;
+/// With room for another allocator than the one that it was measured with: that took some 310. In a small
+/// table the pages of older tables weigh more than in a large one.
+const ENTRY_BYTES_MAX: f64 = 400.0;
 const CHUNK: usize = 256 * 1024;
 const INNER: &str = "RMSC_TEST_SCALE";
 /// How a line begins that is passed on.
@@ -35,16 +38,19 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
+/// A line of the process's status.
+fn status_mb(name: &str) -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
+
 /// Now, and at the most since the last time.
 fn memory() -> (f64, f64) {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let of = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
-    };
+    let memory = (status_mb("VmRSS:"), status_mb("VmHWM:"));
     // From here on a new peak counts.
     std::fs::write("/proc/self/clear_refs", "5").ok();
-    (of("VmRSS:"), of("VmHWM:"))
+    memory
 }
 
 /// Runs a part in another process, alone.
@@ -148,6 +154,31 @@ fn state(first: u32) -> State {
 }
 
 #[test]
+fn an_entry_takes_little_memory() {
+    const ENTRIES: u32 = 20_000;
+    if !alone("an_entry_takes_little_memory") {
+        return;
+    }
+    // As in a node: what is published, and what is on its way into the store.
+    let (mut table, mut published, mut waiting) = (Table::default(), Table::default(), Table::default());
+    // Without the program itself, of which more and more is read.
+    let before = status_mb("RssAnon:");
+    for at in 0..ENTRIES {
+        table.entries.add(entry(rid(at), Kind::Computer));
+        if at % 64 == 0 {
+            published = table.clone();
+        }
+        if at % 4_000 == 0 {
+            waiting = table.clone();
+        }
+    }
+    let bytes = (status_mb("RssAnon:") - before) * f64::from(1 << 20) / f64::from(ENTRIES);
+    assert!(waiting.entries.len() < published.entries.len());
+    figure("memory of an entry, with what older tables take", bytes, "B");
+    assert!(bytes < ENTRY_BYTES_MAX, "{bytes} bytes an entry");
+}
+
+#[test]
 fn a_million_entries_are_written_and_put_into_a_snapshot() {
     if !alone("a_million_entries_are_written_and_put_into_a_snapshot") {
         return;
@@ -165,7 +196,9 @@ fn a_million_entries_are_written_and_put_into_a_snapshot() {
         figure("applying all, batches of 64", begun.elapsed().as_secs_f64(), "s");
         figure("  that is a second", f64::from(ENTRIES) / begun.elapsed().as_secs_f64() / 1000.0, "k");
         let entries = machine.state.table.entries.len();
-        figure("memory while writing, at the most", memory().1, "MB");
+        let (now, most) = memory();
+        goal("memory after writing", now, 400.0, "MB");
+        goal("memory while writing, at the most", most, 400.0, "MB");
         let (many, slowest) = write_times(&mut machine, &mut index, 2_000).await;
         figure("applying one write to 100 entries, median", ms(few), "ms");
         goal("applying one write to all of them, median", ms(many), 1.0, "ms");
@@ -185,12 +218,12 @@ fn a_million_entries_are_written_and_put_into_a_snapshot() {
             writes += 10;
         }
         let (built, elapsed) = building.await.unwrap();
-        goal("building a snapshot", elapsed.as_secs_f64(), 3.0, "s");
-        figure("  writes applied meanwhile", f64::from(writes), "");
-        goal("  slowest of them", ms(slowest), 250.0, "ms");
+        figure("writes applied while a snapshot is built", f64::from(writes), "");
         let identity = built.snapshot.identity(&built.meta).unwrap();
-        figure("  bytes of the snapshot", identity.to_head().bytes as f64 / f64::from(1 << 20), "MB");
+        figure("bytes of the snapshot", identity.to_head().bytes as f64 / f64::from(1 << 20), "MB");
         goal("memory while the snapshot was built, at the most", memory().1, 400.0, "MB");
+        goal("building a snapshot", elapsed.as_secs_f64(), 3.0, "s");
+        goal("  slowest write meanwhile", ms(slowest), 250.0, "ms");
         assert!(machine.state.table.entries.len() >= entries);
         close(machine, closed).await;
         figure("the store on disk", folder_bytes(&large.path().join("tree")), "MB");
@@ -295,6 +328,23 @@ fn a_million_entries_are_installed_and_read_at_the_start() {
     });
 }
 
+/// What one lookup takes: in the middle of the rounds, and in the slowest. A round is so short that few are
+/// interrupted.
+fn lookup_nanos(table: &Table, account: &Account) -> (f64, f64) {
+    const LOOKUPS: u32 = 100;
+    let rounds = if RELEASE { 2_000 } else { 20 };
+    let round = |_| {
+        let begun = Instant::now();
+        for _ in 0..LOOKUPS {
+            black_box(authorize(black_box(table), black_box(account))).ok();
+        }
+        begun.elapsed().as_secs_f64() * 1e9 / f64::from(LOOKUPS)
+    };
+    let mut rounds: Vec<f64> = (0..rounds).map(round).collect();
+    rounds.sort_unstable_by(f64::total_cmp);
+    (rounds[rounds.len() / 2], rounds[rounds.len() - 1])
+}
+
 #[test]
 fn an_account_is_looked_up_in_a_microsecond() {
     if !alone("an_account_is_looked_up_in_a_microsecond") {
@@ -317,20 +367,12 @@ fn an_account_is_looked_up_in_a_microsecond() {
         let stranger = Account { sid: sid(1), name: name.clone(), groups };
         let member = Account { sid: sid(1), name: name.clone(), groups: member };
         for (who, account) in [("no entry", &stranger), ("a group's entry", &member), ("its own", &own)] {
-            let rounds = if RELEASE { 200_000 } else { 200 };
-            let begun = Instant::now();
-            for _ in 0..rounds {
-                black_box(authorize(black_box(&table), black_box(account))).ok();
-            }
-            let nanos = begun.elapsed().as_secs_f64() * 1e9 / f64::from(rounds);
+            let (nanos, most) = lookup_nanos(&table, account);
             let what = format!(
                 "authorizing, {entries} entries, {groups_of_100} % groups, 100 of the account's, {who}"
             );
-            if entries == 10_000 {
-                goal(&what, nanos, 1_000.0, "ns");
-            } else {
-                figure(&what, nanos, "ns");
-            }
+            goal(&what, nanos, 1_000.0, "ns");
+            figure("  slowest round", most, "ns");
         }
     }
 }
