@@ -28,8 +28,9 @@ mod status;
 mod survey;
 mod transfer;
 mod types;
+mod vouch;
 
-pub use admission::NotAdmitted;
+pub use admission::{Admitted, NotAdmitted};
 pub use codec::KNOWN as VERSION;
 pub use copy::{Copied, CopiedError, Copy, CopyError};
 pub use offline::{Beginning, Offline, RecoverError, Recovered};
@@ -60,6 +61,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use types::{Raft, TypeConfig};
+use vouch::Vouched;
 
 /// This node's part in the cluster. Clones name the same.
 #[derive(Clone)]
@@ -83,6 +85,7 @@ struct Shared {
     published: Published,
     members: watch::Receiver<Arc<Vec<Member>>>,
     closed: Mutex<Option<Closed>>,
+    vouched: Vouched,
     tasks: Tasks,
 }
 
@@ -136,6 +139,7 @@ impl Cluster {
             published,
             members,
             closed: Mutex::new(Some(closed)),
+            vouched: Vouched::default(),
             tasks: tasks.clone(),
         };
         let cluster = Cluster { shared: Arc::new(shared) };
@@ -175,7 +179,7 @@ impl Cluster {
     ///
     /// # Errors
     /// [`NotAdmitted`] says why not.
-    pub fn admits(&self, node_id: u64, key: &KeyHash) -> Result<(), NotAdmitted> {
+    pub fn admits(&self, node_id: u64, key: &KeyHash) -> Result<Admitted, NotAdmitted> {
         admission::admits(&self.shared.published, node_id, key)
     }
 

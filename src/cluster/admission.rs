@@ -3,6 +3,16 @@
 use super::state_machine::Published;
 use crate::state::KeyHash;
 
+/// Whom a node with a certificate of the cluster is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// It is in the roster that is applied here, by this key.
+    Member,
+    /// Its id is beyond what is applied here: it may have been let in later, and may be the leader that
+    /// brings the news. Nothing is known of its key.
+    Coming,
+}
+
 /// A certificate of the cluster does not make a node of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAdmitted {
@@ -32,18 +42,18 @@ pub enum NotAdmitted {
 
 /// Judges by what is applied here. A node that was let in later than that is not known here yet, and
 /// may be the leader that brings the news: ids are log indexes, so it can be told from one that is gone.
-pub(super) fn admits(published: &Published, node_id: u64, key: &KeyHash) -> Result<(), NotAdmitted> {
+pub(super) fn admits(published: &Published, node_id: u64, key: &KeyHash) -> Result<Admitted, NotAdmitted> {
     // Before the state: what is applied after this was read is at most newer than needed.
     let applied = *published.applied.borrow();
     let state = published.state.borrow();
     let roster = &state.roster;
     match (roster.nodes.get(&node_id), roster.removed.get(&node_id)) {
-        (Some(node), _) if node.key == *key => Ok(()),
+        (Some(node), _) if node.key == *key => Ok(Admitted::Member),
         (Some(_), _) => Err(NotAdmitted::OtherKey { node_id }),
         (None, Some(removed)) => {
             Err(NotAdmitted::Removed { node_id, name: removed.name.clone(), by: removed.by.clone() })
         }
-        (None, None) if !roster.is_founded() || node_id > applied => Ok(()),
+        (None, None) if !roster.is_founded() || node_id > applied => Ok(Admitted::Coming),
         (None, None) => Err(NotAdmitted::Unknown { node_id }),
     }
 }
@@ -58,7 +68,7 @@ mod tests {
     fn members_and_those_of_the_future_are_admitted_and_nobody_else() {
         let published = Published::new();
         let key = KeyHash([1; 32]);
-        assert_eq!(admits(&published, 9, &key), Ok(()));
+        assert_eq!(admits(&published, 9, &key), Ok(Admitted::Coming));
         let mut roster = Roster { authority: "PEM".into(), ..Roster::default() };
         let node = Node {
             name: "one".into(),
@@ -77,7 +87,7 @@ mod tests {
         roster.removed.insert(5, removed);
         published.state.send_replace(Arc::new(State { roster: Arc::new(roster), ..State::default() }));
         published.applied.send_replace(20);
-        assert_eq!(admits(&published, 1, &key), Ok(()));
+        assert_eq!(admits(&published, 1, &key), Ok(Admitted::Member));
         let other = KeyHash([2; 32]);
         assert_eq!(admits(&published, 1, &other), Err(NotAdmitted::OtherKey { node_id: 1 }));
         let refused = admits(&published, 5, &key).unwrap_err();
@@ -86,6 +96,6 @@ mod tests {
             "node 5 (two) was removed by admin; a new node must join in its place"
         );
         assert_eq!(admits(&published, 20, &key), Err(NotAdmitted::Unknown { node_id: 20 }));
-        assert_eq!(admits(&published, 21, &key), Ok(()));
+        assert_eq!(admits(&published, 21, &key), Ok(Admitted::Coming));
     }
 }

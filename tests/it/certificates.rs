@@ -87,6 +87,14 @@ fn every_certificate_that_is_not_a_members_is_refused_and_the_event_says_which()
     stolen.check_refused(&stolen.issue(1), "peer", 4028, "node 1 has another key");
     call(stolen.host.node.admin, LIST, None).unwrap_err();
     await_event(&stolen.host.node, 4029, |event| field(event, "who").contains("shows no certificate"));
+    // An id that nobody has had yet may be one of a node that this one will hear of.
+    let minted = stolen.issue(u64::MAX);
+    for method in [STATUS, "rmsc.peer.v1.Node/ReadIndex", "rmsc.peer.v1.Relay/Handle"] {
+        assert_eq!(minted.call(stolen.host.node.peer, method).unwrap(), 403, "{method}");
+    }
+    assert_eq!(minted.call(stolen.host.node.peer, "rmsc.peer.v1.Raft/Vote").unwrap(), 403);
+    let words = "no member that is known here vouches for it";
+    await_event(&stolen.host.node, 4027, |event| field(event, "who").contains(words));
     // The right ones are as welcome as before.
     assert_eq!(own.call(stolen.host.node.peer, STATUS).unwrap(), 200);
     assert_eq!(admin.call(stolen.host.node.admin, LIST).unwrap(), 200);
