@@ -75,8 +75,14 @@ impl Cluster {
     /// Those to ask: id and address.
     fn vouchers(&self, about: u64) -> Vec<(u64, String)> {
         let state = self.shared.published.state.borrow();
-        let nodes = state.roster.nodes.iter().map(|(id, node)| (*id, node.peer_address.clone()));
-        nodes.filter(|(id, _)| *id != about && *id != self.shared.config.node_id).collect()
+        let mut known: Vec<(u64, String)> =
+            state.roster.nodes.iter().map(|(id, node)| (*id, node.peer_address.clone())).collect();
+        if let Some(introduction) = self.shared.introduction.get().filter(|_| !state.roster.is_founded()) {
+            let members = introduction.members.iter();
+            known.extend(members.map(|member| (member.node_id, member.peer_address.clone())));
+        }
+        known.retain(|(id, _)| *id != about && *id != self.shared.config.node_id);
+        known
     }
 }
 
