@@ -28,8 +28,9 @@ mod status;
 mod survey;
 mod transfer;
 mod types;
+mod vouch;
 
-pub use admission::NotAdmitted;
+pub use admission::{Admitted, Introduced, Introduction, NotAdmitted};
 pub use codec::KNOWN as VERSION;
 pub use copy::{Copied, CopiedError, Copy, CopyError};
 pub use offline::{Beginning, Offline, RecoverError, Recovered};
@@ -56,10 +57,11 @@ use rescue::Rescue;
 use rows::Closed;
 use service::{Gate, Heard, RaftService};
 use state_machine::{Published, Snapshots};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use types::{Raft, TypeConfig};
+use vouch::Vouched;
 
 /// This node's part in the cluster. Clones name the same.
 #[derive(Clone)]
@@ -83,6 +85,8 @@ struct Shared {
     published: Published,
     members: watch::Receiver<Arc<Vec<Member>>>,
     closed: Mutex<Option<Closed>>,
+    vouched: Vouched,
+    introduction: OnceLock<Introduction>,
     tasks: Tasks,
 }
 
@@ -136,6 +140,8 @@ impl Cluster {
             published,
             members,
             closed: Mutex::new(Some(closed)),
+            vouched: Vouched::default(),
+            introduction: OnceLock::new(),
             tasks: tasks.clone(),
         };
         let cluster = Cluster { shared: Arc::new(shared) };
@@ -155,6 +161,7 @@ impl Cluster {
                 cluster_id: config.cluster_id.as_str().into(),
                 node_id: config.node_id,
                 incarnation: self.shared.incarnation,
+                group: self.shared.introduction.get().map(|introduction| introduction.group),
                 raft: self.shared.raft.clone(),
             },
             heard: self.shared.heard.clone(),
@@ -175,8 +182,27 @@ impl Cluster {
     ///
     /// # Errors
     /// [`NotAdmitted`] says why not.
-    pub fn admits(&self, node_id: u64, key: &KeyHash) -> Result<(), NotAdmitted> {
-        admission::admits(&self.shared.published, node_id, key)
+    pub fn admits(&self, node_id: u64, key: &KeyHash) -> Result<Admitted, NotAdmitted> {
+        admission::admits(&self.shared.published, self.shared.introduction.get(), node_id, key)
+    }
+
+    /// Says whom to believe as long as there is nothing of the log here. Before [`Cluster::routes`], once.
+    pub fn introduce(&self, introduction: Introduction) {
+        // A second one is of the same file.
+        let _ = self.shared.introduction.set(introduction);
+    }
+
+    /// Whom a node that joins now may believe, as this one knows them.
+    #[must_use]
+    pub fn introduction(&self) -> Introduction {
+        let Standing { applied: as_of, group, .. } = self.standing();
+        let state = self.shared.published.state.borrow();
+        let member = |(id, node): (&u64, &crate::state::Node)| Introduced {
+            node_id: *id,
+            key: node.key,
+            peer_address: node.peer_address.clone(),
+        };
+        Introduction { as_of, group, members: state.roster.nodes.iter().map(member).collect() }
     }
 
     /// Makes another node lead: the one that is named, or the voter that has most of the log. Returns

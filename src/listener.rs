@@ -1,6 +1,8 @@
 //! Takes connections of members over mutual TLS, and hands each request with its member to a service:
 //! the peer port and the admin port alike.
 
+mod places;
+
 use crate::event::{Event, Refused, Seen};
 use crate::tasks::Tasks;
 use crate::tls::{Accepted, MemberServer, Refusal, Who};
@@ -11,13 +13,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use places::{Limits, Place, Places};
 use std::convert::Infallible;
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 /// A body of an answer.
@@ -65,7 +68,9 @@ struct Serving {
     port: &'static str,
     tls: MemberServer,
     service: Arc<dyn Service>,
-    guests: Semaphore,
+    members: Semaphore,
+    strangers: Places,
+    guests: Places,
     refused: Seen<(IpAddr, u16, String)>,
     tasks: Tasks,
 }
@@ -76,16 +81,18 @@ pub async fn serve(port: Port, tls: MemberServer, service: Arc<dyn Service>, tas
         port: port.name,
         tls,
         service,
-        guests: Semaphore::new(GUESTS_MAX),
+        members: Semaphore::new(MEMBERS_MAX),
+        strangers: Places::new(STRANGERS),
+        guests: Places::new(GUESTS),
         refused: Seen::new(REFUSED_EVERY),
         tasks: tasks.clone(),
     });
     let accepted = |stream, remote: SocketAddr| {
         let serving = serving.clone();
         async move {
-            match serving.tls.accept(stream).await {
-                Ok(accepted) => serving.receive(accepted, remote).await,
-                Err(refusal) => serving.refuse(&refusal, remote),
+            // Until it has proven who it is, it takes no place of a member; too many are dropped at once.
+            if let Some(place) = serving.strangers.take(remote.ip()) {
+                serving.meet(stream, remote, place).await;
             }
         }
     };
@@ -93,15 +100,32 @@ pub async fn serve(port: Port, tls: MemberServer, service: Arc<dyn Service>, tas
 }
 
 impl Serving {
+    async fn meet(&self, stream: TcpStream, remote: SocketAddr, place: Place) {
+        let Ok(accepted) = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.tls.accept(stream)).await else {
+            tracing::debug!(port = self.port, %remote, "a handshake took too long");
+            return;
+        };
+        drop(place);
+        match accepted {
+            Ok(accepted) => self.receive(accepted, remote).await,
+            Err(refusal) => self.refuse(&refusal, remote),
+        }
+    }
+
     async fn receive(&self, accepted: Accepted, remote: SocketAddr) {
         if let Err(unwelcome) = self.service.admit(&accepted.who) {
-            return self.say(&unwelcome, remote);
+            let who = unwelcome.who.clone();
+            return self.say(&unwelcome, remote, who);
         }
         match &accepted.who {
-            Who::Member(_) => self.converse(accepted, remote).await,
-            // Strangers: few at once, and not for long.
+            Who::Member(_) => {
+                if let Ok(_place) = self.members.try_acquire() {
+                    self.converse(accepted, remote).await;
+                }
+            }
+            // Few at once, and not for long.
             Who::Guest(_) => {
-                if let Ok(_place) = self.guests.try_acquire() {
+                if let Some(_place) = self.guests.take(remote.ip()) {
                     let _ = tokio::time::timeout(GUEST_TIMEOUT, self.converse(accepted, remote)).await;
                 }
             }
@@ -126,7 +150,10 @@ impl Serving {
         tokio::select! {
             // A member that goes away ends its connections as it likes.
             _ = serving.as_mut() => return,
-            unwelcome = self.service.dismissed(&who) => return self.say(&unwelcome, remote),
+            unwelcome = self.service.dismissed(&who) => {
+                let who = unwelcome.who.clone();
+                return self.say(&unwelcome, remote, who);
+            }
             () = self.tasks.draining() => serving.as_mut().graceful_shutdown(),
         }
         // Members keep streams open for as long as they can; only the calls that are about to end are waited for.
@@ -146,21 +173,30 @@ impl Serving {
                 return;
             }
         };
-        self.say(&Unwelcome { why, who: refusal.to_string() }, remote);
+        // Its words are its own: a new name each time must not make a new line each time.
+        self.say(&Unwelcome { why, who: refusal.to_string() }, remote, String::new());
     }
 
-    fn say(&self, unwelcome: &Unwelcome, remote: SocketAddr) {
+    /// Says it once in a while for each address, reason and proven name.
+    fn say(&self, unwelcome: &Unwelcome, remote: SocketAddr, proven: String) {
         let Unwelcome { why, who } = unwelcome;
-        if self.refused.is_new((remote.ip(), why.description().number, who.clone()), Instant::now()) {
+        let key = (places::source(remote.ip()), why.description().number, proven);
+        if self.refused.is_new(key, Instant::now()) {
             Event::ConnectionRefused { why: *why, port: self.port, remote: &remote, who }.log();
         }
     }
 }
 
 /// A cluster has few members, and each a few connections.
-const CONNECTIONS_MAX: usize = 256;
+const MEMBERS_MAX: usize = 256;
+/// Who shakes hands: a member has half a dozen connections, and several may share an address.
+const STRANGERS: Limits = Limits { all_max: 128, each_max: 16 };
 /// Hosts that join at the same time; more try again.
-const GUESTS_MAX: usize = 16;
+const GUESTS: Limits = Limits { all_max: 16, each_max: 8 };
+/// All of these together, and some that are only dropped: nobody keeps the port from accepting.
+const CONNECTIONS_MAX: usize = MEMBERS_MAX + STRANGERS.all_max + GUESTS.all_max + 64;
+/// Several times what a member needs in another town; silence costs no more than this.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// A join is one call, which may wait for a leader.
 const GUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// A front hands over so many requests at once on one connection; more wait.

@@ -86,7 +86,7 @@ impl Join {
                 output::line("");
                 let command = if joined.witness { "witness" } else { "server" };
                 output::line(&format!(
-                    "Next:\n  systemctl enable --now rmsc        or: rmsc {command} --config {}",
+                    "Next, at once: until it has the log it believes whoever is a member now.\n  systemctl enable --now rmsc        or: rmsc {command} --config {}",
                     self.config.display()
                 ));
                 say_kind(&config, joined.witness);

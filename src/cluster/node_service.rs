@@ -6,6 +6,7 @@ use super::{Cluster, TransferError, codec, rescue, status, transfer};
 use crate::proto::peer::v1 as wire;
 use crate::proto::peer::v1::node_server::{Node as NodeRpc, NodeServer};
 use crate::proto::state::v1 as stored;
+use crate::state::KeyHash;
 use crate::storage::log::LogId;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -41,6 +42,16 @@ impl NodeRpc for NodeService {
     ) -> Result<Response<wire::StatusResponse>, Status> {
         Gate::peer(&request)?;
         Ok(Response::new(status::to_wire(self.0.own_status())))
+    }
+
+    async fn vouch(
+        &self,
+        request: Request<wire::VouchRequest>,
+    ) -> Result<Response<wire::VouchResponse>, Status> {
+        Gate::peer(&request)?;
+        let wire::VouchRequest { node_id, key } = request.into_inner();
+        let key = key.try_into().map_err(|_| Status::invalid_argument("a key's hash has 32 bytes"))?;
+        Ok(Response::new(wire::VouchResponse { known: self.0.knows(node_id, &KeyHash(key)) }))
     }
 
     async fn await_applied(

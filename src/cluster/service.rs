@@ -52,6 +52,8 @@ pub(super) struct Gate {
     pub(super) cluster_id: Arc<str>,
     pub(super) node_id: u64,
     pub(super) incarnation: u128,
+    /// What a node was told that has nothing of the log yet.
+    pub(super) group: Option<u128>,
     /// Whose metrics have the members.
     pub(super) raft: Raft,
 }
@@ -107,11 +109,18 @@ impl Gate {
                 route.from
             )));
         }
-        if members.nodes().any(|(_, known)| known.group != group) {
+        if !is_of(members.nodes().map(|(_, known)| known.group), self.group, group) {
             return Err(Status::permission_denied("the message is of another group"));
         }
         Ok(())
     }
+}
+
+/// Whether a message is of the group of the members; before there are any, of the one that was announced.
+fn is_of(members: impl Iterator<Item = u128>, announced: Option<u128>, group: u128) -> bool {
+    let mut members = members.peekable();
+    let announced = announced.filter(|_| members.peek().is_none());
+    members.chain(announced).all(|known| known == group)
 }
 
 impl RaftService {
@@ -339,3 +348,18 @@ fn stopped(error: &dyn std::error::Error) -> Status {
 pub(super) const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
 /// A part is sent every few milliseconds.
 const PART_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_another_group_is_refused_from_the_first_one_on() {
+        let nobody = std::iter::empty;
+        assert!(is_of([7, 7].into_iter(), None, 7) && !is_of([7, 7].into_iter(), None, 8));
+        assert!(is_of(nobody(), None, 8), "what an older build joined with says no group");
+        assert!(is_of(nobody(), Some(7), 7) && !is_of(nobody(), Some(7), 8));
+        // A new lineage came with the log.
+        assert!(is_of([8].into_iter(), Some(7), 8));
+    }
+}

@@ -401,3 +401,27 @@ async fn sees_term(lab: &Lab, id: u64) {
     write(&lab.nodes[0], 1).await;
     sees(lab.node(id), 1).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_the_future_is_believed_when_a_member_knows_it() {
+    let lab = Lab::formed(3).await;
+    let (asks, asked) = (lab.node(2), lab.node(3).id);
+    let key = KeyHash::default();
+    assert!(vouch::ask(&asks.cluster, asked, &key).await);
+    assert!(!vouch::ask(&asks.cluster, asked, &KeyHash([9; 32])).await);
+    // Nobody knows it, and that is remembered for a moment.
+    assert!(!asks.cluster.is_vouched(u64::MAX, &key).await);
+    assert!(!asks.cluster.is_vouched(u64::MAX, &key).await);
+    // Who is a member by the log needs nobody's word.
+    assert!(asks.cluster.is_vouched(asked, &key).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_member_that_is_alive_is_enough_to_vouch() {
+    let mut lab = Lab::formed(3).await;
+    let (third, key) = (lab.node(3).id, KeyHash::default());
+    lab.kill(3).await;
+    assert!(vouch::ask(&lab.node(2).cluster, third, &key).await);
+    lab.kill(1).await;
+    assert!(!vouch::ask(&lab.node(2).cluster, third, &key).await);
+}

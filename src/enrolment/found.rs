@@ -102,6 +102,7 @@ pub fn init(
         node_key: key.der(),
         data_key: Key::random(),
         authority_key: Some(authority.key()),
+        introduction: None,
     };
     Ok(Founding {
         administrator: Administrator {

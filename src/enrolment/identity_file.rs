@@ -1,9 +1,11 @@
 //! The file that says who a node is, and what a host keeps while it joins. Written beside, made durable,
 //! renamed; what is secret in it is sealed with the node's own key.
 
+use crate::cluster::{Introduced, Introduction};
 use crate::proto::state::v1 as stored;
 use crate::seal::{Key, SealError};
 use crate::secret::Secret;
+use crate::state::KeyHash;
 use crate::storage::{create_folder, sync_folder};
 use prost::Message;
 use std::fs::{self, OpenOptions};
@@ -33,6 +35,8 @@ pub struct Identity {
     pub data_key: Key,
     /// The authority's private key: a founder's, until the cluster keeps it.
     pub authority_key: Option<Secret<Vec<u8>>>,
+    /// Whom a host that joined believes until it has the log.
+    pub introduction: Option<Introduction>,
 }
 
 /// What everybody may know about a node's identity.
@@ -146,6 +150,8 @@ pub fn load(data_dir: &Path, seal_key: &Key) -> Result<Identity, IdentityError> 
     let opened = seal_key.open(&context, &identity.sealed);
     let opened = opened.map_err(|source| IdentityError::Sealed { path: path.clone(), source })?;
     let secrets = stored::IdentitySecrets::decode(opened.expose().as_slice()).map_err(|_| damaged())?;
+    let introduction = secrets.introduction.map(|it| introduction_from(it).ok_or_else(damaged));
+    let introduction = introduction.transpose()?;
     let [node_key, data_key, authority_key] =
         [secrets.node_key, secrets.data_key, secrets.authority_key].map(Secret::new);
     Ok(Identity {
@@ -158,6 +164,7 @@ pub fn load(data_dir: &Path, seal_key: &Key) -> Result<Identity, IdentityError> 
         node_key,
         data_key: Key::of_bytes(data_key.expose()).ok_or_else(damaged)?,
         authority_key: Some(authority_key).filter(|key| !key.expose().is_empty()),
+        introduction,
     })
 }
 
@@ -167,6 +174,7 @@ pub(super) fn save(data_dir: &Path, seal_key: &Key, identity: &Identity) -> Resu
         node_key: identity.node_key.expose().clone(),
         data_key: identity.data_key.bytes().expose().clone(),
         authority_key: identity.authority_key.as_ref().map(|key| key.expose().clone()).unwrap_or_default(),
+        introduction: identity.introduction.as_ref().map(introduction_to),
     };
     let plain = Secret::new(secrets.encode_to_vec());
     let [_, _, _] = [secrets.node_key, secrets.data_key, secrets.authority_key].map(Secret::new);
@@ -264,6 +272,29 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), IdentityError> {
 
 fn incarnation(bytes: &[u8]) -> Option<u128> {
     Some(u128::from_be_bytes(bytes.try_into().ok()?))
+}
+
+fn introduction_to(introduction: &Introduction) -> stored::Introduction {
+    let introduced = |member: &Introduced| stored::Introduced {
+        node_id: member.node_id,
+        key: member.key.0.to_vec(),
+        peer_address: member.peer_address.clone(),
+    };
+    stored::Introduction {
+        as_of: introduction.as_of,
+        group: introduction.group.to_be_bytes().to_vec(),
+        members: introduction.members.iter().map(introduced).collect(),
+    }
+}
+
+fn introduction_from(introduction: stored::Introduction) -> Option<Introduction> {
+    let group = u128::from_be_bytes(introduction.group.as_slice().try_into().ok()?);
+    let introduced = |member: stored::Introduced| {
+        let key = KeyHash(member.key.as_slice().try_into().ok()?);
+        Some(Introduced { node_id: member.node_id, key, peer_address: member.peer_address })
+    };
+    let members = introduction.members.into_iter().map(introduced).collect::<Option<_>>()?;
+    Some(Introduction { as_of: introduction.as_of, group, members })
 }
 
 fn context(cluster_id: &str, node_id: u64) -> String {

@@ -4,13 +4,14 @@
 use super::identity_file::{self, Card, Identity, IdentityError, Joining};
 use super::token::TokenText;
 use super::{Host, leave, node};
-use crate::cluster::{Cluster, OpenError, VERSION};
+use crate::cluster::{Cluster, Introduced, Introduction, OpenError, VERSION};
 use crate::proto::peer::v1 as wire;
 use crate::proto::peer::v1::join_client::JoinClient;
 use crate::proto::peer::v1::join_response::Result as Answer;
 use crate::proto::peer::v1::not_welcome::Why;
 use crate::seal::{self, Key, NodeKeyError};
 use crate::secret::Secret;
+use crate::state::KeyHash;
 use crate::tls::{
     Credentials, LoadError, MemberKey, Membership, Pinned, RequestError, authority_pin, connect_pinned,
 };
@@ -241,7 +242,9 @@ fn accept(
     if *membership.member() != node(&welcome.cluster_id, welcome.node_id) {
         return Err(unusable("its certificate is for another node".into()));
     }
+    let introduction = introduction(welcome.as_of, &welcome.group, welcome.members);
     Ok(Identity {
+        introduction: introduction.ok_or_else(|| unusable("its list of the members is malformed".into()))?,
         cluster_id: welcome.cluster_id,
         node_id: welcome.node_id,
         authority: welcome.authority,
@@ -252,6 +255,19 @@ fn accept(
         data_key: data_key.ok_or_else(|| unusable("the data key has not 32 bytes".into()))?,
         authority_key: None,
     })
+}
+
+/// Whom to believe until the log is here. A node of an older build does not say.
+fn introduction(as_of: u64, group: &[u8], members: Vec<wire::Introduced>) -> Option<Option<Introduction>> {
+    if members.is_empty() {
+        return Some(None);
+    }
+    let introduced = |member: wire::Introduced| {
+        let key = KeyHash(member.key.as_slice().try_into().ok()?);
+        Some(Introduced { node_id: member.node_id, key, peer_address: member.peer_address })
+    };
+    let members = members.into_iter().map(introduced).collect::<Option<_>>()?;
+    Some(Some(Introduction { as_of, group: u128::from_be_bytes(group.try_into().ok()?), members }))
 }
 
 /// An election is over by then.

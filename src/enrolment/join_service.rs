@@ -3,6 +3,7 @@
 
 use super::throttle::Throttle;
 use super::{Enrolment, milliseconds};
+use crate::cluster::Introduced;
 use crate::event::{Event, NotJoined, with_causes};
 use crate::proto::peer::v1 as wire;
 use crate::proto::peer::v1::join_response::Result as Answer;
@@ -143,6 +144,7 @@ impl JoinService {
         let certificate = certificate.map_err(|error| not_now(&with_causes(&error)))?;
         Event::NodeJoined { node_id, name: &name, token: &id }.log();
         let identity = self.enrolment.shared.identity.now();
+        let introduction = self.enrolment.shared.cluster.introduction();
         Ok(wire::Welcome {
             cluster_id: identity.cluster_id,
             node_id,
@@ -150,6 +152,9 @@ impl JoinService {
             authority: identity.authority,
             data_key: identity.data_key.bytes().expose().clone(),
             witness,
+            members: introduction.members.into_iter().map(introduced).collect(),
+            as_of: introduction.as_of,
+            group: introduction.group.to_be_bytes().to_vec(),
         })
     }
 }
@@ -175,6 +180,11 @@ impl Join for JoinService {
         };
         Ok(Response::new(wire::JoinResponse { result: Some(answer) }))
     }
+}
+
+fn introduced(member: Introduced) -> wire::Introduced {
+    let Introduced { node_id, key, peer_address } = member;
+    wire::Introduced { node_id, key: key.0.to_vec(), peer_address }
 }
 
 fn event_of(why: Why) -> NotJoined {

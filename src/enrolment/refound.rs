@@ -71,6 +71,7 @@ pub fn refound(
         node_key: key.der(),
         data_key: data_key.clone(),
         authority_key: None,
+        introduction: None,
     };
     Ok(Refounding {
         node: NewNode {

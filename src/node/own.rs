@@ -67,6 +67,9 @@ impl Own {
         let dial = Arc::new(TlsDial::new(self.membership.client(), admission.clone()));
         let opened = Cluster::open(self.cluster_config(config), dial, facts, &groups.storage).await;
         let cluster = opened.map_err(|error| self.explain(&config.node.name, error))?;
+        if let Some(introduction) = &self.identity.introduction {
+            cluster.introduce(introduction.clone());
+        }
         let admission = admission.get_or_init(|| Admission::new(cluster.clone())).clone();
         Ok((cluster, admission))
     }

@@ -1,7 +1,7 @@
 //! Who may use the peer and admin ports, and which part answers.
 
 use super::admission::Admission;
-use crate::cluster::PeerNode;
+use crate::cluster::{Admitted, PeerNode};
 use crate::control::Administrator;
 use crate::enrolment::Guest;
 use crate::event::Refused;
@@ -37,10 +37,15 @@ impl PeerService {
         PeerService { hop, raft, join, admission }
     }
 
-    fn node(&self, node_id: u64, peer: &Peer, request: Request<Incoming>) -> Answering {
+    fn node(&self, node_id: u64, peer: &Peer, remote: SocketAddr, request: Request<Incoming>) -> Answering {
         // A certificate alone is not enough: a node that was removed still has one.
-        if let Err(unwelcome) = self.admission.check(node_id, peer) {
-            return refuse(&unwelcome);
+        match self.admission.check(node_id, peer) {
+            Ok(Admitted::Member) => {}
+            Ok(Admitted::Coming) if request.uri().path().starts_with(RAFT) => {
+                return self.coming(node_id, peer, remote, request);
+            }
+            Ok(Admitted::Coming) => return refuse(&not_yet(node_id)),
+            Err(unwelcome) => return refuse(&unwelcome),
         }
         if request.uri().path().starts_with(HOP) {
             let Some(hop) = &self.hop else { return nothing_here() };
@@ -49,6 +54,17 @@ impl PeerService {
         }
         route(&self.raft, request, PeerNode(node_id))
     }
+
+    /// A node that is not known here yet: nothing but the log can make it known.
+    fn coming(&self, node_id: u64, peer: &Peer, remote: SocketAddr, request: Request<Incoming>) -> Answering {
+        let (admission, peer, raft) = (self.admission.clone(), peer.clone(), self.raft.clone());
+        Box::pin(async move {
+            match admission.check_coming(node_id, &peer, remote).await {
+                Ok(()) => route(&raft, request, PeerNode(node_id)).await,
+                Err(unwelcome) => refuse(&unwelcome).await,
+            }
+        })
+    }
 }
 
 impl Service for PeerService {
@@ -56,7 +72,7 @@ impl Service for PeerService {
         match who {
             Who::Guest(_) => Ok(()),
             Who::Member(peer) => match &peer.member.kind {
-                MemberKind::Node(node_id) => self.admission.check(*node_id, peer),
+                MemberKind::Node(node_id) => self.admission.check(*node_id, peer).map(drop),
                 MemberKind::Admin(_) => Err(administrator(peer)),
             },
         }
@@ -78,7 +94,7 @@ impl Service for PeerService {
     fn call(&self, who: &Who, remote: SocketAddr, request: Request<Incoming>) -> Answering {
         match who {
             Who::Member(peer) => match &peer.member.kind {
-                MemberKind::Node(node_id) => self.node(*node_id, peer, request),
+                MemberKind::Node(node_id) => self.node(*node_id, peer, remote, request),
                 MemberKind::Admin(_) => refuse(&administrator(peer)),
             },
             Who::Guest(exporter) if request.uri().path().starts_with(JOIN) => {
@@ -131,6 +147,11 @@ fn node(peer: &Peer) -> Unwelcome {
     Unwelcome { why: Refused::NodeAtAdminPort, who }
 }
 
+fn not_yet(node_id: u64) -> Unwelcome {
+    let who = format!("node {node_id} is not known here yet; until it is, it may send Raft's messages alone");
+    Unwelcome { why: Refused::UnknownNode, who }
+}
+
 fn nobody() -> Unwelcome {
     Unwelcome { why: Refused::NoMember, who: "it shows no certificate".into() }
 }
@@ -168,6 +189,8 @@ fn refuse(unwelcome: &Unwelcome) -> Answering {
 
 /// The paths of the relay hop.
 const HOP: &str = "/rmsc.peer.v1.Relay/";
+/// The paths of Raft's own messages.
+const RAFT: &str = "/rmsc.peer.v1.Raft/";
 /// The only path for who has no certificate.
 const JOIN: &str = "/rmsc.peer.v1.Join/";
 /// Says why, to whom it is said.

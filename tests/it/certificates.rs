@@ -13,6 +13,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 use time::{Duration as Span, OffsetDateTime};
 use tokio::io::AsyncReadExt;
+use tokio::net::TcpSocket;
 
 const STATUS: &str = "rmsc.peer.v1.Node/Status";
 const LIST: &str = "rmsc.control.v1.Authorizations/List";
@@ -88,6 +89,23 @@ fn every_certificate_that_is_not_a_members_is_refused_and_the_event_says_which()
     stolen.check_refused(&stolen.issue(1), "peer", 4028, "node 1 has another key");
     call(stolen.host.node.admin, LIST, None).unwrap_err();
     await_event(&stolen.host.node, 4029, |event| field(event, "who").contains("shows no certificate"));
+    // One stranger with many names has one line.
+    let third = Issued::by(&other_authority, &node("thirdcluster", 1), now, Span::hours(1));
+    third.call(stolen.host.node.peer, STATUS).unwrap_err();
+    stolen.check_refused(&stolen.issue(3), "peer", 4027, "node 3 is not in the cluster");
+    let of_others = events(&stolen.host.node, 4020);
+    assert_eq!(of_others.iter().filter(|event| event["port"] == "peer").count(), 1, "{of_others:?}");
+    // An id that nobody has had yet may be one of a node that this one will hear of.
+    let minted = stolen.issue(u64::MAX);
+    let methods =
+        [STATUS, "rmsc.peer.v1.Node/ReadIndex", "rmsc.peer.v1.Relay/Handle", "rmsc.peer.v1.Raft/Vote"];
+    for method in methods {
+        // It is refused before its message is read; curl may take that for a broken stream.
+        let answer = minted.call(stolen.host.node.peer, method);
+        assert!(!matches!(answer, Ok(status) if status != 403), "{method}: {answer:?}");
+    }
+    let words = "no member that is known here vouches for it";
+    await_event(&stolen.host.node, 4027, |event| field(event, "who").contains(words));
     // The right ones are as welcome as before.
     assert_eq!(own.call(stolen.host.node.peer, STATUS).unwrap(), 200);
     assert_eq!(admin.call(stolen.host.node.admin, LIST).unwrap(), 200);
@@ -137,6 +155,22 @@ async fn a_removed_node_is_refused_within_a_second_on_open_connections_too() {
         assert!(field(&event, "who").contains(&words), "{event}");
     }
     cluster.await_rotation_of(&cluster.others(&["node-3"]), &cluster.others(&["node-3"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_strangers_do_not_keep_members_out() {
+    let cluster = TestCluster::start(1);
+    let node = cluster.any_node();
+    let mut silent = Vec::new();
+    for port in [node.peer, node.admin] {
+        for _ in 0..300 {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+            silent.push(socket.connect(port).await.unwrap());
+        }
+    }
+    assert_eq!(Issued::of_node(&node).call(node.peer, STATUS).unwrap(), 200);
+    cluster.rmsc(&["authz", "list"]).check_code(0);
 }
 
 #[test]

@@ -144,6 +144,25 @@ fn a_node_that_lost_its_data_is_told_the_two_commands_and_joins_anew() {
 }
 
 #[test]
+fn a_node_that_was_off_follows_a_leader_that_joined_meanwhile() {
+    let cluster = TestCluster::start(3);
+    let [first, second, off] = ["node-1", "node-2", "node-3"];
+    cluster.rmsc(&["cluster", "transfer", first]).check_code(0);
+    cluster.kill(off);
+    let mut host = Host::new(&cluster, "node-4");
+    host.join(&cluster.node(first), &token(&cluster, &[])).check_code(0);
+    host.start();
+    let (running, ready) = (cluster.others(&[off]), [first, second, "node-4"].map(str::to_owned));
+    cluster.await_rotation_of(&running, &ready);
+    // Its vote goes to the new one.
+    cluster.rmsc(&["node", "remove", second, "--yes", "--force"]).check_code(3);
+    cluster.rmsc(&["cluster", "transfer", "node-4"]).check_code(0);
+    cluster.restart(off);
+    let (running, ready) = (cluster.others(&[second]), [first, off, "node-4"].map(str::to_owned));
+    cluster.await_rotation_of(&running, &ready);
+}
+
+#[test]
 fn a_host_that_is_no_node_is_told_what_to_do() {
     let cluster = TestCluster::start(1);
     let mut host = Host::new(&cluster, "node-2");

@@ -19,6 +19,11 @@ impl Drop for Folder {
     }
 }
 
+fn introduction() -> Introduction {
+    let member = Introduced { node_id: 1, key: KeyHash([3; 32]), peer_address: "one:8700".into() };
+    Introduction { as_of: 4, group: 11, members: vec![member] }
+}
+
 fn identity() -> Identity {
     Identity {
         cluster_id: "c1".into(),
@@ -30,6 +35,7 @@ fn identity() -> Identity {
         node_key: Secret::new(b"canary of the node".to_vec()),
         data_key: Key::random(),
         authority_key: Some(Secret::new(b"canary of the authority".to_vec())),
+        introduction: Some(introduction()),
     }
 }
 
