@@ -1,5 +1,6 @@
 //! A node: builds every part, wires them, runs, drains. The only place that knows them all.
 
+mod administrators;
 mod admission;
 mod dial;
 mod duty;
@@ -30,6 +31,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::Registry;
 use crate::tls::{FrontServer, Guests};
 use crate::upstream::{self, Upstream};
+use administrators::Administrators;
 use duty::Duty;
 use own::Own;
 use std::future::Future;
@@ -102,7 +104,8 @@ impl Node {
             enrolment: enrolment.clone(),
             directory: Some(directory.clone()),
         };
-        serve_administrators(&config.listen, &own, (control_config(&config, &own), parts), &groups).await?;
+        let control = (control_config(&config, &own), parts, Administrators::new(cluster.clone()));
+        serve_administrators(&config.listen, &own, control, &groups).await?;
         let relays = relays::follow(&cluster, &groups.hops);
         let peers =
             Peers::start(own_peer(&config, &own), &relay, own.membership.client(), relays, &groups.hops);
@@ -221,6 +224,7 @@ fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Se
 /// What goes on beside the requests: founding, new certificates, staying fresh, saying what changed.
 fn keep_up(cluster: &Cluster, enrolment: &Enrolment, duty: &Duty, tasks: &Tasks) {
     tasks.spawn("table events", table_events::log(cluster.state(), cluster.members(), tasks.clone()));
+    tasks.spawn("administrator events", administrators::log(cluster.state(), tasks.clone()));
     tasks.spawn("roster events", roster_events::log(cluster.state(), tasks.clone()));
     tasks.spawn("freshness", freshness::keep(cluster.clone(), duty.clone(), tasks.clone()));
     tasks.spawn("roster", freshness::heed(cluster.clone(), duty.clone(), tasks.clone()));
@@ -280,13 +284,13 @@ fn control_config(config: &Config, own: &Own) -> control::Config {
 async fn serve_administrators(
     listen: &Listen,
     own: &Own,
-    (control, parts): (control::Config, control::Parts),
+    (control, parts, administrators): (control::Config, control::Parts, Administrators),
     groups: &Groups,
 ) -> Result<(), StartError> {
     let listener = bind("admin", listen.admin).await?;
     groups.control.spawn("survey", parts.survey.clone().keep(groups.control.clone()));
     let routes = control::routes(control, parts, groups.control.clone()).await?;
-    let service = Arc::new(peer_service::AdminService::new(routes));
+    let service = Arc::new(peer_service::AdminService::new(routes, administrators));
     let port = Port { listener, name: "admin" };
     let tls = own.membership.server(Guests::Refused);
     groups.control.spawn("admin listener", listener::serve(port, tls, service, groups.control.clone()));

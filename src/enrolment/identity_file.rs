@@ -4,6 +4,7 @@
 use crate::proto::state::v1 as stored;
 use crate::seal::{Key, SealError};
 use crate::secret::Secret;
+use crate::state::{KeyHash, NewAdministrator};
 use crate::storage::{create_folder, sync_folder};
 use prost::Message;
 use std::fs::{self, OpenOptions};
@@ -33,6 +34,8 @@ pub struct Identity {
     pub data_key: Key,
     /// The authority's private key: a founder's, until the cluster keeps it.
     pub authority_key: Option<Secret<Vec<u8>>>,
+    /// The first administrator: a founder's, until the cluster keeps it. Sealed, so that nobody changes it.
+    pub administrator: Option<NewAdministrator>,
 }
 
 /// What everybody may know about a node's identity.
@@ -146,6 +149,13 @@ pub fn load(data_dir: &Path, seal_key: &Key) -> Result<Identity, IdentityError> 
     let opened = seal_key.open(&context, &identity.sealed);
     let opened = opened.map_err(|source| IdentityError::Sealed { path: path.clone(), source })?;
     let secrets = stored::IdentitySecrets::decode(opened.expose().as_slice()).map_err(|_| damaged())?;
+    let administrator = match secrets.administrator {
+        None => None,
+        Some(stored::NewAdministrator { name, key }) => {
+            let key = KeyHash(key.try_into().map_err(|_| damaged())?);
+            Some(NewAdministrator { name, key })
+        }
+    };
     let [node_key, data_key, authority_key] =
         [secrets.node_key, secrets.data_key, secrets.authority_key].map(Secret::new);
     Ok(Identity {
@@ -158,15 +168,19 @@ pub fn load(data_dir: &Path, seal_key: &Key) -> Result<Identity, IdentityError> 
         node_key,
         data_key: Key::of_bytes(data_key.expose()).ok_or_else(damaged)?,
         authority_key: Some(authority_key).filter(|key| !key.expose().is_empty()),
+        administrator,
     })
 }
 
 /// Writes the identity of a node; it is durable when this returns.
 pub(super) fn save(data_dir: &Path, seal_key: &Key, identity: &Identity) -> Result<(), IdentityError> {
+    let administrator = identity.administrator.as_ref();
     let secrets = stored::IdentitySecrets {
         node_key: identity.node_key.expose().clone(),
         data_key: identity.data_key.bytes().expose().clone(),
         authority_key: identity.authority_key.as_ref().map(|key| key.expose().clone()).unwrap_or_default(),
+        administrator: administrator
+            .map(|it| stored::NewAdministrator { name: it.name.clone(), key: it.key.0.to_vec() }),
     };
     let plain = Secret::new(secrets.encode_to_vec());
     let [_, _, _] = [secrets.node_key, secrets.data_key, secrets.authority_key].map(Secret::new);

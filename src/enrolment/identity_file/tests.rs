@@ -29,6 +29,7 @@ fn identity() -> Identity {
         node_key: Secret::new(b"canary of the node".to_vec()),
         data_key: Key::random(),
         authority_key: Some(Secret::new(b"canary of the authority".to_vec())),
+        administrator: Some(NewAdministrator { name: "alice".into(), key: KeyHash([6; 32]) }),
     }
 }
 
@@ -38,6 +39,7 @@ fn an_identity_is_read_back_and_shows_no_secret() {
     save(&folder.0, &key, &identity).unwrap();
     let read = load(&folder.0, &key).unwrap();
     assert_eq!(read.node_key.expose(), identity.node_key.expose());
+    assert_eq!(read.administrator, identity.administrator);
     assert_eq!(read.data_key.bytes().expose(), identity.data_key.bytes().expose());
     assert_eq!(read.authority_key.unwrap().expose(), identity.authority_key.unwrap().expose());
     assert_eq!((read.node_id, read.incarnation, read.witness), (5, 7, true));
