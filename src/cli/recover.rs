@@ -70,10 +70,14 @@ impl Recover {
         }
         let others = self.compare.iter().map(|path| load(path)).collect::<anyhow::Result<Vec<_>>>()?;
         let comparison = cluster::compare(&survey, &others)?;
-        let objections = match objection(&survey, &comparison) {
-            Some(objection) => vec![objection],
-            None => alive(config, &survey).await?,
-        };
+        let mut objections: Vec<String> = objection(&survey, &comparison).into_iter().collect();
+        // Always asked: who forces one objection must have seen the others.
+        objections.extend(alive(config, &survey).await.unwrap_or_else(|error| {
+            vec![format!(
+                "whether other nodes run could not be asked ({error:#}): make sure that they are off, or there will \
+                 be two clusters with one name"
+            )]
+        }));
         if !objections.is_empty() {
             objections.iter().for_each(|words| remark(&format!("‼ {words}")));
             if !self.force {
