@@ -7,6 +7,7 @@ use crate::secret::Secret;
 use crate::state::{KeyHash, NewAdministrator};
 use crate::storage::{create_folder, sync_folder};
 use prost::Message;
+use sha2::{Digest, Sha256};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
@@ -145,8 +146,10 @@ pub fn load(data_dir: &Path, seal_key: &Key) -> Result<Identity, IdentityError> 
             error => error,
         })?;
     let damaged = || IdentityError::Damaged { path: path.clone() };
-    let context = context(&identity.cluster_id, identity.node_id);
-    let opened = seal_key.open(&context, &identity.sealed);
+    if identity.format < FORMAT {
+        return Err(damaged());
+    }
+    let opened = seal_key.open(&context(&identity), &identity.sealed);
     let opened = opened.map_err(|source| IdentityError::Sealed { path: path.clone(), source })?;
     let secrets = stored::IdentitySecrets::decode(opened.expose().as_slice()).map_err(|_| damaged())?;
     let administrator = match secrets.administrator {
@@ -184,16 +187,17 @@ pub(super) fn save(data_dir: &Path, seal_key: &Key, identity: &Identity) -> Resu
     };
     let plain = Secret::new(secrets.encode_to_vec());
     let [_, _, _] = [secrets.node_key, secrets.data_key, secrets.authority_key].map(Secret::new);
-    let file = stored::Identity {
+    let mut file = stored::Identity {
         format: FORMAT,
         cluster_id: identity.cluster_id.clone(),
         node_id: identity.node_id,
         authority: identity.authority.clone(),
         certificate: identity.certificate.clone(),
         incarnation: identity.incarnation.to_be_bytes().to_vec(),
-        sealed: seal_key.seal(&context(&identity.cluster_id, identity.node_id), plain.expose()),
+        sealed: Vec::new(),
         witness: identity.witness,
     };
+    file.sealed = seal_key.seal(&context(&file), plain.expose());
     write(&identity_path(data_dir), &file.encode_to_vec())
 }
 
@@ -280,8 +284,16 @@ fn incarnation(bytes: &[u8]) -> Option<u128> {
     Some(u128::from_be_bytes(bytes.try_into().ok()?))
 }
 
-fn context(cluster_id: &str, node_id: u64) -> String {
-    format!("{cluster_id} node {node_id} identity")
+/// Binds what is in the clear to what is sealed: who can write the folder, and has no key, cannot give the node
+/// another authority, disk or kind.
+fn context(identity: &stored::Identity) -> String {
+    let mut hash = Sha256::new();
+    for bytes in [identity.authority.as_bytes(), identity.certificate.as_bytes(), &identity.incarnation] {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    }
+    hash.update([u8::from(identity.witness)]);
+    format!("{} node {} identity {}", identity.cluster_id, identity.node_id, super::hex(&hash.finalize()))
 }
 
 fn joining_context(incarnation: u128) -> String {
@@ -291,7 +303,7 @@ fn joining_context(incarnation: u128) -> String {
 const IDENTITY: &str = "identity";
 const JOINING: &str = "joining";
 /// Raised when an older build could not read what this one writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[cfg(test)]
 pub(super) mod tests;

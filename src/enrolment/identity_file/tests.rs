@@ -73,8 +73,8 @@ fn what_is_damaged_or_newer_is_refused() {
         fs::write(&path, damaged).unwrap();
         assert!(matches!(load(&folder.0, &key), Err(IdentityError::Damaged { .. })), "{damaged:?}");
     }
-    fs::write(&path, stored::Identity { format: 2, ..Default::default() }.encode_to_vec()).unwrap();
-    assert!(matches!(load(&folder.0, &key), Err(IdentityError::TooNew { found: 2, .. })));
+    fs::write(&path, stored::Identity { format: 3, ..Default::default() }.encode_to_vec()).unwrap();
+    assert!(matches!(load(&folder.0, &key), Err(IdentityError::TooNew { found: 3, .. })));
 }
 
 #[test]
@@ -88,4 +88,41 @@ fn what_a_join_keeps_is_read_back_until_it_is_removed() {
     remove_joining(&folder.0).unwrap();
     remove_joining(&folder.0).unwrap();
     assert!(load_joining(&folder.0, &key).unwrap().is_none());
+}
+
+#[test]
+fn what_is_in_the_clear_cannot_be_changed_without_the_key() {
+    let (folder, key) = (Folder::new(), Key::random());
+    let changes: [fn(&mut stored::Identity); 7] = [
+        |file| file.authority += "another authority",
+        |file| file.certificate += "another certificate",
+        |file| file.incarnation = 8_u128.to_be_bytes().to_vec(),
+        |file| file.witness = false,
+        |file| file.node_id = 6,
+        |file| file.cluster_id = "c2".into(),
+        // A byte that goes from one field to the next.
+        |file| {
+            file.authority.pop();
+            file.certificate.insert(0, 'y');
+        },
+    ];
+    for change in changes {
+        save(&folder.0, &key, &identity()).unwrap();
+        let path = identity_path(&folder.0);
+        let mut file = stored::Identity::decode(fs::read(&path).unwrap().as_slice()).unwrap();
+        change(&mut file);
+        fs::write(&path, file.encode_to_vec()).unwrap();
+        let loaded = load(&folder.0, &key);
+        assert!(matches!(loaded, Err(IdentityError::Sealed { .. })), "{loaded:?}");
+    }
+}
+
+#[test]
+fn a_file_from_before_the_clear_half_was_bound_is_not_used() {
+    let (folder, key) = (Folder::new(), Key::random());
+    save(&folder.0, &key, &identity()).unwrap();
+    let path = identity_path(&folder.0);
+    let file = stored::Identity::decode(fs::read(&path).unwrap().as_slice()).unwrap();
+    fs::write(&path, stored::Identity { format: 1, ..file }.encode_to_vec()).unwrap();
+    assert!(matches!(load(&folder.0, &key), Err(IdentityError::Damaged { .. })));
 }
