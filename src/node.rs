@@ -204,7 +204,7 @@ struct Counted {
 
 fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Send + Sync> {
     let (duty, serving, started) = (duty.clone(), duty.serving(), Instant::now());
-    let membership = own.membership.clone();
+    let (membership, plain_seal_key) = (own.membership.clone(), own.plain_seal_key);
     Arc::new(move || {
         let (ready, reason) = in_words(serving.borrow().now());
         Facts {
@@ -217,6 +217,7 @@ fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Se
             in_flight: counted.relay.in_flight(),
             rotation: counted.rotation.get().map(Peers::ids).unwrap_or_default(),
             certificate_expires_at: Some(own::expires_at(&membership)),
+            plain_seal_key,
         }
     })
 }

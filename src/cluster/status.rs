@@ -75,6 +75,7 @@ pub(super) fn to_wire(status: NodeStatus) -> wire::StatusResponse {
         in_flight: facts.in_flight,
         rotation: facts.rotation,
         certificate_expires_at_ms: facts.certificate_expires_at.map_or(0, |at| at.0),
+        plain_seal_key: facts.plain_seal_key,
     }
 }
 
@@ -96,6 +97,7 @@ pub(super) fn from_wire(status: wire::StatusResponse) -> NodeStatus {
             certificate_expires_at: Some(status.certificate_expires_at_ms)
                 .filter(|at| *at != 0)
                 .map(Timestamp),
+            plain_seal_key: status.plain_seal_key,
         },
     }
 }
@@ -120,6 +122,7 @@ mod tests {
             in_flight: 3,
             rotation: vec![1, 2],
             certificate_expires_at: Some(Timestamp(5)),
+            plain_seal_key: true,
         };
         let disk_full = "full".into();
         let status = NodeStatus { version: "1".into(), revision: 4, applied: 8, disk_full, facts };

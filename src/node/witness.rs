@@ -68,12 +68,14 @@ fn control_config(config: &config::Witness, own: &Own) -> control::Config {
 
 fn facts(duty: &Duty, own: &Own) -> Arc<dyn Fn() -> Facts + Send + Sync> {
     let (duty, started, membership) = (duty.clone(), Instant::now(), own.membership.clone());
+    let plain_seal_key = own.plain_seal_key;
     Arc::new(move || Facts {
         reason: WITNESS.into(),
         uptime: started.elapsed(),
         age: duty.age(),
         stale_after: duty.stale_after(),
         certificate_expires_at: Some(own::expires_at(&membership)),
+        plain_seal_key,
         ..Facts::default()
     })
 }
