@@ -12,8 +12,8 @@ pub use seen::Seen;
 use catalogue::{
     ACCESS_ALLOWED, ACCESS_REFUSED, ADMINISTRATOR_ADDED, ADMINISTRATOR_REMOVED, AMBIGUOUS,
     CERTIFICATE_RENEWED, CLEAR_TEXT, DAMAGE_SET_ASIDE, DISK_FULL, DISK_HAS_ROOM, NODE_DRAINED, NODE_JOINED,
-    NODE_LEFT, NODE_REMOVED, PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_STARTED,
-    SERVICE_STOPPED, TABLE_EMPTY, TABLE_UPDATED, UNEXPECTED,
+    NODE_LEFT, NODE_REFUSED, NODE_REMOVED, PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE,
+    SERVICE_STARTED, SERVICE_STOPPED, TABLE_EMPTY, TABLE_UPDATED, UNEXPECTED,
 };
 use std::error::Error;
 use std::fmt;
@@ -179,6 +179,11 @@ pub enum Event<'a> {
         /// Who removed it.
         by: &'a str,
     },
+    /// 4042: another node says that this one is none of the cluster.
+    NodeRefused {
+        /// What it says.
+        reason: &'a str,
+    },
     /// 3000: an unexpected error on the way to the service or in the node.
     Unexpected {
         /// What was being done.
@@ -240,6 +245,7 @@ impl Event<'_> {
             Event::JoinRefused { why, .. } => why.description(),
             Event::RenewalFailed { .. } => RENEWAL_FAILED,
             Event::SealKeyInFile { .. } => SEAL_KEY_IN_FILE,
+            Event::NodeRefused { .. } => NODE_REFUSED,
         }
     }
 
@@ -286,6 +292,7 @@ impl Event<'_> {
             }
             Event::RenewalFailed { until, reason } => warn!(event, %until, reason, remedy, "{words}"),
             Event::SealKeyInFile { path } => warn!(event, %path, remedy, "{words}"),
+            Event::NodeRefused { reason } => warn!(event, reason, remedy, "{words}"),
             Event::TableEmpty { revision } => warn!(event, revision, remedy, "{words}"),
             Event::DiskFull { reason } => warn!(event, reason, remedy, "{words}"),
             Event::DiskHasRoom => info!(event, "{words}"),

@@ -228,6 +228,7 @@ fn keep_up(cluster: &Cluster, enrolment: &Enrolment, duty: &Duty, tasks: &Tasks)
     tasks.spawn("administrator events", administrators::log(cluster.state(), tasks.clone()));
     tasks.spawn("roster events", roster_events::log(cluster.state(), tasks.clone()));
     tasks.spawn("freshness", freshness::keep(cluster.clone(), duty.clone(), tasks.clone()));
+    tasks.spawn("refusals", freshness::hear(cluster.clone(), duty.clone(), tasks.clone()));
     tasks.spawn("roster", freshness::heed(cluster.clone(), duty.clone(), tasks.clone()));
     tasks.spawn("enrolment", enrolment.clone().keep(tasks.clone()));
 }

@@ -5,6 +5,7 @@ use crate::proto::peer::v1 as wire;
 use crate::state::Timestamp;
 use openraft::async_runtime::WatchReceiver;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 impl Cluster {
@@ -30,7 +31,15 @@ impl Cluster {
         }
         let mut client = self.shared.peers.node(node.node_id, &node.peer_address);
         let answer = tokio::time::timeout(timeout, client.status(wire::StatusRequest {})).await.ok()?;
+        let answer = answer.inspect_err(|status| self.shared.peers.note(status));
         Some(from_wire(answer.ok()?.into_inner()))
+    }
+
+    /// What a member last said when it refused this node as none of the cluster: one that was removed while it
+    /// was off hears of it in no other way. One node's word, for people.
+    #[must_use]
+    pub fn refused(&self) -> watch::Receiver<Option<String>> {
+        self.shared.peers.refused()
     }
 
     /// Whether a node takes part in Raft, as far as this one knows.

@@ -67,6 +67,7 @@ pub const CATALOGUE: &[Description] = &[
     ADMINISTRATOR_REMOVED,
     RENEWAL_FAILED,
     SEAL_KEY_IN_FILE,
+    NODE_REFUSED,
 ];
 
 pub(super) const SERVICE_STARTED: Description =
@@ -190,4 +191,10 @@ pub(super) const SEAL_KEY_IN_FILE: Description = Description {
     level: Level::Warning,
     words: "the node's seal key lies in a plain file",
     remedy: "whoever copies it and the data folder has every secret: give it to systemd, see rmsc.service",
+};
+pub(super) const NODE_REFUSED: Description = Description {
+    number: 4042,
+    level: Level::Warning,
+    words: "another node says that this one is none of the cluster",
+    remedy: "ask the cluster: rmsc node list; if it is so, stop this node, empty its data folder, and join it anew",
 };

@@ -52,8 +52,10 @@ impl Refused {
     #[must_use]
     pub const fn is_told(self) -> bool {
         match self {
-            Refused::RemovedAdministrator | Refused::UnknownAdministrator => true,
-            Refused::RemovedNode | Refused::OtherKey => false,
+            Refused::RemovedAdministrator
+            | Refused::UnknownAdministrator
+            | Refused::RemovedNode
+            | Refused::OtherKey => true,
             Refused::OtherCluster
             | Refused::AdministratorAtPeerPort
             | Refused::NodeAtAdminPort

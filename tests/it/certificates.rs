@@ -4,6 +4,7 @@
 use crate::support::certificates::{self, Issued, administrator, call, node};
 use crate::support::cluster::TestCluster;
 use crate::support::host::Host;
+use crate::support::http::{self, Request};
 use crate::support::load::Load;
 use crate::support::log::{await_event, events, field};
 use crate::support::soap::ACQUIRE_LICENSE;
@@ -138,12 +139,31 @@ async fn a_removed_node_is_refused_within_a_second_on_open_connections_too() {
         assert!(closed <= Duration::from_secs(1), "closed after {closed:?}");
     }
     for node in &staying {
-        stolen.call(node.peer, STATUS).unwrap_err();
+        assert_eq!(stolen.call(node.peer, STATUS).unwrap(), 403);
         let event = await_event(node, 4026, |_| true);
         let words = format!("node {} (node-3) was removed by lab", identity.node_id);
         assert!(field(&event, "who").contains(&words), "{event}");
     }
     cluster.await_rotation_of(&cluster.others(&["node-3"]), &cluster.others(&["node-3"]));
+}
+
+#[test]
+fn a_node_that_was_removed_while_it_was_off_says_so_and_keeps_its_data() {
+    let cluster = TestCluster::start(3);
+    let gone = cluster.node("node-3");
+    cluster.kill("node-3");
+    // Not on its own host: nobody puts its data aside.
+    let removed = cluster.rmsc(&["node", "remove", "node-3", "--yes"]);
+    assert!(matches!(removed.code, Some(0 | 3)), "{removed:?}");
+    cluster.restart("node-3");
+    wait::until_true("it says that it was removed", PATIENCE, || {
+        let readiness = http::try_exchange(gone.monitor(), &Request::get("/readyz"));
+        let reason = readiness.map(|answer| answer.field("reason").to_string()).unwrap_or_default();
+        reason.contains("another node says: node") && reason.contains("(node-3) was removed by lab")
+    });
+    let event = await_event(&gone, 4042, |_| true);
+    assert!(field(&event, "reason").contains("(node-3) was removed by lab"), "{event}");
+    assert!(gone.data_dir.join("identity").exists());
 }
 
 #[test]
