@@ -12,7 +12,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
+    "rmsc/control/v1/administrators.proto",
     "rmsc/control/v1/authorization.proto",
     "rmsc/control/v1/backups.proto",
     "rmsc/control/v1/cluster.proto",

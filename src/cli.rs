@@ -1,5 +1,6 @@
 //! The command line: one file a noun. The only printing to stdout.
 
+mod administrator;
 mod authorization;
 mod backup;
 mod cluster;
@@ -21,7 +22,7 @@ mod witness;
 mod words;
 
 use crate::backup::RestoreError;
-use crate::control::{Client, ConnectError, Context};
+use crate::control::{Client, ConnectError, Context, WriteContextError};
 use crate::enrolment::{InitError, JoinError, TokenTextError};
 use crate::node::StartError;
 use clap::{Parser, Subcommand};
@@ -61,6 +62,8 @@ enum Command {
     Leave(leave::Leave),
     #[command(subcommand)]
     Token(token::TokenCommand),
+    #[command(subcommand)]
+    Admin(administrator::Admin),
     Dev(dev::Dev),
     #[command(subcommand)]
     Authz(authorization::Authorization),
@@ -123,6 +126,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Join(join) => join.run(global.output).await,
         Command::Leave(leave) => leave.run(&global).await,
         Command::Token(token) => token.run(&global).await,
+        Command::Admin(admin) => admin.run(&global).await,
         Command::Dev(dev) => dev.run(global.output).await,
         Command::Authz(authorization) => authorization.run(&global).await,
         Command::Status(status) => status.run(&global).await,
@@ -156,6 +160,9 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
         Some(RestoreError::NotEmpty { .. } | RestoreError::Alive { .. }) => return Exit::Refused,
         Some(RestoreError::Init(InitError::Already { .. })) => return Exit::Refused,
         Some(_) | None => {}
+    }
+    if let Some(WriteContextError::Taken { .. }) = error.downcast_ref() {
+        return Exit::Refused;
     }
     if let Some(InitError::Already { .. }) = error.downcast_ref() {
         return Exit::Refused;

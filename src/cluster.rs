@@ -33,6 +33,7 @@ mod vouch;
 pub use admission::{Admitted, Introduced, Introduction, NotAdmitted};
 pub use codec::KNOWN as VERSION;
 pub use copy::{Copied, CopiedError, Copy, CopyError};
+pub use found::Roots;
 pub use offline::{Beginning, Offline, RecoverError, Recovered};
 pub use peers::{Dial, Dialed, Stream};
 pub use public::{
@@ -174,8 +175,8 @@ impl Cluster {
     ///
     /// # Errors
     /// [`FoundError`].
-    pub async fn found(&self, authority: String, by: &str, at: Timestamp) -> Result<(), FoundError> {
-        found::found(self, authority, by, at).await
+    pub async fn found(&self, roots: Roots, by: &str, at: Timestamp) -> Result<(), FoundError> {
+        found::found(self, roots, by, at).await
     }
 
     /// Whether a node with a certificate of this cluster belongs to it now, as far as is known here.

@@ -1,5 +1,6 @@
 //! What administrators call: one gRPC service a file. Each parses, makes one call to the cluster, and replies.
 
+mod administrators;
 mod authorization;
 mod backup;
 mod changes;
@@ -21,13 +22,14 @@ mod tokens;
 mod warnings;
 
 pub use client::{Client, ConnectError};
-pub use context::{CONTEXT_FILE, Context, WriteContextError};
+pub use context::{Context, NewContext, WriteContextError, WrittenContext};
 pub use metrics::Metrics;
 pub use survey::Survey;
 pub use survival::Survivals;
 
 use crate::directory::Directory;
 use crate::enrolment::Enrolment;
+use crate::proto::control::v1::administrators_server::AdministratorsServer;
 use crate::proto::control::v1::authorizations_server::AuthorizationsServer;
 use crate::proto::control::v1::backups_server::BackupsServer;
 use crate::proto::control::v1::cluster_server::ClusterServer;
@@ -87,6 +89,7 @@ pub async fn routes(
     let raft = survey.cluster().clone();
     let tokens = tokens::Service::new(enrolment.clone(), survey.clone(), config.peer_address.clone());
     let (service_name, node) = (config.service_name.clone(), config.node.clone());
+    let administrators = administrators::Service::new(survey.clone(), enrolment.clone());
     let backups = backup::Service::new(raft, enrolment, service_name, node);
     let cluster = cluster::Service::new(config, survey);
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -95,6 +98,7 @@ pub async fn routes(
     reporter.set_serving::<NodesServer<nodes::Service>>().await;
     reporter.set_serving::<TokensServer<tokens::Service>>().await;
     reporter.set_serving::<BackupsServer<backup::Service>>().await;
+    reporter.set_serving::<AdministratorsServer<administrators::Service>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -104,6 +108,7 @@ pub async fn routes(
         .with_service_name(NodesServer::<nodes::Service>::NAME)
         .with_service_name(TokensServer::<tokens::Service>::NAME)
         .with_service_name(BackupsServer::<backup::Service>::NAME)
+        .with_service_name(AdministratorsServer::<administrators::Service>::NAME)
         .with_service_name(HEALTH)
         .build_v1()?;
     Ok(Routes::new(AuthorizationsServer::new(authorizations))
@@ -111,6 +116,7 @@ pub async fn routes(
         .add_service(NodesServer::new(nodes))
         .add_service(TokensServer::new(tokens))
         .add_service(BackupsServer::new(backups))
+        .add_service(AdministratorsServer::new(administrators))
         .add_service(health)
         .add_service(reflection))
 }

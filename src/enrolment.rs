@@ -1,6 +1,7 @@
 //! How a host becomes a node of the cluster, and stays one: founding, tokens, joining, new certificates,
 //! leaving.
 
+mod administrators;
 mod authority;
 mod found;
 mod identity_file;
@@ -15,8 +16,9 @@ mod throttle;
 mod token;
 mod tokens;
 
+pub use administrators::{AddError, Administrator, AdministratorAdded, NewKey, of_roster};
 pub use authority::{CertifyError, authority_of};
-pub use found::{Administrator, Founding, InitError, init};
+pub use found::{Founding, InitError, init};
 pub use identity_file::{Card, Identity, IdentityError, card, load};
 pub use join::{JoinError, Joined, join};
 pub use join_service::{Guest, JoinService};
@@ -28,6 +30,8 @@ pub use token::{TokenText, TokenTextError, hex};
 pub use tokens::{NewToken, TokenError, TokenMade};
 
 use crate::cluster::Cluster;
+pub use crate::state::NewAdministrator;
+
 use crate::seal;
 use crate::tls::{Credentials, LoadError, Member, MemberKind, Membership};
 use std::path::PathBuf;

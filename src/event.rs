@@ -10,9 +10,10 @@ pub use membership::{NotJoined, Refused};
 pub use seen::Seen;
 
 use catalogue::{
-    ACCESS_ALLOWED, ACCESS_REFUSED, AMBIGUOUS, CERTIFICATE_RENEWED, CLEAR_TEXT, DAMAGE_SET_ASIDE, DISK_FULL,
-    DISK_HAS_ROOM, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REMOVED, PRINCIPAL_INVALID, RENEWAL_FAILED,
-    SEAL_KEY_IN_FILE, SERVICE_STARTED, SERVICE_STOPPED, TABLE_EMPTY, TABLE_UPDATED, UNEXPECTED,
+    ACCESS_ALLOWED, ACCESS_REFUSED, ADMINISTRATOR_ADDED, ADMINISTRATOR_REMOVED, AMBIGUOUS,
+    CERTIFICATE_RENEWED, CLEAR_TEXT, DAMAGE_SET_ASIDE, DISK_FULL, DISK_HAS_ROOM, NODE_DRAINED, NODE_JOINED,
+    NODE_LEFT, NODE_REFUSED, NODE_REMOVED, PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE,
+    SERVICE_STARTED, SERVICE_STOPPED, TABLE_EMPTY, TABLE_UPDATED, UNEXPECTED,
 };
 use std::error::Error;
 use std::fmt;
@@ -85,7 +86,7 @@ pub enum Event<'a> {
         /// Who removed it.
         by: &'a str,
     },
-    /// 4020 to 4029: a connection to the peer or the admin port was refused.
+    /// 4018 to 4029: a connection to the peer or the admin port was refused.
     ConnectionRefused {
         /// Why.
         why: Refused,
@@ -160,6 +161,29 @@ pub enum Event<'a> {
         /// The administrator.
         by: &'a str,
     },
+    /// 4037: an administrator was added.
+    AdministratorAdded {
+        /// The administrator's name.
+        administrator: &'a str,
+        /// SHA-256 of the key.
+        key: &'a dyn fmt::Display,
+        /// Who added it.
+        by: &'a str,
+    },
+    /// 4038: an administrator was removed.
+    AdministratorRemoved {
+        /// The administrator's name.
+        administrator: &'a str,
+        /// SHA-256 of the key.
+        key: &'a dyn fmt::Display,
+        /// Who removed it.
+        by: &'a str,
+    },
+    /// 4042: another node says that this one is none of the cluster.
+    NodeRefused {
+        /// What it says.
+        reason: &'a str,
+    },
     /// 3000: an unexpected error on the way to the service or in the node.
     Unexpected {
         /// What was being done.
@@ -212,6 +236,8 @@ impl Event<'_> {
             Event::DamageSetAside { .. } => DAMAGE_SET_ASIDE,
             Event::NodeDrained { .. } => NODE_DRAINED,
             Event::NodeRemoved { .. } => NODE_REMOVED,
+            Event::AdministratorAdded { .. } => ADMINISTRATOR_ADDED,
+            Event::AdministratorRemoved { .. } => ADMINISTRATOR_REMOVED,
             Event::NodeJoined { .. } => NODE_JOINED,
             Event::CertificateRenewed { .. } => CERTIFICATE_RENEWED,
             Event::NodeLeft { .. } => NODE_LEFT,
@@ -219,6 +245,7 @@ impl Event<'_> {
             Event::JoinRefused { why, .. } => why.description(),
             Event::RenewalFailed { .. } => RENEWAL_FAILED,
             Event::SealKeyInFile { .. } => SEAL_KEY_IN_FILE,
+            Event::NodeRefused { .. } => NODE_REFUSED,
         }
     }
 
@@ -250,6 +277,10 @@ impl Event<'_> {
             }
             Event::NodeDrained { node, by } => warn!(event, node, by, remedy, "{words}"),
             Event::NodeRemoved { node, id, by } => warn!(event, node, id, by, remedy, "{words}"),
+            Event::AdministratorAdded { administrator, key, by }
+            | Event::AdministratorRemoved { administrator, key, by } => {
+                warn!(event, administrator, %key, by, remedy, "{words}");
+            }
             Event::NodeJoined { node_id, name, token } => info!(event, node_id, name, %token, "{words}"),
             Event::CertificateRenewed { until } => info!(event, %until, "{words}"),
             Event::NodeLeft { node_id, by } => info!(event, node_id, by, "{words}"),
@@ -261,6 +292,7 @@ impl Event<'_> {
             }
             Event::RenewalFailed { until, reason } => warn!(event, %until, reason, remedy, "{words}"),
             Event::SealKeyInFile { path } => warn!(event, %path, remedy, "{words}"),
+            Event::NodeRefused { reason } => warn!(event, reason, remedy, "{words}"),
             Event::TableEmpty { revision } => warn!(event, revision, remedy, "{words}"),
             Event::DiskFull { reason } => warn!(event, reason, remedy, "{words}"),
             Event::DiskHasRoom => info!(event, "{words}"),

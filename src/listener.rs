@@ -114,8 +114,11 @@ impl Serving {
 
     async fn receive(&self, accepted: Accepted, remote: SocketAddr) {
         if let Err(unwelcome) = self.service.admit(&accepted.who) {
-            let who = unwelcome.who.clone();
-            return self.say(&unwelcome, remote, who);
+            self.say(&unwelcome, remote, unwelcome.who.clone());
+            if unwelcome.why.is_told() {
+                let _ = tokio::time::timeout(TOLD_WITHIN, self.tell(accepted, remote)).await;
+            }
+            return;
         }
         match &accepted.who {
             Who::Member(_) => {
@@ -130,6 +133,17 @@ impl Serving {
                 }
             }
         }
+    }
+
+    /// To one that was refused: the service refuses every call as well, and says why.
+    async fn tell(&self, accepted: Accepted, remote: SocketAddr) {
+        let Accepted { stream, who } = accepted;
+        let answer = service_fn(|request| {
+            let answer = self.service.call(&who, remote, request);
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
+        let mut serving = http2::Builder::new(TokioExecutor::new());
+        let _ = serving.max_concurrent_streams(1).serve_connection(TokioIo::new(stream), answer).await;
     }
 
     async fn converse(&self, accepted: Accepted, remote: SocketAddr) {
@@ -203,6 +217,8 @@ const GUEST_TIMEOUT: Duration = Duration::from_secs(20);
 const STREAMS_MAX: u32 = 1_000;
 /// A stranger that knocks all the time must not fill the log.
 const REFUSED_EVERY: Duration = Duration::from_secs(60);
+/// Who was refused may ask once why.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 /// After a drain began: what is in flight on the peer and admin ports is short.
 const LAST_CALLS: Duration = Duration::from_secs(1);
 /// A member that is gone without a word must not keep its connection.

@@ -1,5 +1,6 @@
 //! A node: builds every part, wires them, runs, drains. The only place that knows them all.
 
+mod administrators;
 mod admission;
 mod dial;
 mod duty;
@@ -30,6 +31,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::Registry;
 use crate::tls::{FrontServer, Guests};
 use crate::upstream::{self, Upstream};
+use administrators::Administrators;
 use duty::Duty;
 use own::Own;
 use std::future::Future;
@@ -102,7 +104,8 @@ impl Node {
             enrolment: enrolment.clone(),
             directory: Some(directory.clone()),
         };
-        serve_administrators(&config.listen, &own, (control_config(&config, &own), parts), &groups).await?;
+        let control = (control_config(&config, &own), parts, Administrators::new(cluster.clone()));
+        serve_administrators(&config.listen, &own, control, &groups).await?;
         let relays = relays::follow(&cluster, &groups.hops);
         let peers =
             Peers::start(own_peer(&config, &own), &relay, own.membership.client(), relays, &groups.hops);
@@ -201,7 +204,7 @@ struct Counted {
 
 fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Send + Sync> {
     let (duty, serving, started) = (duty.clone(), duty.serving(), Instant::now());
-    let membership = own.membership.clone();
+    let (membership, plain_seal_key) = (own.membership.clone(), own.plain_seal_key);
     Arc::new(move || {
         let (ready, reason) = in_words(serving.borrow().now());
         Facts {
@@ -214,6 +217,7 @@ fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Se
             in_flight: counted.relay.in_flight(),
             rotation: counted.rotation.get().map(Peers::ids).unwrap_or_default(),
             certificate_expires_at: Some(own::expires_at(&membership)),
+            plain_seal_key,
         }
     })
 }
@@ -221,8 +225,10 @@ fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Se
 /// What goes on beside the requests: founding, new certificates, staying fresh, saying what changed.
 fn keep_up(cluster: &Cluster, enrolment: &Enrolment, duty: &Duty, tasks: &Tasks) {
     tasks.spawn("table events", table_events::log(cluster.state(), cluster.members(), tasks.clone()));
+    tasks.spawn("administrator events", administrators::log(cluster.state(), tasks.clone()));
     tasks.spawn("roster events", roster_events::log(cluster.state(), tasks.clone()));
     tasks.spawn("freshness", freshness::keep(cluster.clone(), duty.clone(), tasks.clone()));
+    tasks.spawn("refusals", freshness::hear(cluster.clone(), duty.clone(), tasks.clone()));
     tasks.spawn("roster", freshness::heed(cluster.clone(), duty.clone(), tasks.clone()));
     tasks.spawn("enrolment", enrolment.clone().keep(tasks.clone()));
 }
@@ -280,13 +286,13 @@ fn control_config(config: &Config, own: &Own) -> control::Config {
 async fn serve_administrators(
     listen: &Listen,
     own: &Own,
-    (control, parts): (control::Config, control::Parts),
+    (control, parts, administrators): (control::Config, control::Parts, Administrators),
     groups: &Groups,
 ) -> Result<(), StartError> {
     let listener = bind("admin", listen.admin).await?;
     groups.control.spawn("survey", parts.survey.clone().keep(groups.control.clone()));
     let routes = control::routes(control, parts, groups.control.clone()).await?;
-    let service = Arc::new(peer_service::AdminService::new(routes));
+    let service = Arc::new(peer_service::AdminService::new(routes, administrators));
     let port = Port { listener, name: "admin" };
     let tls = own.membership.server(Guests::Refused);
     groups.control.spawn("admin listener", listener::serve(port, tls, service, groups.control.clone()));

@@ -3,6 +3,7 @@
 //! No clock, no randomness, no hash map, no I/O: what time it is and who asked comes inside
 //! the [`Command`].
 
+mod administrators;
 mod apply;
 mod authorization;
 mod clients;
@@ -12,10 +13,11 @@ mod roster;
 mod sorted;
 
 pub use crate::principal::Kind;
+pub use administrators::{Administrator, FormerAdministrator, NotAdministrator};
 pub use apply::{Outcome, Rejection};
 pub use authorization::{Entries, Entry, ParseWordError, Role, Table};
 pub use clients::{Answered, Clients};
-pub use command::{Change, ClientId, Command, Digest, NewEntry, NewNode, RosterChange};
+pub use command::{Change, ClientId, Command, Digest, NewAdministrator, NewEntry, NewNode, RosterChange};
 pub use roster::{
     Drained, FOUNDER, KeyHash, Node, NodeKind, RemovedNode, Roster, Sealed, Token, TokenFate, TokenId,
 };

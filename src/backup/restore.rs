@@ -3,7 +3,7 @@
 use super::archive::{Archive, Summary};
 use super::verify::VerifyError;
 use crate::cluster::{Beginning, RecoverError};
-use crate::enrolment::{self, Administrator, Host, InitError, Kept};
+use crate::enrolment::{self, Administrator, Host, InitError, Kept, Refounding};
 use crate::state::Timestamp;
 use crate::storage::{create_folder, sync_folder};
 use std::fs::{self, File};
@@ -41,12 +41,12 @@ pub struct Restored {
     pub summary: Summary,
     /// This node.
     pub node_id: u64,
-    /// An administrator of the cluster.
-    pub administrator: Administrator,
-    /// The file in which this host's seal key lies in the clear, if it does.
-    pub plain_seal_file: Option<PathBuf>,
     /// The nodes that are in it no more: names and peer addresses.
     pub removed: Vec<(String, String)>,
+    /// Who else may administer: the list is as old as the backup.
+    pub administrators: Vec<String>,
+    founding: Refounding,
+    data_dir: PathBuf,
 }
 
 /// Nothing was restored.
@@ -89,7 +89,7 @@ pub enum RestoreError {
 }
 
 impl Archive {
-    /// Restores it. When this is cut off, it can be repeated.
+    /// Restores it. Nothing counts until [`Restored::commit`]; up to that it can be repeated.
     ///
     /// # Errors
     /// [`RestoreError`].
@@ -114,12 +114,36 @@ impl Archive {
         }
         let failed = |source| RestoreError::Io { path: data_dir.clone(), source };
         begin(data_dir).map_err(failed)?;
-        let beginning = Beginning { data_dir, node: founding.node.clone(), by: administrator, at };
+        let (node, new) = (founding.node.clone(), founding.new_administrator.clone());
+        let beginning = Beginning { data_dir, node, administrator: Some(new), by: administrator, at };
         copied.begin(beginning).await?;
-        founding.commit()?;
-        end(data_dir).map_err(failed)?;
-        let (administrator, plain_seal_file) = (founding.administrator, founding.plain_seal_file);
-        Ok(Restored { summary, node_id, administrator, plain_seal_file, removed })
+        let others = roster.administrators.keys().filter(|name| *name != administrator);
+        let (administrators, data_dir) = (others.cloned().collect(), data_dir.clone());
+        Ok(Restored { summary, node_id, removed, administrators, founding, data_dir })
+    }
+}
+
+impl Restored {
+    /// The administrator that was made with it. Its key is nowhere else.
+    #[must_use]
+    pub fn administrator(&self) -> &Administrator {
+        &self.founding.administrator
+    }
+
+    /// The file in which this host's seal key lies in the clear, if it does.
+    #[must_use]
+    pub fn plain_seal_file(&self) -> Option<&Path> {
+        self.founding.plain_seal_file.as_deref()
+    }
+
+    /// Makes this host that node.
+    ///
+    /// # Errors
+    /// [`RestoreError`]; the restore can be repeated then.
+    pub fn commit(&self) -> Result<(), RestoreError> {
+        self.founding.commit()?;
+        let failed = |source| RestoreError::Io { path: self.data_dir.clone(), source };
+        end(&self.data_dir).map_err(failed)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Backups of a real cluster of one node: what opens them, and that nothing else does.
 
 use super::*;
-use crate::cluster::{self, Cluster, Copy, Dial, Dialed, Facts};
+use crate::cluster::{self, Cluster, Copy, Dial, Dialed, Facts, Roots};
 use crate::principal::Sid;
 use crate::seal::Key;
 use crate::secret::Secret;
@@ -48,7 +48,8 @@ async fn copy(folder: &Path, authority: &str, secret: Option<RosterChange>) -> C
     };
     let facts = Arc::new(Facts::default);
     let cluster = Cluster::open(config, Arc::new(Nowhere), facts, &Tasks::new()).await.unwrap();
-    cluster.found(authority.into(), "init", Timestamp(1)).await.unwrap();
+    let roots = Roots { authority: authority.into(), administrator: None };
+    cluster.found(roots, "init", Timestamp(1)).await.unwrap();
     let entry = NewEntry {
         sid: Sid::new(5, &[21, 1, 2, 3, 4]).unwrap(),
         name: NAME.into(),

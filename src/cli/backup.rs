@@ -7,7 +7,7 @@ use super::words::date;
 use super::{Exit, Global, host};
 use crate::backup::{Archive, Lock, NewKey, OldNodes, Restore, Restored, Summary, Unlock, verify};
 use crate::config::Config;
-use crate::control::{CONTEXT_FILE, Context};
+use crate::control::Context;
 use crate::proto::control::v1 as proto;
 use crate::proto::control::v1::backup_part::Part;
 use crate::secret::Secret;
@@ -295,22 +295,26 @@ impl RestoreBackup {
             old_nodes: if self.force { OldNodes::MayRun } else { OldNodes::MustBeOff },
         });
         let restored = restored.await?;
-        let context = folder.join(CONTEXT_FILE);
-        let written = if context.exists() {
-            None
-        } else {
-            Some(Context::write(&folder, &restored.administrator, vec![config.listen.admin.to_string()])?)
-        };
-        host::warn_of_plain_key(restored.plain_seal_file.as_deref());
+        let endpoints = vec![config.listen.admin.to_string()];
+        // Before it counts: the key is nowhere else, and a second run would find the folder full.
+        let written = Context::write(&folder, restored.administrator().into(), endpoints)?;
+        if let Err(error) = restored.commit() {
+            written.undo();
+            return Err(error.into());
+        }
+        let context = written.path();
+        host::warn_of_plain_key(restored.plain_seal_file());
         match format {
             Format::Json => {
                 let more = json!({
-                    "node_id": restored.node_id, "name": config.node.name, "context": written,
+                    "node_id": restored.node_id, "name": config.node.name, "context": context,
+                    "administrator": self.administrator, "other_administrators": restored.administrators,
                 });
                 output::json(&output::merged(in_json(&restored.summary), more))?;
             }
             Format::Table => {
-                told(&restored, &config.node.name, written.as_deref());
+                told(&restored, &config.node.name);
+                say_administrators(&self.administrator, context, &restored.administrators);
                 output::line(&format!(
                     "  systemctl enable --now rmsc        or: rmsc server --config {}",
                     self.config.display()
@@ -327,7 +331,7 @@ impl RestoreBackup {
     }
 }
 
-fn told(restored: &Restored, name: &str, context: Option<&Path>) {
+fn told(restored: &Restored, name: &str) {
     let summary = &restored.summary;
     output::line(&format!(
         "✔ cluster {} begins anew with {name} (node {}): {} accounts of revision {}",
@@ -335,12 +339,18 @@ fn told(restored: &Restored, name: &str, context: Option<&Path>) {
     ));
     let removed: Vec<_> = restored.removed.iter().map(|(name, _)| name.as_str()).collect();
     output::line(&format!("✔ removed for ever: {}; open tokens are revoked", removed.join(", ")));
-    match context {
-        Some(context) => output::line(&format!("✔ administrator: {}", context.display())),
-        None => output::line("✔ the administrators' contexts stay good; correct their endpoints"),
+}
+
+/// The list is the backup's: who was removed since is in it again.
+fn say_administrators(name: &str, context: &Path, others: &[String]) {
+    output::line(&format!("✔ administrator {name}: {}", context.display()));
+    if !others.is_empty() {
+        let names = others.join(", ");
+        output::line(&format!(
+            "‼ the backup has more: {names}; take out who should be none: rmsc admin remove"
+        ));
     }
-    output::line("");
-    output::line("Next:");
+    output::line("\nNext:");
 }
 
 impl UnlockWith {

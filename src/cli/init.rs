@@ -3,9 +3,8 @@
 use super::output::{self, Format};
 use super::{Exit, host};
 use crate::config::Config;
-use crate::control::{CONTEXT_FILE, Context};
+use crate::control::Context;
 use crate::enrolment::{self, hex};
-use anyhow::bail;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
@@ -45,17 +44,14 @@ impl Init {
             OffsetDateTime::now_utc(),
             life,
         )?;
-        let context = folder.join(CONTEXT_FILE);
-        if context.exists() {
-            bail!(
-                "{} is the context of an administrator already; move it away, or name another folder with \
-                 --context-dir; nothing was changed",
-                context.display()
-            );
+        // First: a cluster whose only administrator has no key is of no use.
+        let endpoints = vec![config.listen.admin.to_string()];
+        let written = Context::write(&folder, (&founding.administrator).into(), endpoints)?;
+        if let Err(error) = founding.commit() {
+            written.undo();
+            return Err(error.into());
         }
-        let context =
-            Context::write(&folder, &founding.administrator, vec![config.listen.admin.to_string()])?;
-        founding.commit()?;
+        let context = written.path();
         let fingerprint = hex(&founding.pin);
         match format {
             Format::Json => output::json(&json!({

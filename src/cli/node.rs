@@ -310,6 +310,7 @@ fn print_removed(format: Format, response: &proto::RemoveNodeResponse) -> anyhow
         (Format::Json, already) => {
             let own = json!({
                 "node": name, "id": id, "removed": true, "already": already.is_some(), "left": response.left,
+                "knew_keys": true,
                 "handed_to": Some(&response.handed_to).filter(|name| !name.is_empty()),
             });
             output::json(&output::merged(own, effect::json(effect)))?;
@@ -327,6 +328,10 @@ fn print_removed(format: Format, response: &proto::RemoveNodeResponse) -> anyhow
             }
             output::line(&format!("removed {name} ({id})"));
             effect::print(effect);
+            output::line(&format!(
+                "‼ {name} knew the cluster's keys, and they stay the same: nobody gets in with them, but backups and \
+                 copies of a data folder can be read; destroy what is on its disk"
+            ));
             if !response.left {
                 output::line(&format!(
                     "‼ {name} is not known to have left the voters yet; see: rmsc cluster show"

@@ -5,7 +5,8 @@ use super::words::date;
 use super::{Exit, host};
 use crate::cluster::{self, Comparison, Known, Loss, Offline, Recovered, Survey};
 use crate::config::{Any, Basics};
-use crate::enrolment;
+use crate::control::{Context, WrittenContext};
+use crate::enrolment::{self, NewAdministrator};
 use crate::seal;
 use crate::state::Timestamp;
 use anyhow::{Context as _, bail};
@@ -41,6 +42,13 @@ pub struct Recover {
     /// Do not ask for confirmation.
     #[arg(long, conflicts_with = "inspect")]
     yes: bool,
+    /// Also make a new administrator of this name, where no key of one is left. If there is one of that name,
+    /// its old key is good no more.
+    #[arg(long, value_name = "NAME", conflicts_with = "inspect", requires = "context_dir", value_parser = host::word)]
+    administrator: Option<String>,
+    /// Where to write that administrator's context.
+    #[arg(long, value_name = "DIR", requires = "administrator")]
+    context_dir: Option<PathBuf>,
 }
 
 impl Recover {
@@ -62,10 +70,14 @@ impl Recover {
         }
         let others = self.compare.iter().map(|path| load(path)).collect::<anyhow::Result<Vec<_>>>()?;
         let comparison = cluster::compare(&survey, &others)?;
-        let objections = match objection(&survey, &comparison) {
-            Some(objection) => vec![objection],
-            None => alive(config, &survey).await?,
-        };
+        let mut objections: Vec<String> = objection(&survey, &comparison).into_iter().collect();
+        // Always asked: who forces one objection must have seen the others.
+        objections.extend(alive(config, &survey).await.unwrap_or_else(|error| {
+            vec![format!(
+                "whether other nodes run could not be asked ({error:#}): make sure that they are off, or there will \
+                 be two clusters with one name"
+            )]
+        }));
         if !objections.is_empty() {
             objections.iter().for_each(|words| remark(&format!("‼ {words}")));
             if !self.force {
@@ -85,8 +97,34 @@ impl Recover {
             offline.close().await;
             return Ok(Exit::Refused);
         }
-        let recovered = offline.recover(BY, now()).await?;
-        told(&survey, &recovered, format)
+        let made = self.make_administrator(config, &offline)?;
+        let (written, new) = made.unzip();
+        let recovered = match offline.recover(new, BY, now()).await {
+            Ok(recovered) => recovered,
+            Err(error) => {
+                written.into_iter().for_each(WrittenContext::undo);
+                return Err(error.into());
+            }
+        };
+        told(&survey, &recovered, written.as_ref().map(WrittenContext::path), format)
+    }
+}
+
+impl Recover {
+    /// A new administrator's context, written before it counts; and what the roster is to have.
+    fn make_administrator(
+        &self,
+        config: Basics<'_>,
+        offline: &Offline,
+    ) -> anyhow::Result<Option<(WrittenContext, NewAdministrator)>> {
+        let (Some(name), Some(folder)) = (&self.administrator, &self.context_dir) else { return Ok(None) };
+        let identity = enrolment::load(&config.node.data_dir, &seal::find(config.secrets)?.key)?;
+        let keys = (identity.cluster_id.as_str(), &identity.data_key);
+        let (administrator, new) =
+            enrolment::of_roster(&offline.roster(), keys, name, OffsetDateTime::now_utc())?;
+        let endpoints = vec![config.listen.admin.to_string()];
+        let written = Context::write(folder, (&administrator).into(), endpoints)?;
+        Ok(Some((written, new)))
     }
 }
 
@@ -191,11 +229,16 @@ fn show(survey: &Survey, format: Format) -> anyhow::Result<Exit> {
     Ok(Exit::Fine)
 }
 
-fn told(survey: &Survey, recovered: &Recovered, format: Format) -> anyhow::Result<Exit> {
+fn told(
+    survey: &Survey,
+    recovered: &Recovered,
+    context: Option<&Path>,
+    format: Format,
+) -> anyhow::Result<Exit> {
     match format {
         Format::Json => output::json(&json!({
             "cluster_id": survey.cluster_id, "node_id": survey.node_id, "name": survey.name,
-            "group": recovered.group, "log_index": recovered.log_index, "copy": recovered.copy,
+            "group": recovered.group, "log_index": recovered.log_index, "copy": recovered.copy, "context": context,
             "removed": recovered.removed.iter().map(|node| &node.name).collect::<Vec<_>>(),
         }))?,
         Format::Table => {
@@ -204,6 +247,9 @@ fn told(survey: &Survey, recovered: &Recovered, format: Format) -> anyhow::Resul
                 recovered.group, survey.name, recovered.log_index
             ));
             output::line(&format!("✔ what was there before: {}", recovered.copy.display()));
+            if let Some(context) = context {
+                output::line(&format!("✔ a new administrator: {}", context.display()));
+            }
             output::line("");
             output::line("Next:");
             output::line("  systemctl start rmsc               on this host; it serves and accepts changes");

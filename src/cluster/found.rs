@@ -3,12 +3,21 @@
 
 use super::types::Address;
 use super::{Cluster, FoundError, LOG, OpenError, owner};
-use crate::state::{Change, FOUNDER, NewNode, Outcome, RosterChange, Timestamp};
+use crate::state::{Change, FOUNDER, NewAdministrator, NewNode, Outcome, RosterChange, Timestamp};
 use crate::storage::log::Log;
 use crate::storage::version;
 use openraft::errors::{InitializeError, RaftError};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// What a cluster begins with, beside its first node.
+#[derive(Clone, Debug)]
+pub struct Roots {
+    /// Its certificate authority, PEM.
+    pub authority: String,
+    /// The first administrator.
+    pub administrator: Option<NewAdministrator>,
+}
 
 impl Cluster {
     /// Makes a data folder this node's, once: when it founds a cluster or joins one. A node whose folder
@@ -46,7 +55,7 @@ impl Cluster {
 /// Makes a group of this node, and founds the cluster in it. What an earlier attempt did is not done again.
 pub(super) async fn found(
     cluster: &Cluster,
-    authority: String,
+    Roots { authority, administrator }: Roots,
     by: &str,
     at: Timestamp,
 ) -> Result<(), FoundError> {
@@ -73,7 +82,7 @@ pub(super) async fn found(
         key: config.key,
         build: super::VERSION,
     };
-    let change = RosterChange::Found { authority, node, version: super::VERSION };
+    let change = RosterChange::Found { authority, node, version: super::VERSION, administrator };
     let written = cluster.write(by, Change::Roster(change), None, at).await?;
     match written.outcome {
         Outcome::Admitted { .. } => Ok(()),

@@ -12,7 +12,8 @@ use super::survey::{Known, Place, Survey};
 use super::types::{Address, Entry, LogId, SnapshotMeta, StoredMembership};
 use super::{LOG, OpenError, codec, snapshot};
 use crate::state::{
-    Change, ClientId, Command, Digest, NewNode, Outcome, Rejection, RosterChange, State, Timestamp,
+    Change, ClientId, Command, Digest, NewAdministrator, NewNode, Outcome, Rejection, Roster, RosterChange,
+    State, Timestamp,
 };
 use crate::storage::log::{Log, Made, Vote};
 use crate::storage::space::Space;
@@ -23,6 +24,7 @@ use openraft::{EntryPayload, Membership, RaftLogReader};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// A data folder that is held open, so that no server can start in it.
@@ -134,24 +136,36 @@ impl Offline {
         }
     }
 
+    /// The roster, with the sealed secrets.
+    #[must_use]
+    pub fn roster(&self) -> Arc<Roster> {
+        self.contents.state.roster.clone()
+    }
+
     /// Closes the data folder again.
     pub async fn close(self) {
         self.closed.wait().await;
         self.log.close();
     }
 
-    /// Makes a new lineage with this node alone. Can be repeated.
+    /// Makes a new lineage with this node alone, and where it is wanted with one more administrator. Can be
+    /// repeated.
     ///
     /// Everything in the log is kept, whether it was committed or not: what a quorum of lost nodes had
     /// acknowledged may be here as an entry that nobody has told this node to be committed.
     ///
     /// # Errors
     /// [`RecoverError`].
-    pub async fn recover(mut self, by: &str, at: Timestamp) -> Result<Recovered, RecoverError> {
+    pub async fn recover(
+        mut self,
+        administrator: Option<NewAdministrator>,
+        by: &str,
+        at: Timestamp,
+    ) -> Result<Recovered, RecoverError> {
         let copy = copy_aside(&self.data_dir, at)?;
         let before = self.survey();
         let last = beyond(&self.contents.meta, self.contents.vote, at);
-        let change = Change::Roster(RosterChange::Recover { node_id: self.node_id });
+        let change = Change::Roster(RosterChange::Recover { node_id: self.node_id, administrator });
         let command = command(change, before.last.index, by, at);
         match self.contents.state.apply(&command, last.index()) {
             Outcome::RosterChanged | Outcome::RosterUnchanged => {}
@@ -181,6 +195,8 @@ pub struct Beginning<'a> {
     pub data_dir: &'a Path,
     /// The node.
     pub node: NewNode,
+    /// The administrator that is made with it.
+    pub administrator: Option<NewAdministrator>,
     /// Who does it.
     pub by: &'a str,
     /// When.
@@ -198,11 +214,11 @@ pub(super) async fn seed(
     (mut state, meta): (State, SnapshotMeta),
     beginning: Beginning<'_>,
 ) -> Result<u64, RecoverError> {
-    let Beginning { data_dir, node, by, at } = beginning;
+    let Beginning { data_dir, node, administrator, by, at } = beginning;
     let last = next(&meta, at);
     let node_id = last.index();
-    let change = Change::Roster(RosterChange::Recover { node_id });
-    state.restore(node_id, &node, &command(change, 0, by, at))?;
+    let change = Change::Roster(RosterChange::Recover { node_id, administrator: administrator.clone() });
+    state.restore(node_id, (&node, administrator.as_ref()), &command(change, 0, by, at))?;
     let path = data_dir.join(LOG);
     let owner = super::owner(cluster_id, node_id);
     let made = version::make(data_dir, &path, &owner, node.incarnation).map_err(OpenError::from);

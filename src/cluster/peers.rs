@@ -10,8 +10,9 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tonic::Status;
+use tokio::sync::watch;
 use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Code, Status};
 
 /// Bytes both ways.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -68,11 +69,30 @@ pub(super) struct Peers {
     channels: Mutex<BTreeMap<(u64, Lane), (String, Channel)>>,
     /// Where the nodes are by the roster: newer than what Raft was told when it began to talk to them.
     places: Mutex<BTreeMap<u64, String>>,
+    /// What a member last said when it refused this node as none of the cluster.
+    refused: watch::Sender<Option<String>>,
 }
 
 impl Peers {
     pub(super) fn new(dial: Arc<dyn Dial>) -> Self {
-        Peers { dial, channels: Mutex::default(), places: Mutex::default() }
+        Peers {
+            dial,
+            channels: Mutex::default(),
+            places: Mutex::default(),
+            refused: watch::Sender::new(None),
+        }
+    }
+
+    /// Notes a refusal. Who answers was found to be the node that was wanted, with the key that the roster has.
+    pub(super) fn note(&self, status: &Status) {
+        if status.code() == Code::PermissionDenied && status.metadata().contains_key(REFUSAL) {
+            let words = status.message().to_owned();
+            self.refused.send_if_modified(|said| said.replace(words.clone()).as_ref() != Some(&words));
+        }
+    }
+
+    pub(super) fn refused(&self) -> watch::Receiver<Option<String>> {
+        self.refused.subscribe()
     }
 
     /// Says where the nodes are.
@@ -137,6 +157,8 @@ fn endpoint() -> Endpoint {
         .keep_alive_while_idle(true)
 }
 
+/// Stands beside a refusal of the whole node, and not of one call.
+const REFUSAL: &str = "rmsc-refusal";
 /// Both sides; a message with 256 of the largest commands fits.
 pub(super) const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Long enough for a handshake in the local network, shorter than an election.

@@ -60,6 +60,8 @@ pub struct Facts {
     pub rotation: Vec<u64>,
     /// When its certificate expires.
     pub certificate_expires_at: Option<Timestamp>,
+    /// Whether its seal key lies in the clear, though nobody chose that.
+    pub plain_seal_key: bool,
 }
 
 /// A node of the cluster.

@@ -5,6 +5,7 @@ use crate::proto::peer::v1 as wire;
 use crate::state::Timestamp;
 use openraft::async_runtime::WatchReceiver;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 impl Cluster {
@@ -30,7 +31,15 @@ impl Cluster {
         }
         let mut client = self.shared.peers.node(node.node_id, &node.peer_address);
         let answer = tokio::time::timeout(timeout, client.status(wire::StatusRequest {})).await.ok()?;
+        let answer = answer.inspect_err(|status| self.shared.peers.note(status));
         Some(from_wire(answer.ok()?.into_inner()))
+    }
+
+    /// What a member last said when it refused this node as none of the cluster: one that was removed while it
+    /// was off hears of it in no other way. One node's word, for people.
+    #[must_use]
+    pub fn refused(&self) -> watch::Receiver<Option<String>> {
+        self.shared.peers.refused()
     }
 
     /// Whether a node takes part in Raft, as far as this one knows.
@@ -75,6 +84,7 @@ pub(super) fn to_wire(status: NodeStatus) -> wire::StatusResponse {
         in_flight: facts.in_flight,
         rotation: facts.rotation,
         certificate_expires_at_ms: facts.certificate_expires_at.map_or(0, |at| at.0),
+        plain_seal_key: facts.plain_seal_key,
     }
 }
 
@@ -96,6 +106,7 @@ pub(super) fn from_wire(status: wire::StatusResponse) -> NodeStatus {
             certificate_expires_at: Some(status.certificate_expires_at_ms)
                 .filter(|at| *at != 0)
                 .map(Timestamp),
+            plain_seal_key: status.plain_seal_key,
         },
     }
 }
@@ -120,6 +131,7 @@ mod tests {
             in_flight: 3,
             rotation: vec![1, 2],
             certificate_expires_at: Some(Timestamp(5)),
+            plain_seal_key: true,
         };
         let disk_full = "full".into();
         let status = NodeStatus { version: "1".into(), revision: 4, applied: 8, disk_full, facts };

@@ -58,14 +58,21 @@ pub(super) async fn write_roster(
     }
 }
 
-fn rejected(rejection: &Rejection) -> Status {
+pub(super) fn rejected(rejection: &Rejection) -> Status {
     let words = rejection.to_string();
     match rejection {
-        Rejection::NoSuchNode { .. } | Rejection::NoSuchToken { .. } => Status::not_found(words),
-        Rejection::NameTaken { .. } | Rejection::AlreadyFounded => Status::already_exists(words),
+        Rejection::NoSuchNode { .. }
+        | Rejection::NoSuchToken { .. }
+        | Rejection::NoSuchAdministrator { .. } => Status::not_found(words),
+        Rejection::NameTaken { .. }
+        | Rejection::AlreadyFounded
+        | Rejection::AdministratorExists { .. }
+        | Rejection::KeyUsed { .. } => Status::already_exists(words),
         Rejection::NotFounded
         | Rejection::LastNode { .. }
         | Rejection::TooManyNodes { .. }
+        | Rejection::LastAdministrator { .. }
+        | Rejection::TooManyAdministrators { .. }
         | Rejection::TokenExpired { .. }
         | Rejection::TokenUsed { .. }
         | Rejection::TokenRevoked { .. }

@@ -1,6 +1,7 @@
 //! The other end of the admin port: what the command line and the lab call it with.
 
 use super::Context;
+use crate::proto::control::v1::administrators_client::AdministratorsClient;
 use crate::proto::control::v1::authorizations_client::AuthorizationsClient;
 use crate::proto::control::v1::backups_client::BackupsClient;
 use crate::proto::control::v1::cluster_client::ClusterClient;
@@ -74,6 +75,12 @@ impl Client {
     #[must_use]
     pub fn authorizations(&self) -> AuthorizationsClient<Channel> {
         AuthorizationsClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Who may administer.
+    #[must_use]
+    pub fn administrators(&self) -> AdministratorsClient<Channel> {
+        AdministratorsClient::new(self.channel.clone())
     }
 
     /// What lets nodes in.

@@ -22,6 +22,7 @@ pub(super) fn of(seen: &Seen<'_>) -> Vec<String> {
         None => {}
     }
     warnings.extend(seen.nodes.iter().filter_map(about_node));
+    warnings.extend(seen.nodes.iter().filter_map(about_seal_key));
     warnings.extend(about_voters(seen.nodes, seen.survivals.changes));
     if seen.entries == 0 {
         warnings.push("the table is empty, so nobody is served: rmsc authz add".into());
@@ -42,6 +43,17 @@ fn about_node(node: &proto::Node) -> Option<String> {
         )),
         (None, false) => (!node.ready).then(|| format!("{name} takes no requests: {}", node.reason)),
     }
+}
+
+/// One who wrote `seal = "file"` knows it, and is not told at every look.
+fn about_seal_key(node: &proto::Node) -> Option<String> {
+    node.plain_seal_key.then(|| {
+        format!(
+            "the seal key of {} lies in a plain file: whoever copies it and the data folder has every secret; give \
+             it to systemd, see rmsc.service",
+            node.name
+        )
+    })
 }
 
 fn about_voters(nodes: &[proto::Node], changes_survive: i32) -> Option<String> {
@@ -101,6 +113,8 @@ mod tests {
             &["4 voters survive 1 failure, as 3 would"],
         );
         check(&[ready("a")], 0, &["one voter"]);
+        let plain = proto::Node { plain_seal_key: true, ..ready("b") };
+        check(&[ready("a"), plain, ready("c")], 1, &["the seal key of b lies in a plain file"]);
         let silent = proto::Node { up: false, ready: false, reason: "does not answer".into(), ..ready("b") };
         check(
             &[ready("a"), silent.clone(), ready("c")],

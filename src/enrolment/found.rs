@@ -1,12 +1,12 @@
 //! `rmsc init`: a new cluster with this host as its first node.
 
+use super::administrators::{self, Administrator};
 use super::identity_file::{self, Identity, IdentityError};
 use super::{Host, node};
 use crate::cluster::{Cluster, OpenError};
 use crate::seal::{self, Key, NodeKeyError};
-use crate::secret::Secret;
 use crate::state::FOUNDER;
-use crate::tls::{Authority, IssueError, Member, MemberKey, MemberKind, RequestError, authority_pin};
+use crate::tls::{Authority, IssueError, MemberKey, RequestError, authority_pin};
 use rand::distr::SampleString;
 use std::path::PathBuf;
 use time::{Duration, OffsetDateTime};
@@ -24,16 +24,6 @@ pub struct Founding {
     identity: Identity,
     data_dir: PathBuf,
     seal_key: Key,
-}
-
-/// An administrator's certificate and key, PEM.
-pub struct Administrator {
-    /// The certificate.
-    pub certificate: String,
-    /// The key.
-    pub key: Secret<String>,
-    /// The cluster's certificate authority.
-    pub authority: String,
 }
 
 /// No cluster was founded.
@@ -89,8 +79,7 @@ pub fn init(
     let key = MemberKey::new()?;
     let life = Duration::try_from(certificate_life).unwrap_or(Duration::MAX);
     let certificate = authority.certify_member(&node(&cluster_id, FOUNDER), &key.subject(), now, life)?;
-    let admin = Member { cluster: cluster_id.clone(), kind: MemberKind::Admin(administrator.into()) };
-    let issued = authority.issue_member(&admin, now, ADMINISTRATOR_LIFE)?;
+    let (administrator, new) = administrators::issue(&authority, &cluster_id, administrator, now)?;
     let authority_pem = authority.certificate_pem().to_owned();
     let identity = Identity {
         cluster_id: cluster_id.clone(),
@@ -103,13 +92,10 @@ pub fn init(
         data_key: Key::random(),
         authority_key: Some(authority.key()),
         introduction: None,
+        administrator: Some(new),
     };
     Ok(Founding {
-        administrator: Administrator {
-            certificate: issued.certificate_pem,
-            key: issued.key_pem,
-            authority: authority_pem.clone(),
-        },
+        administrator,
         cluster_id,
         pin: authority_pin(&authority_pem).unwrap_or_default(),
         plain_seal_file: found.plain_file,
@@ -130,6 +116,3 @@ impl Founding {
         Ok(identity_file::save(&self.data_dir, &self.seal_key, &self.identity)?)
     }
 }
-
-/// There is no other way in yet than this certificate, so it has to last.
-pub(super) const ADMINISTRATOR_LIFE: Duration = Duration::days(3_650);

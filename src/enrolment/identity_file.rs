@@ -5,9 +5,10 @@ use crate::cluster::{Introduced, Introduction};
 use crate::proto::state::v1 as stored;
 use crate::seal::{Key, SealError};
 use crate::secret::Secret;
-use crate::state::KeyHash;
+use crate::state::{KeyHash, NewAdministrator};
 use crate::storage::{create_folder, sync_folder};
 use prost::Message;
+use sha2::{Digest, Sha256};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
@@ -37,6 +38,8 @@ pub struct Identity {
     pub authority_key: Option<Secret<Vec<u8>>>,
     /// Whom a host that joined believes until it has the log.
     pub introduction: Option<Introduction>,
+    /// The first administrator: a founder's, until the cluster keeps it. Sealed, so that nobody changes it.
+    pub administrator: Option<NewAdministrator>,
 }
 
 /// What everybody may know about a node's identity.
@@ -146,12 +149,21 @@ pub fn load(data_dir: &Path, seal_key: &Key) -> Result<Identity, IdentityError> 
             error => error,
         })?;
     let damaged = || IdentityError::Damaged { path: path.clone() };
-    let context = context(&identity.cluster_id, identity.node_id);
-    let opened = seal_key.open(&context, &identity.sealed);
+    if identity.format < FORMAT {
+        return Err(damaged());
+    }
+    let opened = seal_key.open(&context(&identity), &identity.sealed);
     let opened = opened.map_err(|source| IdentityError::Sealed { path: path.clone(), source })?;
     let secrets = stored::IdentitySecrets::decode(opened.expose().as_slice()).map_err(|_| damaged())?;
     let introduction = secrets.introduction.map(|it| introduction_from(it).ok_or_else(damaged));
     let introduction = introduction.transpose()?;
+    let administrator = match secrets.administrator {
+        None => None,
+        Some(stored::NewAdministrator { name, key }) => {
+            let key = KeyHash(key.try_into().map_err(|_| damaged())?);
+            Some(NewAdministrator { name, key })
+        }
+    };
     let [node_key, data_key, authority_key] =
         [secrets.node_key, secrets.data_key, secrets.authority_key].map(Secret::new);
     Ok(Identity {
@@ -165,29 +177,34 @@ pub fn load(data_dir: &Path, seal_key: &Key) -> Result<Identity, IdentityError> 
         data_key: Key::of_bytes(data_key.expose()).ok_or_else(damaged)?,
         authority_key: Some(authority_key).filter(|key| !key.expose().is_empty()),
         introduction,
+        administrator,
     })
 }
 
 /// Writes the identity of a node; it is durable when this returns.
 pub(super) fn save(data_dir: &Path, seal_key: &Key, identity: &Identity) -> Result<(), IdentityError> {
+    let administrator = identity.administrator.as_ref();
     let secrets = stored::IdentitySecrets {
         node_key: identity.node_key.expose().clone(),
         data_key: identity.data_key.bytes().expose().clone(),
         authority_key: identity.authority_key.as_ref().map(|key| key.expose().clone()).unwrap_or_default(),
         introduction: identity.introduction.as_ref().map(introduction_to),
+        administrator: administrator
+            .map(|it| stored::NewAdministrator { name: it.name.clone(), key: it.key.0.to_vec() }),
     };
     let plain = Secret::new(secrets.encode_to_vec());
     let [_, _, _] = [secrets.node_key, secrets.data_key, secrets.authority_key].map(Secret::new);
-    let file = stored::Identity {
+    let mut file = stored::Identity {
         format: FORMAT,
         cluster_id: identity.cluster_id.clone(),
         node_id: identity.node_id,
         authority: identity.authority.clone(),
         certificate: identity.certificate.clone(),
         incarnation: identity.incarnation.to_be_bytes().to_vec(),
-        sealed: seal_key.seal(&context(&identity.cluster_id, identity.node_id), plain.expose()),
+        sealed: Vec::new(),
         witness: identity.witness,
     };
+    file.sealed = seal_key.seal(&context(&file), plain.expose());
     write(&identity_path(data_dir), &file.encode_to_vec())
 }
 
@@ -297,8 +314,16 @@ fn introduction_from(introduction: stored::Introduction) -> Option<Introduction>
     Some(Introduction { as_of: introduction.as_of, group, members })
 }
 
-fn context(cluster_id: &str, node_id: u64) -> String {
-    format!("{cluster_id} node {node_id} identity")
+/// Binds what is in the clear to what is sealed: who can write the folder, and has no key, cannot give the node
+/// another authority, disk or kind.
+fn context(identity: &stored::Identity) -> String {
+    let mut hash = Sha256::new();
+    for bytes in [identity.authority.as_bytes(), identity.certificate.as_bytes(), &identity.incarnation] {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    }
+    hash.update([u8::from(identity.witness)]);
+    format!("{} node {} identity {}", identity.cluster_id, identity.node_id, super::hex(&hash.finalize()))
 }
 
 fn joining_context(incarnation: u128) -> String {
@@ -308,7 +333,7 @@ fn joining_context(incarnation: u128) -> String {
 const IDENTITY: &str = "identity";
 const JOINING: &str = "joining";
 /// Raised when an older build could not read what this one writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[cfg(test)]
 pub(super) mod tests;

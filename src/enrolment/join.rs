@@ -254,6 +254,7 @@ fn accept(
         node_key: joining.node_key.clone(),
         data_key: data_key.ok_or_else(|| unusable("the data key has not 32 bytes".into()))?,
         authority_key: None,
+        administrator: None,
     })
 }
 

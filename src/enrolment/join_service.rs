@@ -209,6 +209,11 @@ fn rejected(rejection: &Rejection) -> No {
         | Rejection::NameTaken { .. }
         | Rejection::LastNode { .. }
         | Rejection::TooManyNodes { .. }
+        | Rejection::NoSuchAdministrator { .. }
+        | Rejection::AdministratorExists { .. }
+        | Rejection::LastAdministrator { .. }
+        | Rejection::TooManyAdministrators { .. }
+        | Rejection::KeyUsed { .. }
         | Rejection::Version { .. } => Why::Rejected,
     };
     No { why, reason: rejection.to_string() }

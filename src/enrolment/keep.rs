@@ -2,7 +2,7 @@
 
 use super::authority::{self, CertifyError};
 use super::{Enrolment, IdentityError, milliseconds};
-use crate::cluster::{FoundError, WriteError};
+use crate::cluster::{FoundError, Roots, WriteError};
 use crate::event::{Event, with_causes};
 use crate::tasks::Tasks;
 use crate::tls::{LoadError, MemberKey, RequestError, Validity};
@@ -77,12 +77,17 @@ impl Enrolment {
         let at = milliseconds((self.shared.clock)());
         let cluster = &self.shared.cluster;
         if !self.roster().is_founded() {
-            cluster.found(identity.authority.clone(), FOUNDED_BY, at).await?;
+            let (authority, administrator) = (identity.authority.clone(), identity.administrator.clone());
+            cluster.found(Roots { authority, administrator }, FOUNDED_BY, at).await?;
         }
         if let Some(change) = authority::hand_over(&identity) {
             cluster.write(FOUNDED_BY, change, None, at).await?;
         }
-        self.shared.identity.replace(super::Identity { authority_key: None, ..identity })?;
+        self.shared.identity.replace(super::Identity {
+            authority_key: None,
+            administrator: None,
+            ..identity
+        })?;
         Ok(())
     }
 

@@ -1,13 +1,14 @@
 //! A cluster that begins again out of a backup, with this host as its only node.
 
+use super::administrators::{self, Administrator};
 use super::authority::authority_of;
-use super::found::{ADMINISTRATOR_LIFE, Administrator, InitError};
+use super::found::InitError;
 use super::identity_file::{self, Identity};
 use super::{Host, node};
 use crate::cluster;
 use crate::seal::{self, Key};
-use crate::state::{KeyHash, NewNode, NodeKind, Roster};
-use crate::tls::{Member, MemberKey, MemberKind, Membership};
+use crate::state::{KeyHash, NewAdministrator, NewNode, NodeKind, Roster};
+use crate::tls::{MemberKey, Membership};
 use std::path::PathBuf;
 use time::{Duration, OffsetDateTime};
 
@@ -29,6 +30,8 @@ pub struct Refounding {
     pub node: NewNode,
     /// An administrator of the cluster.
     pub administrator: Administrator,
+    /// The same one for the roster.
+    pub new_administrator: NewAdministrator,
     /// The node's credentials.
     pub membership: Membership,
     /// The file in which this host's seal key lies in the clear, if it does.
@@ -59,8 +62,8 @@ pub fn refound(
     let key = MemberKey::new()?;
     let life = Duration::try_from(certificate_life).unwrap_or(Duration::MAX);
     let certificate = authority.certify_member(&node(cluster_id, node_id), &key.subject(), now, life)?;
-    let admin = Member { cluster: cluster_id.into(), kind: MemberKind::Admin(administrator.into()) };
-    let issued = authority.issue_member(&admin, now, ADMINISTRATOR_LIFE)?;
+    let (administrator, new_administrator) =
+        administrators::issue(&authority, cluster_id, administrator, now)?;
     let identity = Identity {
         cluster_id: cluster_id.into(),
         node_id,
@@ -72,6 +75,7 @@ pub fn refound(
         data_key: data_key.clone(),
         authority_key: None,
         introduction: None,
+        administrator: None,
     };
     Ok(Refounding {
         node: NewNode {
@@ -83,11 +87,8 @@ pub fn refound(
             key: KeyHash(key.hash()),
             build: cluster::VERSION,
         },
-        administrator: Administrator {
-            certificate: issued.certificate_pem,
-            key: issued.key_pem,
-            authority: roster.authority.clone(),
-        },
+        administrator,
+        new_administrator,
         membership: super::membership(&identity, host.data_dir.join("identity"))?,
         plain_seal_file: found.plain_file,
         identity,

@@ -44,6 +44,8 @@ pub const CATALOGUE: &[Description] = &[
     DISK_FULL,
     DISK_HAS_ROOM,
     DAMAGE_SET_ASIDE,
+    Refused::RemovedAdministrator.description(),
+    Refused::UnknownAdministrator.description(),
     Refused::OtherCluster.description(),
     Refused::AdministratorAtPeerPort.description(),
     Refused::NodeAtAdminPort.description(),
@@ -61,8 +63,11 @@ pub const CATALOGUE: &[Description] = &[
     NotJoined::Other.description(),
     NODE_DRAINED,
     NODE_REMOVED,
+    ADMINISTRATOR_ADDED,
+    ADMINISTRATOR_REMOVED,
     RENEWAL_FAILED,
     SEAL_KEY_IN_FILE,
+    NODE_REFUSED,
 ];
 
 pub(super) const SERVICE_STARTED: Description =
@@ -163,6 +168,18 @@ pub(super) const NODE_REMOVED: Description = Description {
     words: "a node was removed from the cluster",
     remedy: "if it should come back, it must join anew with a token",
 };
+pub(super) const ADMINISTRATOR_ADDED: Description = Description {
+    number: 4037,
+    level: Level::Warning,
+    words: "an administrator was added",
+    remedy: "if nobody should have done that: rmsc admin remove both, and see who has their keys",
+};
+pub(super) const ADMINISTRATOR_REMOVED: Description = Description {
+    number: 4038,
+    level: Level::Warning,
+    words: "an administrator was removed",
+    remedy: "if that was wrong: rmsc admin add, with a new key",
+};
 pub(super) const RENEWAL_FAILED: Description = Description {
     number: 4040,
     level: Level::Warning,
@@ -174,4 +191,10 @@ pub(super) const SEAL_KEY_IN_FILE: Description = Description {
     level: Level::Warning,
     words: "the node's seal key lies in a plain file",
     remedy: "whoever copies it and the data folder has every secret: give it to systemd, see rmsc.service",
+};
+pub(super) const NODE_REFUSED: Description = Description {
+    number: 4042,
+    level: Level::Warning,
+    words: "another node says that this one is none of the cluster",
+    remedy: "ask the cluster: rmsc node list; if it is so, stop this node, empty its data folder, and join it anew",
 };

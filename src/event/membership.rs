@@ -2,9 +2,13 @@
 
 use super::{Description, Level};
 
-/// Why a connection to the peer or the admin port was refused: events 4020 to 4029.
+/// Why a connection to the peer or the admin port was refused: events 4018 to 4029.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refused {
+    /// The administrator was removed.
+    RemovedAdministrator,
+    /// No administrator of that name has that key.
+    UnknownAdministrator,
     /// A member of another cluster.
     OtherCluster,
     /// An administrator at the port for nodes.
@@ -43,10 +47,40 @@ pub enum NotJoined {
 }
 
 impl Refused {
+    /// Whether the other end is told why: its certificate is good, and it may not know what was decided
+    /// about it.
+    #[must_use]
+    pub const fn is_told(self) -> bool {
+        match self {
+            Refused::RemovedAdministrator
+            | Refused::UnknownAdministrator
+            | Refused::RemovedNode
+            | Refused::OtherKey => true,
+            Refused::OtherCluster
+            | Refused::AdministratorAtPeerPort
+            | Refused::NodeAtAdminPort
+            | Refused::Expired
+            | Refused::NotYetValid
+            | Refused::UnknownAuthority
+            | Refused::UnknownNode
+            | Refused::NoMember => false,
+        }
+    }
+
     /// The row of the catalogue.
     #[must_use]
     pub const fn description(self) -> Description {
         let (number, words, remedy) = match self {
+            Refused::RemovedAdministrator => (
+                4018,
+                "a connection was refused: the administrator was removed",
+                "find out who still has that key; to have them back: rmsc admin add, with a new key",
+            ),
+            Refused::UnknownAdministrator => (
+                4019,
+                "a connection was refused: its certificate is an administrator's whom nobody added",
+                "if you do not know it, somebody has the cluster's keys: see the runbook; else rmsc admin add",
+            ),
             Refused::OtherCluster => (
                 4020,
                 "a connection was refused: it is a member of another cluster",

@@ -211,7 +211,7 @@ impl Layout {
         let founding =
             enrolment::init(&first.host(), "lab", OffsetDateTime::now_utc(), self.certificate_life)?;
         let endpoints = self.nodes.iter().map(|node| node.admin.to_string()).collect();
-        Context::write(&self.dir, &founding.administrator, endpoints)?;
+        Context::write(&self.dir, (&founding.administrator).into(), endpoints)?;
         Ok(founding.commit()?)
     }
 

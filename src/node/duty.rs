@@ -27,6 +27,8 @@ struct Reasons {
     stopping: bool,
     /// The cluster wants no requests here.
     out: Option<String>,
+    /// What another node said, when it refused this one. Shown where no leader was heard, and nothing rests on it.
+    refused: Option<String>,
     fresh: Option<Fresh>,
 }
 
@@ -71,7 +73,15 @@ impl Duty {
         self.change(|reasons| {
             reasons.out = out;
             reasons.fresh = fresh.or(reasons.fresh);
+            if fresh.is_some() {
+                reasons.refused = None;
+            }
         });
+    }
+
+    /// Another node refuses this one.
+    pub(super) fn refused(&self, reason: &str) {
+        self.change(|reasons| reasons.refused = Some(format!("another node says: {reason}")));
     }
 
     /// How old the table may be.
@@ -103,7 +113,7 @@ impl Reasons {
         match (self.stopping, &self.out, self.fresh) {
             (true, _, _) => Serving::Not(DRAINING.into()),
             (false, Some(out), _) => Serving::Not(out.clone()),
-            (false, None, None) => Serving::Not(UNHEARD.into()),
+            (false, None, None) => Serving::Not(self.refused.clone().unwrap_or_else(|| UNHEARD.into())),
             (false, None, Some(fresh)) => Serving::Until(fresh.until),
         }
     }
@@ -202,6 +212,17 @@ mod tests {
         let removed = RemovedNode { name: "n".into(), by: "bob".into(), at: Timestamp(0) };
         duty.heed(&Roster { removed: [(7, removed)].into(), ..Roster::default() });
         check_not(&duty, "removed from the cluster by bob");
+    }
+
+    #[test]
+    fn the_word_of_another_node_is_shown_and_decides_nothing() {
+        let duty = Duty::new(7, NodeKind::Relay);
+        duty.refused("node 7 (n) was removed by bob");
+        check_not(&duty, "another node says: node 7 (n) was removed by bob");
+        duty.note(&Roster::default(), fresh(60));
+        assert_eq!(duty.serving().borrow().now(), Readiness::Ready);
+        duty.refused("node 7 (n) was removed by bob");
+        assert_eq!(duty.serving().borrow().now(), Readiness::Ready);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::duty::{Duty, Fresh};
 use crate::cluster::Cluster;
+use crate::event::Event;
 use crate::relay::Deadline;
 use crate::tasks::Tasks;
 use std::time::Duration;
@@ -34,6 +35,21 @@ pub(super) async fn heed(cluster: Cluster, duty: Duty, tasks: Tasks) {
         duty.heed(&roster);
         tokio::select! {
             changed = state.changed() => if changed.is_err() { return },
+            () = tasks.draining() => return,
+        }
+    }
+}
+
+/// Shows what another node says when it refuses this one.
+pub(super) async fn hear(cluster: Cluster, duty: Duty, tasks: Tasks) {
+    let mut refused = cluster.refused();
+    loop {
+        if let Some(reason) = refused.borrow_and_update().as_deref() {
+            Event::NodeRefused { reason }.log();
+            duty.refused(reason);
+        }
+        tokio::select! {
+            changed = refused.changed() => if changed.is_err() { return },
             () = tasks.draining() => return,
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct Own {
     pub(super) identity: Identity,
     pub(super) membership: Membership,
     seal_key: Key,
+    /// It lies in the clear, though nobody chose that.
+    pub(super) plain_seal_key: bool,
     key: KeyHash,
     data_dir: PathBuf,
 }
@@ -44,7 +46,8 @@ impl Own {
         check_kind(identity.witness, runs_as)?;
         let membership = enrolment::membership(&identity, data_dir.join("identity"))?;
         let key = KeyHash(MemberKey::of_der(identity.node_key.expose())?.hash());
-        Ok(Own { identity, membership, seal_key: found.key, key, data_dir })
+        let plain_seal_key = found.plain_file.is_some() && config.secrets.kind != seal::Kind::File;
+        Ok(Own { identity, membership, seal_key: found.key, plain_seal_key, key, data_dir })
     }
 
     pub(super) fn node_id(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! Who may use the peer and admin ports, and which part answers.
 
+use super::administrators::Administrators;
 use super::admission::Admission;
 use crate::cluster::{Admitted, PeerNode};
 use crate::control::Administrator;
@@ -30,6 +31,7 @@ pub(super) struct PeerService {
 /// The admin port.
 pub(super) struct AdminService {
     control: Routes,
+    administrators: Administrators,
 }
 
 impl PeerService {
@@ -106,33 +108,45 @@ impl Service for PeerService {
 }
 
 impl AdminService {
-    pub(super) fn new(control: Routes) -> Self {
-        AdminService { control }
+    pub(super) fn new(control: Routes, administrators: Administrators) -> Self {
+        AdminService { control, administrators }
     }
-}
 
-impl Service for AdminService {
-    fn admit(&self, who: &Who) -> Result<(), Unwelcome> {
+    /// A certificate alone is not enough: every node can issue one.
+    fn administrator<'a>(&self, who: &'a Who) -> Result<&'a str, Unwelcome> {
         match who {
             Who::Member(peer) => match &peer.member.kind {
-                MemberKind::Admin(_) => Ok(()),
+                MemberKind::Admin(name) => self.administrators.check(name, peer).map(|()| name.as_str()),
                 MemberKind::Node(_) => Err(node(peer)),
             },
             Who::Guest(_) => Err(nobody()),
         }
     }
+}
 
-    fn dismissed(&self, _who: &Who) -> BoxFuture<'static, Unwelcome> {
-        Box::pin(std::future::pending())
+impl Service for AdminService {
+    fn admit(&self, who: &Who) -> Result<(), Unwelcome> {
+        self.administrator(who).map(|_| ())
+    }
+
+    fn dismissed(&self, who: &Who) -> BoxFuture<'static, Unwelcome> {
+        match who {
+            Who::Member(peer) => match &peer.member.kind {
+                MemberKind::Admin(name) => {
+                    let (administrators, name, peer) =
+                        (self.administrators.clone(), name.clone(), peer.clone());
+                    Box::pin(async move { administrators.dismissed(&name, &peer).await })
+                }
+                MemberKind::Node(_) => Box::pin(std::future::pending()),
+            },
+            Who::Guest(_) => Box::pin(std::future::pending()),
+        }
     }
 
     fn call(&self, who: &Who, _remote: SocketAddr, request: Request<Incoming>) -> Answering {
-        match who {
-            Who::Member(peer) => match &peer.member.kind {
-                MemberKind::Admin(name) => route(&self.control, request, Administrator(name.clone())),
-                MemberKind::Node(_) => refuse(&node(peer)),
-            },
-            Who::Guest(_) => refuse(&nobody()),
+        match self.administrator(who) {
+            Ok(name) => route(&self.control, request, Administrator(name.to_owned())),
+            Err(unwelcome) => refuse(&unwelcome),
         }
     }
 }
@@ -178,8 +192,11 @@ fn nothing_here() -> Answering {
     Box::pin(async { response })
 }
 
+/// As HTTP and as gRPC, whose clients show its own status alone.
 fn refuse(unwelcome: &Unwelcome) -> Answering {
+    let grpc = tonic::Status::permission_denied(&unwelcome.who).into_http::<tonic::body::Body>();
     let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+    *response.headers_mut() = grpc.into_parts().0.headers;
     *response.status_mut() = StatusCode::FORBIDDEN;
     if let Ok(why) = HeaderValue::from_str(&unwelcome.who) {
         response.headers_mut().insert(REFUSAL, why);

@@ -1,5 +1,6 @@
 //! A witness: it votes and keeps the log, and neither takes nor relays requests.
 
+use super::administrators::Administrators;
 use super::duty::{Duty, WITNESS};
 use super::own::{self, Own};
 use super::peer_service::PeerService;
@@ -32,7 +33,8 @@ impl Node {
         serve_peers(&config.listen, &own, service, &groups).await?;
         let survey = Survey::new(cluster.clone(), control::Metrics::register(&mut registry));
         let parts = control::Parts { survey: survey.clone(), enrolment: enrolment.clone(), directory: None };
-        serve_administrators(&config.listen, &own, (control_config(&config, &own), parts), &groups).await?;
+        let control = (control_config(&config, &own), parts, Administrators::new(cluster.clone()));
+        serve_administrators(&config.listen, &own, control, &groups).await?;
         let readings = monitors::Readings { duty: duty.clone(), rotation: None, survey, registry };
         monitors::serve(&config.listen, &cluster, readings, &groups.control).await?;
         keep_up(&cluster, &enrolment, &duty, &groups.storage);
@@ -66,12 +68,14 @@ fn control_config(config: &config::Witness, own: &Own) -> control::Config {
 
 fn facts(duty: &Duty, own: &Own) -> Arc<dyn Fn() -> Facts + Send + Sync> {
     let (duty, started, membership) = (duty.clone(), Instant::now(), own.membership.clone());
+    let plain_seal_key = own.plain_seal_key;
     Arc::new(move || Facts {
         reason: WITNESS.into(),
         uptime: started.elapsed(),
         age: duty.age(),
         stale_after: duty.stale_after(),
         certificate_expires_at: Some(own::expires_at(&membership)),
+        plain_seal_key,
         ..Facts::default()
     })
 }

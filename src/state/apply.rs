@@ -105,6 +105,38 @@ pub enum Rejection {
         /// Its id.
         id: TokenId,
     },
+    /// No such administrator.
+    #[error("there is no administrator {name:?}")]
+    NoSuchAdministrator {
+        /// The name.
+        name: String,
+    },
+    /// Another one has the name.
+    #[error(
+        "there is an administrator {name:?} with another key already; choose another name, or remove that one first"
+    )]
+    AdministratorExists {
+        /// The name.
+        name: String,
+    },
+    /// Somebody must stay.
+    #[error("{name} is the last administrator; without one nobody could change anything")]
+    LastAdministrator {
+        /// The name.
+        name: String,
+    },
+    /// There are as many as may be.
+    #[error("the cluster has {administrators_max} administrators already, which is the most")]
+    TooManyAdministrators {
+        /// How many may be.
+        administrators_max: u64,
+    },
+    /// The key is or was somebody's.
+    #[error("the key is or was that of the administrator {name}; make a new one")]
+    KeyUsed {
+        /// Whose.
+        name: String,
+    },
     /// Not all nodes know those rules, or the cluster keeps to newer ones.
     #[error(
         "the cluster cannot keep to the rules of version {wanted}; it keeps to {now}, and all nodes know {known}"

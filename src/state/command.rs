@@ -55,6 +55,8 @@ pub enum RosterChange {
         node: NewNode,
         /// The version of the rules to begin with.
         version: u32,
+        /// The first administrator; with none nobody may use the admin port.
+        administrator: Option<NewAdministrator>,
     },
     /// Keep a secret under a name, or drop it.
     PutSecret {
@@ -126,7 +128,25 @@ pub enum RosterChange {
     Recover {
         /// The node that stays.
         node_id: u64,
+        /// An administrator that is made with it; those that were known stay.
+        administrator: Option<NewAdministrator>,
     },
+    /// Let an administrator in.
+    AddAdministrator(NewAdministrator),
+    /// Take an administrator's rights for ever: the key is not taken again.
+    RemoveAdministrator {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// An administrator that is to be let in; who adds it and when come from the command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAdministrator {
+    /// Its name, as its certificate has it.
+    pub name: String,
+    /// SHA-256 of its public key.
+    pub key: KeyHash,
 }
 
 /// A node that is to be let in.

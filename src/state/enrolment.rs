@@ -1,8 +1,8 @@
 //! Applies a change to the roster: pure, and the same on every node.
 
 use super::{
-    Command, Drained, FOUNDER, NewNode, Node, NodeKind, Outcome, Rejection, RemovedNode, Roster,
-    RosterChange, State, Timestamp, Token, TokenFate, TokenId,
+    Command, Drained, FOUNDER, NewAdministrator, NewNode, Node, NodeKind, Outcome, Rejection, RemovedNode,
+    Roster, RosterChange, State, Timestamp, Token, TokenFate, TokenId,
 };
 use std::sync::Arc;
 
@@ -27,13 +27,21 @@ impl State {
 impl State {
     /// Begins a new lineage out of a backup, with one new node alone: as [`RosterChange::Recover`], but that
     /// node needs no token, since there is nobody left who could let it in.
-    pub fn restore(&mut self, node_id: u64, node: &NewNode, command: &Command) -> Result<(), Rejection> {
+    ///
+    /// # Errors
+    /// [`Rejection::NotFounded`].
+    pub fn restore(
+        &mut self,
+        node_id: u64,
+        (node, administrator): (&NewNode, Option<&NewAdministrator>),
+        command: &Command,
+    ) -> Result<(), Rejection> {
         let mut roster = Roster::clone(&self.roster);
         if !roster.is_founded() {
             return Err(Rejection::NotFounded);
         }
         roster.nodes.insert(node_id, node_of(node, command.at));
-        roster.recover(node_id, command)?;
+        roster.recover(node_id, administrator, command)?;
         self.roster = Arc::new(roster);
         self.begin_again(node_id);
         Ok(())
@@ -54,7 +62,10 @@ impl Roster {
         command: &Command,
         log_index: u64,
     ) -> Result<Outcome, Rejection> {
-        if let RosterChange::Found { authority, node, version } = change {
+        if let RosterChange::Found { authority, node, version, administrator } = change {
+            if let (Some(administrator), false) = (administrator, self.is_founded()) {
+                self.put_administrator(administrator, command);
+            }
             return self.found(authority, node, *version, command.at);
         }
         if !self.is_founded() {
@@ -103,7 +114,11 @@ impl Roster {
                 node.drained = drained.then(|| node.drained.take().unwrap_or(now));
             }
             RosterChange::RaiseVersion { version } => self.raise_version(*version)?,
-            RosterChange::Recover { node_id } => self.recover(*node_id, command)?,
+            RosterChange::Recover { node_id, administrator } => {
+                self.recover(*node_id, administrator.as_ref(), command)?;
+            }
+            RosterChange::AddAdministrator(new) => self.add_administrator(new, command)?,
+            RosterChange::RemoveAdministrator { name } => self.remove_administrator(name, command)?,
         }
         Ok(Outcome::RosterChanged)
     }
@@ -188,10 +203,18 @@ impl Roster {
         Ok(())
     }
 
-    fn recover(&mut self, node_id: u64, command: &Command) -> Result<(), Rejection> {
+    fn recover(
+        &mut self,
+        node_id: u64,
+        administrator: Option<&NewAdministrator>,
+        command: &Command,
+    ) -> Result<(), Rejection> {
         // Whoever is left is all there is: it was to go while there were others.
         let node = self.node(node_id)?;
         (node.leaving, node.drained) = (None, None);
+        if let Some(administrator) = administrator {
+            self.put_administrator(administrator, command);
+        }
         let others: Vec<u64> = self.nodes.keys().copied().filter(|other| *other != node_id).collect();
         others.into_iter().for_each(|other| self.take_out(other, &command.by, command.at));
         for token in self.tokens.values_mut().filter(|token| token.fate == TokenFate::Open) {

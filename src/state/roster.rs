@@ -1,7 +1,7 @@
 //! The roster: the nodes that belong to the cluster, those that do not any more, what lets new ones
 //! in, and the sealed secrets that all nodes share.
 
-use super::Timestamp;
+use super::{Administrator, FormerAdministrator, Timestamp};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -16,6 +16,10 @@ pub struct Roster {
     pub nodes: BTreeMap<u64, Node>,
     /// The nodes that were removed, by id. An id is never used again.
     pub removed: BTreeMap<u64, RemovedNode>,
+    /// Who may use the admin port, by name. Where this is empty nobody may: see [`Roster::administers`].
+    pub administrators: BTreeMap<String, Administrator>,
+    /// Keys of administrators that are good no more.
+    pub former_administrators: BTreeMap<KeyHash, FormerAdministrator>,
     /// What lets a node join.
     pub tokens: BTreeMap<TokenId, Token>,
     /// Secrets by name, sealed with the cluster's data key.
@@ -81,6 +85,12 @@ pub struct RemovedNode {
 /// SHA-256 of a public key (DER of its SubjectPublicKeyInfo).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyHash(pub [u8; 32]);
+
+impl fmt::Display for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
 
 /// Names a token; not secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,6 +7,7 @@ use rcgen::{
     KeyUsagePurpose, PublicKeyData, SanType, SubjectPublicKeyInfo,
 };
 use rustls::pki_types::PrivateKeyDer;
+use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
 /// A certificate authority with its key.
@@ -25,6 +26,8 @@ pub struct Issued {
     pub certificate_pem: String,
     /// The private key, PEM.
     pub key_pem: Secret<String>,
+    /// SHA-256 of the public key.
+    pub key_hash: [u8; 32],
 }
 
 /// A certificate could not be made.
@@ -91,8 +94,9 @@ impl Authority {
         let error = |source| IssueError { subject: member.uri(), source };
         let key = KeyPair::generate().map_err(error)?;
         let subject = Subject(key.subject_public_key_info());
+        let key_hash = Sha256::digest(&subject.0).into();
         let certificate_pem = self.certify_member(member, &subject, now, life)?;
-        Ok(Issued { certificate_pem, key_pem: Secret::new(key.serialize_pem()) })
+        Ok(Issued { certificate_pem, key_pem: Secret::new(key.serialize_pem()), key_hash })
     }
 
     /// Issues a certificate (PEM) for a member of a cluster that has its key already. A node's also carries
@@ -133,7 +137,8 @@ impl Authority {
         params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
         let key = KeyPair::generate().map_err(error)?;
         let certificate = for_members(params).signed_by(&key, &self.issuer).map_err(error)?;
-        Ok(Issued { certificate_pem: certificate.pem(), key_pem: Secret::new(key.serialize_pem()) })
+        let key_hash = Sha256::digest(key.subject_public_key_info()).into();
+        Ok(Issued { certificate_pem: certificate.pem(), key_pem: Secret::new(key.serialize_pem()), key_hash })
     }
 }
 

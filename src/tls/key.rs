@@ -4,6 +4,7 @@ use super::authority::Subject;
 use super::membership::pem;
 use crate::secret::Secret;
 use rcgen::{CertificateParams, CertificateSigningRequestParams, KeyPair, PublicKeyData};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateSigningRequestDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -48,6 +49,12 @@ impl MemberKey {
         Secret::new(self.0.serialize_der())
     }
 
+    /// The private key, PEM (PKCS #8).
+    #[must_use]
+    pub fn pem(&self) -> Secret<String> {
+        Secret::new(self.0.serialize_pem())
+    }
+
     /// SHA-256 of the public key.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
@@ -67,6 +74,14 @@ impl MemberKey {
     pub fn request(&self) -> Result<Vec<u8>, RequestError> {
         Ok(CertificateParams::default().serialize_request(&self.0)?.der().to_vec())
     }
+
+    /// The same as PEM.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub fn request_pem(&self) -> Result<String, RequestError> {
+        Ok(CertificateParams::default().serialize_request(&self.0)?.pem()?)
+    }
 }
 
 impl Request {
@@ -79,6 +94,15 @@ impl Request {
         let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(der))?;
         let info = request.public_key.subject_public_key_info();
         Ok(Request { key: Sha256::digest(&info).into(), subject: Subject(info) })
+    }
+
+    /// The request in a PEM text (DER).
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn of_pem(text: &str) -> Result<Vec<u8>, RequestError> {
+        let der = CertificateSigningRequestDer::from_pem_slice(text.as_bytes());
+        Ok(der.map_err(|_| rcgen::Error::CouldNotParseCertificationRequest)?.to_vec())
     }
 
     /// SHA-256 of the public key.

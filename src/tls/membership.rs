@@ -184,6 +184,11 @@ impl Current {
         let member = Member::of_certificate(leaf).ok_or(LoadError::NotAMember { path: path.into() })?;
         let validity = validity(leaf).ok_or(LoadError::NotAMember { path: path.into() })?;
         let authorities = pem(authority, path)?;
+        if authorities.len() != 1 {
+            let reason =
+                format!("a cluster has one certificate authority, and here are {}", authorities.len());
+            return Err(LoadError::BadAuthority { path: path.into(), reason });
+        }
         let mut roots = RootCertStore::empty();
         for certificate in &authorities {
             roots
@@ -316,3 +321,31 @@ fn peer_of(chain: Option<&[CertificateDer<'_>]>, cluster: &str) -> Result<Peer, 
 pub(super) const MEMBER_VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 /// What both ends of a guest's connection derive a common value for.
 pub(super) const JOIN_LABEL: &[u8] = b"EXPORTER-rmsc-join";
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Authority, MemberKind};
+    use super::*;
+    use time::Duration;
+
+    #[test]
+    fn a_member_trusts_one_authority_and_no_more() {
+        let now = OffsetDateTime::now_utc();
+        let [own, other] = ["own", "other"].map(|name| Authority::new(name, now).unwrap());
+        let member = Member { cluster: "c1".into(), kind: MemberKind::Node(1) };
+        let issued = own.issue_member(&member, now, Duration::hours(1)).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(issued.key_pem.expose().as_bytes()).unwrap();
+        let membership = |authority: String| {
+            Membership::new(Credentials {
+                certificate: issued.certificate_pem.clone(),
+                authority,
+                key: Secret::new(key.secret_der().to_vec()),
+                path: "here".into(),
+            })
+        };
+        assert!(membership(own.certificate_pem().into()).is_ok());
+        for authority in [format!("{}{}", own.certificate_pem(), other.certificate_pem()), String::new()] {
+            assert!(matches!(membership(authority), Err(LoadError::BadAuthority { .. })));
+        }
+    }
+}

@@ -128,7 +128,15 @@ fn a_cluster_begins_anew_out_of_a_backup_and_the_old_nodes_are_out() {
     for name in ["node-1", "node-2", "node-3"] {
         cluster.kill(name);
     }
-    let restored = backup.restore(&config, &[]);
+    // The key of another cluster's administrator is not written over, and the restore goes on elsewhere.
+    let precious = host.path().join("admin.key");
+    fs::write(&precious, "precious").expect("a folder of the test can be written");
+    backup.restore(&config, &[]).check_code(4).check_says(&["admin.key", "--context-dir"]);
+    assert_eq!(fs::read_to_string(&precious).expect("it is there"), "precious");
+    let elsewhere = host.path().join("context");
+    let elsewhere = elsewhere.to_str().expect("a path of the test is a text");
+    let restored = backup.restore(&config, &["--context-dir", elsewhere]);
+    assert_eq!(restored.field("other_administrators"), serde_json::json!(["lab"]));
     let node_id = restored.check_code(0).field("node_id").as_u64().expect("an id is a number");
     assert!(node_id > lost, "{restored:?}");
     backup.restore(&config, &[]).check_code(4).check_says(&["is not empty"]);
@@ -141,6 +149,8 @@ fn a_cluster_begins_anew_out_of_a_backup_and_the_old_nodes_are_out() {
     let list = administer(&["authz", "list", "-o", "json"]);
     let revision = list.check_code(0).field("revision").as_u64().expect("a revision is a number");
     assert!(revision > lost, "{revision} {lost}");
+    let new = host.path().join("context/context.toml");
+    run(rmsc().args(["authz", "list", "--context"]).arg(new)).check_code(0);
     assert!(!list.stdout.contains("mallory") && list.stdout.contains("EXCH01"), "{list:?}");
     administer(&["authz", "add", "--role", "sharepoint", &mallory]).check_code(0);
 

@@ -4,6 +4,7 @@
 use crate::support::certificates::{self, Issued, administrator, call, node};
 use crate::support::cluster::TestCluster;
 use crate::support::host::Host;
+use crate::support::http::{self, Request};
 use crate::support::load::Load;
 use crate::support::log::{await_event, events, field};
 use crate::support::soap::ACQUIRE_LICENSE;
@@ -56,7 +57,10 @@ impl Stolen {
             "peer" => (self.host.node.peer, STATUS),
             _ => (self.host.node.admin, LIST),
         };
-        who.call(address, method).expect_err("it must not be answered");
+        // One that is known by its certificate is told why.
+        if let Ok(status) = who.call(address, method) {
+            assert_eq!(status, 403);
+        }
         let wanted = |event: &serde_json::Value| event["port"] == port && field(event, "who").contains(words);
         let event = await_event(&self.host.node, event, wanted);
         assert_eq!(field(&event, "level"), "WARN");
@@ -87,6 +91,8 @@ fn every_certificate_that_is_not_a_members_is_refused_and_the_event_says_which()
     stolen.check_refused(&own, "admin", 4022, "/node/1 is a node");
     stolen.check_refused(&stolen.issue(2), "peer", 4027, "node 2 is not in the cluster");
     stolen.check_refused(&stolen.issue(1), "peer", 4028, "node 1 has another key");
+    // Whoever has the authority's key can make an administrator's certificate, and is none by that.
+    stolen.check_refused(&admin, "admin", 4019, "alice is no administrator");
     call(stolen.host.node.admin, LIST, None).unwrap_err();
     await_event(&stolen.host.node, 4029, |event| field(event, "who").contains("shows no certificate"));
     // One stranger with many names has one line.
@@ -108,7 +114,10 @@ fn every_certificate_that_is_not_a_members_is_refused_and_the_event_says_which()
     await_event(&stolen.host.node, 4027, |event| field(event, "who").contains(words));
     // The right ones are as welcome as before.
     assert_eq!(own.call(stolen.host.node.peer, STATUS).unwrap(), 200);
-    assert_eq!(admin.call(stolen.host.node.admin, LIST).unwrap(), 200);
+    let folder = stolen.host.path();
+    let files = (folder.join("admin.pem"), folder.join("admin.key"));
+    let answered = call(stolen.host.node.admin, LIST, Some((&files.0, &files.1)));
+    assert_eq!(answered.unwrap(), 200);
 }
 
 /// A connection that stays open as long as the other end likes.
@@ -149,7 +158,7 @@ async fn a_removed_node_is_refused_within_a_second_on_open_connections_too() {
         assert!(closed <= Duration::from_secs(1), "closed after {closed:?}");
     }
     for node in &staying {
-        stolen.call(node.peer, STATUS).unwrap_err();
+        assert_eq!(stolen.call(node.peer, STATUS).unwrap(), 403);
         let event = await_event(node, 4026, |_| true);
         let words = format!("node {} (node-3) was removed by lab", identity.node_id);
         assert!(field(&event, "who").contains(&words), "{event}");
@@ -171,6 +180,25 @@ async fn silent_strangers_do_not_keep_members_out() {
     }
     assert_eq!(Issued::of_node(&node).call(node.peer, STATUS).unwrap(), 200);
     cluster.rmsc(&["authz", "list"]).check_code(0);
+}
+
+#[test]
+fn a_node_that_was_removed_while_it_was_off_says_so_and_keeps_its_data() {
+    let cluster = TestCluster::start(3);
+    let gone = cluster.node("node-3");
+    cluster.kill("node-3");
+    // Not on its own host: nobody puts its data aside.
+    let removed = cluster.rmsc(&["node", "remove", "node-3", "--yes"]);
+    assert!(matches!(removed.code, Some(0 | 3)), "{removed:?}");
+    cluster.restart("node-3");
+    wait::until_true("it says that it was removed", PATIENCE, || {
+        let readiness = http::try_exchange(gone.monitor(), &Request::get("/readyz"));
+        let reason = readiness.map(|answer| answer.field("reason").to_string()).unwrap_or_default();
+        reason.contains("another node says: node") && reason.contains("(node-3) was removed by lab")
+    });
+    let event = await_event(&gone, 4042, |_| true);
+    assert!(field(&event, "reason").contains("(node-3) was removed by lab"), "{event}");
+    assert!(gone.data_dir.join("identity").exists());
 }
 
 #[test]

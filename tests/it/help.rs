@@ -3,7 +3,7 @@
 use crate::support::program::{manifest_dir, rmsc, run};
 use std::fs;
 
-const COMMANDS: [&str; 42] = [
+const COMMANDS: [&str; 47] = [
     "",
     "server",
     "init",
@@ -13,6 +13,11 @@ const COMMANDS: [&str; 42] = [
     "token create",
     "token list",
     "token revoke",
+    "admin",
+    "admin add",
+    "admin request",
+    "admin list",
+    "admin remove",
     "dev",
     "dev restart",
     "authz",

@@ -253,7 +253,12 @@ fn init_founds_a_cluster_and_says_what_comes_next() {
     // Another cluster is not founded over this administrator's context.
     host.kill();
     fs::remove_dir_all(&host.node.data_dir).unwrap();
-    host.rmsc(&["init"]).check_code(1).check_says(&["context.toml", "--context-dir"]);
+    host.rmsc(&["init"]).check_code(4).check_says(&["context.toml", "--context-dir"]);
+    // Nor over what is left when somebody moves that one file away.
+    fs::rename(&context, context.with_extension("moved")).unwrap();
+    let key = fs::read(host.path().join("admin.key")).unwrap();
+    host.rmsc(&["init"]).check_code(4).check_says(&["--context-dir"]);
+    assert_eq!(fs::read(host.path().join("admin.key")).unwrap(), key);
     assert!(!host.identity_file().exists());
     let elsewhere = NewDir::new();
     let folder = elsewhere.path().display().to_string();

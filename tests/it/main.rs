@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod administrators;
 mod authorization;
 mod backup;
 mod bad_configuration;

@@ -120,3 +120,44 @@ fn all_nodes_off_and_on_serve_and_accept_changes_within_ten_seconds() {
     let list = cluster.rmsc(&["authz", "list", "-o", "json"]);
     assert!(has(&list, 1) && has(&list, 2), "{list:?}");
 }
+
+#[test]
+fn every_objection_is_said_and_a_lost_key_or_administrator_does_not_end_it() {
+    let cluster = TestCluster::alone(2);
+    cluster.kill("node-2");
+    wait::until_true("its data can be opened", wait::PATIENCE, || {
+        recover(&cluster, "node-2", &["--inspect"]).code == Some(0)
+    });
+    let survey = cluster.dir().join("survey.json");
+    let mut other = inspect(&cluster, "node-2", &survey);
+    let last = other["last"]["index"].as_u64().expect("a log index is a number");
+    let first = other["nodes"].as_array().into_iter().flatten().find(|node| node["name"] == "node-1");
+    let first = first.expect("it is in the roster")["node_id"].clone();
+    (other["last"]["index"], other["name"], other["node_id"]) = ((last + 1).into(), "node-1".into(), first);
+    fs::write(&survey, other.to_string()).expect("a folder of the lab can be written");
+    let survey = survey.to_str().expect("a path of the lab is a text");
+    let both = recover(&cluster, "node-2", &["--yes", "--compare", survey]);
+    both.check_code(4).check_says(&["node-1 has more than this node", "node-1", "runs"]);
+    // As where a credential of the service holds the key: a shell has none.
+    let key = cluster.node("node-2").data_dir.with_file_name("seal.key");
+    let away = key.with_extension("away");
+    fs::rename(&key, &away).expect("the lab makes one for each");
+    recover(&cluster, "node-2", &["--yes"]).check_code(4).check_says(&["could not be asked", "seal key"]);
+    let context = cluster.dir().join("carol");
+    let folder = context.to_str().expect("a path of the lab is a text");
+    let make = ["--yes", "--force", "--administrator", "carol", "--context-dir", folder];
+    recover(&cluster, "node-2", &make).check_code(1).check_says(&["seal key"]);
+    recover(&cluster, "node-2", &["--yes", "--force"]).check_code(0);
+    fs::rename(&away, &key).expect("it was moved there");
+    // Whose administrators have all lost their keys gets a new one in the same way.
+    assert_eq!(
+        recover(&cluster, "node-2", &make).check_code(0).field("context"),
+        format!("{folder}/context.toml")
+    );
+    cluster.kill("node-1");
+    cluster.restart("node-2");
+    wait::until_true("the new administrator is let in", wait::PATIENCE, || {
+        let list = run(rmsc().args(["admin", "list", "--context"]).arg(context.join("context.toml")));
+        list.code == Some(0) && list.stdout.contains("carol (you)")
+    });
+}

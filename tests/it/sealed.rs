@@ -79,6 +79,25 @@ fn has(bytes: &[u8], wanted: &[u8]) -> bool {
 }
 
 #[test]
+fn status_warns_of_a_seal_key_that_lies_in_a_plain_file_unless_it_was_chosen() {
+    let lab = TestCluster::start(1);
+    let mut host = Host::new(&lab, "alone");
+    host.edit("seal = \"file\"", "seal = \"auto\"");
+    host.rmsc(&["init"]).check_code(0);
+    host.start();
+    let context = host.path().join("context.toml");
+    let warnings = || {
+        let status = run(rmsc().args(["status", "-o", "json", "--context"]).arg(&context));
+        (status.code == Some(3)).then(|| status.field("warnings").to_string())
+    };
+    wait::until_true("the status warns", PATIENCE, || {
+        warnings().is_some_and(|it| it.contains("the seal key of alone lies in a plain file"))
+    });
+    let chosen = lab.rmsc(&["status", "-o", "json"]).field("warnings").to_string();
+    assert!(!chosen.contains("seal key"), "{chosen}");
+}
+
+#[test]
 fn neither_disk_nor_log_shows_a_secret() {
     let lab = TestCluster::start(1);
     let (mut first, mut second) = (Host::new(&lab, "first"), Host::new(&lab, "second"));

@@ -5,8 +5,8 @@ use super::values::wrong;
 use crate::cluster::types::DecodeError;
 use crate::proto::state::v1 as stored;
 use crate::state::{
-    Drained, KeyHash, NewNode, Node, NodeKind, Rejection, RemovedNode, Roster, RosterChange, Sealed,
-    Timestamp, Token, TokenFate, TokenId,
+    Administrator, Drained, FormerAdministrator, KeyHash, NewAdministrator, NewNode, Node, NodeKind,
+    Rejection, RemovedNode, Roster, RosterChange, Sealed, Timestamp, Token, TokenFate, TokenId,
 };
 use stored::change::Change as StoredChange;
 use stored::rejection::Rejection as StoredRejection;
@@ -16,11 +16,14 @@ type Result<T> = std::result::Result<T, DecodeError>;
 
 pub(super) fn change_to(change: &RosterChange) -> StoredChange {
     match change {
-        RosterChange::Found { authority, node, version } => StoredChange::Found(stored::Found {
-            authority: authority.clone(),
-            node: Some(new_node_to(node)),
-            version: *version,
-        }),
+        RosterChange::Found { authority, node, version, administrator } => {
+            StoredChange::Found(stored::Found {
+                authority: authority.clone(),
+                node: Some(new_node_to(node)),
+                version: *version,
+                administrator: administrator.as_ref().map(new_administrator_to),
+            })
+        }
         RosterChange::PutSecret { name, sealed } => {
             let sealed = sealed.as_ref().map(|sealed| sealed.0.clone());
             StoredChange::PutSecret(stored::PutSecret { name: name.clone(), sealed })
@@ -55,7 +58,14 @@ pub(super) fn change_to(change: &RosterChange) -> StoredChange {
         RosterChange::RaiseVersion { version } => {
             StoredChange::RaiseVersion(stored::RaiseVersion { version: *version })
         }
-        RosterChange::Recover { node_id } => StoredChange::Recover(stored::Recover { node_id: *node_id }),
+        RosterChange::Recover { node_id, administrator } => StoredChange::Recover(stored::Recover {
+            node_id: *node_id,
+            administrator: administrator.as_ref().map(new_administrator_to),
+        }),
+        RosterChange::AddAdministrator(new) => StoredChange::AddAdministrator(new_administrator_to(new)),
+        RosterChange::RemoveAdministrator { name } => {
+            StoredChange::RemoveAdministrator(stored::RemoveAdministrator { name: name.clone() })
+        }
     }
 }
 
@@ -65,6 +75,7 @@ pub(super) fn change_from(change: StoredChange) -> Result<RosterChange> {
             authority: found.authority,
             node: new_node_from(found.node)?,
             version: found.version,
+            administrator: found.administrator.map(new_administrator_from).transpose()?,
         },
         StoredChange::PutSecret(put) => {
             RosterChange::PutSecret { name: put.name, sealed: put.sealed.map(Sealed) }
@@ -92,7 +103,12 @@ pub(super) fn change_from(change: StoredChange) -> Result<RosterChange> {
             RosterChange::DrainNode { node_id: drain.node_id, drained: drain.drained }
         }
         StoredChange::RaiseVersion(raise) => RosterChange::RaiseVersion { version: raise.version },
-        StoredChange::Recover(recover) => RosterChange::Recover { node_id: recover.node_id },
+        StoredChange::Recover(recover) => RosterChange::Recover {
+            node_id: recover.node_id,
+            administrator: recover.administrator.map(new_administrator_from).transpose()?,
+        },
+        StoredChange::AddAdministrator(new) => RosterChange::AddAdministrator(new_administrator_from(new)?),
+        StoredChange::RemoveAdministrator(remove) => RosterChange::RemoveAdministrator { name: remove.name },
         StoredChange::Allow(_) | StoredChange::Remove(_) => {
             return Err(wrong("a change of the roster", &"it is one of the table"));
         }
@@ -119,6 +135,13 @@ pub(super) fn rejection_to(rejection: &Rejection) -> stored::Rejection {
         Rejection::Version { wanted, now, known } => {
             StoredRejection::Version(stored::VersionRejected { wanted: *wanted, now: *now, known: *known })
         }
+        Rejection::NoSuchAdministrator { name } => StoredRejection::NoSuchAdministrator(name.clone()),
+        Rejection::AdministratorExists { name } => StoredRejection::AdministratorExists(name.clone()),
+        Rejection::LastAdministrator { name } => StoredRejection::LastAdministrator(name.clone()),
+        Rejection::TooManyAdministrators { administrators_max } => {
+            StoredRejection::TooManyAdministrators(*administrators_max)
+        }
+        Rejection::KeyUsed { name } => StoredRejection::KeyUsed(name.clone()),
     };
     stored::Rejection { rejection: Some(rejection) }
 }
@@ -144,6 +167,13 @@ pub(super) fn rejection_from(rejection: stored::Rejection) -> Result<Rejection> 
         StoredRejection::Version(version) => {
             Rejection::Version { wanted: version.wanted, now: version.now, known: version.known }
         }
+        StoredRejection::NoSuchAdministrator(name) => Rejection::NoSuchAdministrator { name },
+        StoredRejection::AdministratorExists(name) => Rejection::AdministratorExists { name },
+        StoredRejection::LastAdministrator(name) => Rejection::LastAdministrator { name },
+        StoredRejection::TooManyAdministrators(administrators_max) => {
+            Rejection::TooManyAdministrators { administrators_max }
+        }
+        StoredRejection::KeyUsed(name) => Rejection::KeyUsed { name },
     })
 }
 
@@ -174,6 +204,7 @@ pub(in crate::cluster) fn roster_to(roster: &Roster) -> Vec<(String, stored::Ros
         let secret = stored::NamedSecret { name: name.clone(), sealed: sealed.0.clone() };
         (format!("secret/{name}"), Row::Secret(secret))
     }));
+    rows.extend(administrators_to(roster));
     rows.into_iter().map(|(key, row)| (key, stored::RosterRow { row: Some(row) })).collect()
 }
 
@@ -210,8 +241,47 @@ pub(in crate::cluster) fn roster_row_from(roster: &mut Roster, row: stored::Rost
             roster.tokens.insert(id, token);
         }
         Row::Secret(row) => drop(roster.secrets.insert(row.name, Sealed(row.sealed))),
+        Row::Administrator(row) => {
+            let NewAdministrator { name, key } =
+                new_administrator_from(row.administrator.unwrap_or_default())?;
+            let (added_by, added_at) = (row.added_by, Timestamp(row.added_at_ms));
+            roster.administrators.insert(name, Administrator { key, added_by, added_at });
+        }
+        Row::FormerAdministrator(row) => {
+            let NewAdministrator { name, key } =
+                new_administrator_from(row.administrator.unwrap_or_default())?;
+            let former = FormerAdministrator { name, by: row.by, at: Timestamp(row.at_ms) };
+            roster.former_administrators.insert(key, former);
+        }
     }
     Ok(())
+}
+
+fn administrators_to(roster: &Roster) -> impl Iterator<Item = (String, Row)> {
+    let administrators = roster.administrators.iter().map(|(name, it)| {
+        let administrator = Some(stored::NewAdministrator { name: name.clone(), key: it.key.0.to_vec() });
+        let (added_by, added_at_ms) = (it.added_by.clone(), it.added_at.0);
+        let row = stored::RosterAdministrator { administrator, added_by, added_at_ms };
+        (format!("administrator/{name}"), Row::Administrator(row))
+    });
+    let former = roster.former_administrators.iter().map(|(key, it)| {
+        let administrator = Some(stored::NewAdministrator { name: it.name.clone(), key: key.0.to_vec() });
+        let row = stored::FormerAdministrator { administrator, by: it.by.clone(), at_ms: it.at.0 };
+        (format!("former-administrator/{key}"), Row::FormerAdministrator(row))
+    });
+    administrators.chain(former)
+}
+
+fn new_administrator_to(new: &NewAdministrator) -> stored::NewAdministrator {
+    stored::NewAdministrator { name: new.name.clone(), key: new.key.0.to_vec() }
+}
+
+fn new_administrator_from(new: stored::NewAdministrator) -> Result<NewAdministrator> {
+    Ok(NewAdministrator { name: new.name, key: key_from(&new.key)? })
+}
+
+fn key_from(bytes: &[u8]) -> Result<KeyHash> {
+    bytes.try_into().map(KeyHash).map_err(|_| wrong("the hash of a key", &bytes.len()))
 }
 
 fn node_to(node_id: u64, node: &Node) -> stored::RosterNode {
@@ -248,11 +318,10 @@ fn new_node_to(node: &NewNode) -> stored::NewNode {
 
 fn new_node_from(node: Option<stored::NewNode>) -> Result<NewNode> {
     let node = node.ok_or_else(|| wrong("a node", &"it is not there"))?;
-    let key = node.key.as_slice().try_into().map_err(|_| wrong("the hash of a key", &node.key.len()))?;
     Ok(NewNode {
         kind: kind_from(node.kind)?,
         incarnation: random_from(&node.incarnation)?,
-        key: KeyHash(key),
+        key: key_from(&node.key)?,
         name: node.name,
         peer_address: node.peer_address,
         admin_address: node.admin_address,

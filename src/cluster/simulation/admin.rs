@@ -1,7 +1,7 @@
 //! Administrators: they found the cluster, let machines in and out, and hand leadership over, at
 //! whatever node takes the work.
 
-use super::super::{Cluster, VERSION, Written};
+use super::super::{Cluster, Roots, VERSION, Written};
 use super::network;
 use super::node;
 use super::shared::{Shared, Task};
@@ -13,7 +13,8 @@ use std::time::Duration;
 
 /// Makes the cluster; the founder does it at each start, like the product.
 pub(super) async fn found(cluster: Cluster) {
-    while cluster.found("PEM".into(), "init", Timestamp(0)).await.is_err() {
+    let roots = Roots { authority: "PEM".into(), administrator: None };
+    while cluster.found(roots.clone(), "init", Timestamp(0)).await.is_err() {
         if cluster.state().borrow().roster.is_founded() {
             return;
         }

@@ -82,7 +82,8 @@ impl Lab {
     pub(super) async fn with_elections(count: usize, after: Duration) -> Self {
         let mut lab = Lab { nodes: Vec::new(), folder: Folder::new(), election_min: after };
         let founder = lab.claimed(1, FOUNDER).await;
-        founder.cluster.found("PEM".into(), "init", Timestamp(1)).await.unwrap();
+        let roots = Roots { authority: "PEM".into(), administrator: None };
+        founder.cluster.found(roots, "init", Timestamp(1)).await.unwrap();
         lab.nodes.push(founder);
         for number in 2..=count as u64 {
             lab.join(number).await;

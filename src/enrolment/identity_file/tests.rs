@@ -36,6 +36,7 @@ fn identity() -> Identity {
         data_key: Key::random(),
         authority_key: Some(Secret::new(b"canary of the authority".to_vec())),
         introduction: Some(introduction()),
+        administrator: Some(NewAdministrator { name: "alice".into(), key: KeyHash([6; 32]) }),
     }
 }
 
@@ -45,6 +46,7 @@ fn an_identity_is_read_back_and_shows_no_secret() {
     save(&folder.0, &key, &identity).unwrap();
     let read = load(&folder.0, &key).unwrap();
     assert_eq!(read.node_key.expose(), identity.node_key.expose());
+    assert_eq!(read.administrator, identity.administrator);
     assert_eq!(read.data_key.bytes().expose(), identity.data_key.bytes().expose());
     assert_eq!(read.authority_key.unwrap().expose(), identity.authority_key.unwrap().expose());
     assert_eq!((read.node_id, read.incarnation, read.witness), (5, 7, true));
@@ -78,8 +80,8 @@ fn what_is_damaged_or_newer_is_refused() {
         fs::write(&path, damaged).unwrap();
         assert!(matches!(load(&folder.0, &key), Err(IdentityError::Damaged { .. })), "{damaged:?}");
     }
-    fs::write(&path, stored::Identity { format: 2, ..Default::default() }.encode_to_vec()).unwrap();
-    assert!(matches!(load(&folder.0, &key), Err(IdentityError::TooNew { found: 2, .. })));
+    fs::write(&path, stored::Identity { format: 3, ..Default::default() }.encode_to_vec()).unwrap();
+    assert!(matches!(load(&folder.0, &key), Err(IdentityError::TooNew { found: 3, .. })));
 }
 
 #[test]
@@ -102,7 +104,7 @@ fn what_was_released_is_read() {
     let written = Identity { data_key: Key::of_bytes(&[9; 32]).unwrap(), ..identity() };
     save(&folder.0, &key, &written).unwrap();
     let path = identity_path(&folder.0);
-    fs::write(&path, frozen::keep("identity-1/identity", &fs::read(&path).unwrap())).unwrap();
+    fs::write(&path, frozen::keep("identity-2/identity", &fs::read(&path).unwrap())).unwrap();
     let read = load(&folder.0, &key).unwrap();
     let texts = [read.cluster_id, read.authority, read.certificate];
     assert_eq!(texts, ["c1", "authority", "certificate"]);
@@ -117,7 +119,44 @@ fn what_was_released_is_read() {
     let joining = Joining { incarnation: 3, node_key: Secret::new(b"canary".to_vec()) };
     save_joining(&folder.0, &key, &joining).unwrap();
     let path = folder.0.join(JOINING);
-    fs::write(&path, frozen::keep("identity-1/joining", &fs::read(&path).unwrap())).unwrap();
+    fs::write(&path, frozen::keep("identity-2/joining", &fs::read(&path).unwrap())).unwrap();
     let read = load_joining(&folder.0, &key).unwrap().unwrap();
     assert_eq!((read.incarnation, read.node_key.expose().as_slice()), (3, b"canary".as_slice()));
+}
+
+#[test]
+fn what_is_in_the_clear_cannot_be_changed_without_the_key() {
+    let (folder, key) = (Folder::new(), Key::random());
+    let changes: [fn(&mut stored::Identity); 7] = [
+        |file| file.authority += "another authority",
+        |file| file.certificate += "another certificate",
+        |file| file.incarnation = 8_u128.to_be_bytes().to_vec(),
+        |file| file.witness = false,
+        |file| file.node_id = 6,
+        |file| file.cluster_id = "c2".into(),
+        // A byte that goes from one field to the next.
+        |file| {
+            file.authority.pop();
+            file.certificate.insert(0, 'y');
+        },
+    ];
+    for change in changes {
+        save(&folder.0, &key, &identity()).unwrap();
+        let path = identity_path(&folder.0);
+        let mut file = stored::Identity::decode(fs::read(&path).unwrap().as_slice()).unwrap();
+        change(&mut file);
+        fs::write(&path, file.encode_to_vec()).unwrap();
+        let loaded = load(&folder.0, &key);
+        assert!(matches!(loaded, Err(IdentityError::Sealed { .. })), "{loaded:?}");
+    }
+}
+
+#[test]
+fn a_file_from_before_the_clear_half_was_bound_is_not_used() {
+    let (folder, key) = (Folder::new(), Key::random());
+    save(&folder.0, &key, &identity()).unwrap();
+    let path = identity_path(&folder.0);
+    let file = stored::Identity::decode(fs::read(&path).unwrap().as_slice()).unwrap();
+    fs::write(&path, stored::Identity { format: 1, ..file }.encode_to_vec()).unwrap();
+    assert!(matches!(load(&folder.0, &key), Err(IdentityError::Damaged { .. })));
 }

@@ -37,7 +37,8 @@ fn apply(state: &mut State, log_index: u64, change: RosterChange) -> Outcome {
 
 fn founded() -> State {
     let mut state = State::default();
-    let found = RosterChange::Found { authority: "PEM".into(), node: new("one"), version: 1 };
+    let found =
+        RosterChange::Found { authority: "PEM".into(), node: new("one"), version: 1, administrator: None };
     assert_eq!(apply(&mut state, 2, found), Outcome::Admitted { node_id: FOUNDER });
     state
 }
@@ -64,7 +65,8 @@ fn a_cluster_is_founded_once() {
     let mut state = State::default();
     assert_eq!(apply(&mut state, 1, admit("two")), Outcome::Rejected(Rejection::NotFounded));
     let mut state = founded();
-    let again = RosterChange::Found { authority: "other".into(), node: new("x"), version: 9 };
+    let again =
+        RosterChange::Found { authority: "other".into(), node: new("x"), version: 9, administrator: None };
     assert_eq!(apply(&mut state, 3, again), Outcome::Rejected(Rejection::AlreadyFounded));
     assert_eq!((state.roster.authority.as_str(), state.roster.revision), ("PEM", 2));
 }
@@ -198,7 +200,7 @@ fn a_new_lineage_has_one_node_and_no_open_token() {
         token: Token { fate: TokenFate::Open, ..state.roster.tokens[&ID].clone() },
     };
     apply(&mut state, 5, other);
-    apply(&mut state, 6, RosterChange::Recover { node_id: 4 });
+    apply(&mut state, 6, RosterChange::Recover { node_id: 4, administrator: None });
     assert_eq!(state.roster.nodes.keys().copied().collect::<Vec<_>>(), [4]);
     assert!(state.roster.removed.contains_key(&FOUNDER));
     assert_eq!(state.roster.tokens[&TokenId([2; 8])].fate, TokenFate::Revoked);
@@ -212,7 +214,7 @@ fn who_is_left_alone_serves_though_it_was_to_go() {
     apply(&mut state, 4, admit("two"));
     apply(&mut state, 5, RosterChange::DrainNode { node_id: 4, drained: true });
     apply(&mut state, 6, RosterChange::RemoveNode { node_id: 4 });
-    apply(&mut state, 7, RosterChange::Recover { node_id: 4 });
+    apply(&mut state, 7, RosterChange::Recover { node_id: 4, administrator: None });
     let node = &state.roster.nodes[&4];
     assert_eq!((&node.leaving, &node.drained), (&None, &None));
 }

@@ -18,6 +18,10 @@ fn new_node() -> NewNode {
     }
 }
 
+fn new_administrator() -> NewAdministrator {
+    NewAdministrator { name: "alice".into(), key: KeyHash([4; 32]) }
+}
+
 fn token() -> Token {
     Token {
         key: Sealed(vec![1, 2, 3]),
@@ -33,9 +37,17 @@ fn token() -> Token {
 const ID: TokenId = TokenId([8; 8]);
 
 /// Each kind of change, with the name of its frozen bytes.
-fn changes() -> [(&'static str, RosterChange); 13] {
+fn changes() -> [(&'static str, RosterChange); 17] {
     [
-        ("found", RosterChange::Found { authority: "PEM".into(), node: new_node(), version: 2 }),
+        (
+            "found",
+            RosterChange::Found {
+                authority: "PEM".into(),
+                node: new_node(),
+                version: 2,
+                administrator: None,
+            },
+        ),
         ("put_secret", RosterChange::PutSecret { name: "a".into(), sealed: Some(Sealed(vec![5])) }),
         ("drop_secret", RosterChange::PutSecret { name: "a".into(), sealed: None }),
         ("create_token", RosterChange::CreateToken { id: ID, token: token() }),
@@ -55,7 +67,22 @@ fn changes() -> [(&'static str, RosterChange); 13] {
         ("drain_node", RosterChange::DrainNode { node_id: 5, drained: true }),
         ("raise_version", RosterChange::RaiseVersion { version: 2 }),
         ("drop_node", RosterChange::DropNode { node_id: 5 }),
-        ("recover", RosterChange::Recover { node_id: 5 }),
+        ("recover", RosterChange::Recover { node_id: 5, administrator: None }),
+        (
+            "found_with_administrator",
+            RosterChange::Found {
+                authority: "PEM".into(),
+                node: new_node(),
+                version: 2,
+                administrator: Some(new_administrator()),
+            },
+        ),
+        (
+            "recover_with_administrator",
+            RosterChange::Recover { node_id: 5, administrator: Some(new_administrator()) },
+        ),
+        ("add_administrator", RosterChange::AddAdministrator(new_administrator())),
+        ("remove_administrator", RosterChange::RemoveAdministrator { name: "alice".into() }),
     ]
 }
 
@@ -92,7 +119,16 @@ fn outcomes_come_back_as_they_were_and_as_they_were_frozen() {
         Rejection::Version { wanted: 3, now: 1, known: 2 },
     ];
     let others = [Outcome::Admitted { node_id: 9 }, Outcome::RosterChanged, Outcome::RosterUnchanged];
+    // Their number is the name of their frozen bytes.
+    let later = [
+        Rejection::NoSuchAdministrator { name: "x".into() },
+        Rejection::AdministratorExists { name: "x".into() },
+        Rejection::LastAdministrator { name: "x".into() },
+        Rejection::TooManyAdministrators { administrators_max: 5 },
+        Rejection::KeyUsed { name: "x".into() },
+    ];
     let outcomes = rejections.into_iter().map(Outcome::Rejected).chain(others);
+    let outcomes = outcomes.chain(later.into_iter().map(Outcome::Rejected));
     for (number, outcome) in outcomes.enumerate() {
         let frozen =
             frozen::check(&format!("outcome-1/roster-{number}"), &outcome_to(&outcome).encode_to_vec());
@@ -121,6 +157,11 @@ fn a_roster_comes_back_row_by_row() {
         .insert(12, Node { name: "rmsc-2".into(), drained: None, leaving: Some("admin".into()), ..node });
     let removed = RemovedNode { name: "old".into(), by: "admin".into(), at: Timestamp(6) };
     roster.removed.insert(4, removed);
+    let administrator =
+        Administrator { key: KeyHash([4; 32]), added_by: "admin".into(), added_at: Timestamp(8) };
+    roster.administrators.insert("alice".into(), administrator);
+    let former = FormerAdministrator { name: "bob".into(), by: "alice".into(), at: Timestamp(9) };
+    roster.former_administrators.insert(KeyHash([3; 32]), former);
     roster.tokens.insert(ID, token());
     roster.tokens.insert(TokenId([1; 8]), Token { fate: TokenFate::Revoked, replaces: None, ..token() });
     roster.tokens.insert(TokenId([2; 8]), Token { fate: TokenFate::Open, ..token() });
