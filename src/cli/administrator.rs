@@ -22,10 +22,10 @@ pub enum Admin {
 
 /// Let another administrator in, and write the context for them into a folder.
 ///
-/// With --request their private key never leaves their own host: they run `rmsc admin request` there and give
-/// you the file it names; what is written here then holds nothing secret, and belongs beside their key. Without
-/// it the key is made here, and the whole folder has to be handed over as a password is: over a way that nobody
-/// else can read, and nothing of it kept.
+/// With --request their private key never leaves their own host: they run `rmsc admin request`
+/// there and give you the file it names; what is written here then holds nothing secret, and
+/// belongs beside their key. Without it the key is made here, and the whole folder has to be
+/// handed over as a password is: over a way that nobody else can read, and nothing of it kept.
 ///
 /// Examples:
 ///   rmsc admin add alice --request admin.csr --context-dir ./alice
@@ -46,8 +46,8 @@ pub struct Add {
 
 /// Make the key of a new administrator on this host, and the request that another one adds it with.
 ///
-/// The key stays in the folder. Give admin.csr to an administrator, who runs `rmsc admin add NAME --request`; put
-/// the files that come back beside the key.
+/// The key stays in the folder. Give admin.csr to an administrator, who runs `rmsc admin add NAME
+/// --request`; put the files that come back beside the key.
 ///
 /// Examples:
 ///   rmsc admin request --context-dir ~/.config/rmsc
@@ -71,8 +71,8 @@ pub struct List {}
 
 /// Take an administrator's rights, for ever: connections are closed, and the key is not taken again.
 ///
-/// The last one cannot be removed. A node that is cut off lets the key in until it hears of it; no change can be
-/// made through such a node. Ends with 4 if it is refused.
+/// The last one cannot be removed. A node that is cut off lets the key in until it hears of it; no
+/// change can be made through such a node. Ends with 4 if it is refused.
 ///
 /// Examples:
 ///   rmsc admin remove alice

@@ -119,10 +119,10 @@ pub struct RestoreBackup {
     /// The node file of this host.
     #[arg(long, value_name = "FILE", default_value = "/etc/rmsc/rmsc.toml", env = "RMSC_CONFIG")]
     config: PathBuf,
-    /// Where to write an administrator's context, if there is none; by default beside the node file.
+    /// Where to write the new administrator's context; nothing there is written over. By default beside the node file.
     #[arg(long, value_name = "DIR")]
     context_dir: Option<PathBuf>,
-    /// The administrator's name.
+    /// The new administrator's name. Where the backup has one of that name, its old key is good no more.
     #[arg(long, value_name = "NAME", default_value = "admin", value_parser = host::word)]
     administrator: String,
     /// Go on although nodes of the cluster still answer.
