@@ -185,9 +185,6 @@ struct Total {
     terms: usize,
     acknowledged: usize,
     reads: usize,
-    /// The fewest of a run.
-    acknowledged_least: usize,
-    reads_least: usize,
     /// With the seed.
     longest_healing: (Duration, u64),
     longest_run: (Duration, u64),
@@ -196,8 +193,6 @@ struct Total {
 impl Total {
     fn of(results: &[Seen]) -> Self {
         let mut total = Total::default();
-        total.acknowledged_least = results.iter().map(|seen| seen.acknowledged).min().unwrap_or_default();
-        total.reads_least = results.iter().map(|seen| seen.reads).min().unwrap_or_default();
         for seen in results {
             let counts = &seen.counts;
             total.crashes += counts.crashes;

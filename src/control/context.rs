@@ -242,8 +242,8 @@ mod tests {
         let endpoints = ["10.1.0.11:8701", "rmsc-2.lab:8701"].map(str::to_owned).to_vec();
         let context = Context::write(&folder.0, new, endpoints.clone()).unwrap();
         let path = context.path();
-        let frozen = frozen::check("context-1/context.toml", &fs::read(&path).unwrap());
-        fs::write(&path, frozen).unwrap();
+        let frozen = frozen::check("context-1/context.toml", &fs::read(path).unwrap());
+        fs::write(path, frozen).unwrap();
         let beside = |name: &str| folder.0.join(name);
         let expected = Context {
             endpoints,
@@ -251,7 +251,7 @@ mod tests {
             certificate: beside("admin.pem"),
             key: beside("admin.key"),
         };
-        assert_eq!(Context::load(&path).unwrap(), expected);
+        assert_eq!(Context::load(path).unwrap(), expected);
         let files = [expected.authority, expected.certificate, expected.key];
         assert_eq!(files.map(|file| fs::read_to_string(file).unwrap()), ["AUTHORITY", "CERTIFICATE", "KEY"]);
     }
