@@ -1,5 +1,5 @@
 //! KERB_VALIDATION_INFO: the account and its groups, in the encoding of Windows' remote calls
-//! ([MS-PAC] 2.5, [C706] 14). A fixed part, then what its pointers name, in the order of the pointers.
+//! ([MS-PAC] 2.5, C706 14). A fixed part, then what its pointers name, in the order of the pointers.
 
 use super::pac::{number, utf16};
 use crate::principal::Sid;
@@ -78,7 +78,7 @@ impl<'a> Pointed<'a> {
         (count.checked_mul(each)? <= self.rest.len()).then_some(count)
     }
 
-    /// RPC_UNICODE_STRING: a conformant and varying array, [C706] 14.3.3.4.
+    /// RPC_UNICODE_STRING: a conformant and varying array, C706 14.3.3.4.
     fn text(&mut self, pointer: u32) -> Option<String> {
         if pointer == 0 {
             return Some(String::new());

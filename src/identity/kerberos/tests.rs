@@ -172,6 +172,38 @@ fn holds_the_binding_against_the_connection() {
     check(Require, None, "EXCH01-spnego", Err(Outer::ChannelBindingMissing));
 }
 
+/// A client that knows of bindings and sends none sees no TLS: over ours, somebody is in between.
+#[test]
+fn a_client_that_knows_of_bindings_must_send_one_over_tls() {
+    use ChannelBindingPolicy::{Allow, Off, Require};
+    const MADE_LATER: u64 = 1_795_264_141;
+    let check = |policy, tls: bool, wanted: Result<Bound, Outer>| {
+        let settings = Settings::new("LAB", "NODE1", "lab.test", policy).unwrap();
+        let binding = tls.then(|| ChannelBinding::of_application_data(b"tls-server-end-point:"));
+        let mut handshake = Handshake::new(Arc::new(settings.with_kerberos(acceptor())), binding);
+        let bound = match handshake.step(Scheme::Negotiate, &captured("EXCH01-aware"), leg(MADE_LATER)) {
+            Ok(Step::Ticket(proven)) => Ok(proven.bound),
+            Ok(step) => panic!("{step:?}"),
+            Err(refused) => Err(refused),
+        };
+        assert_eq!(bound, wanted, "{policy:?} {tls}");
+    };
+    check(Allow, true, Err(Outer::ChannelBindingMissing));
+    check(Allow, false, Ok(Bound::NotSent));
+    check(Off, true, Ok(Bound::NotChecked));
+    check(Require, true, Err(Outer::ChannelBindingMissing));
+}
+
+/// Windows offers Kerberos under its own number first, and NTLM last.
+#[test]
+fn answers_windows_under_the_number_that_it_offers_first() {
+    let offer = [messages::KERBEROS_OF_WINDOWS, messages::KERBEROS, spnego::NTLM];
+    let token = spnego::client::init(&offer, Some(&captured("EXCH01-raw")));
+    let reply = judge(&token).unwrap().reply.unwrap();
+    let Some(spnego::Token::Response(response)) = spnego::parse(&reply) else { panic!("no response") };
+    assert_eq!((response.state, response.mech), (Some(0), Some(messages::KERBEROS_OF_WINDOWS)));
+}
+
 #[test]
 fn takes_no_ticket_of_another_service_and_none_without_a_keytab() {
     let refused = judge(&captured("EXCH01-other")).unwrap_err().to_string();
