@@ -102,6 +102,8 @@ pub struct Cluster {
 pub struct Identity {
     /// The local accounts file.
     pub accounts_file: PathBuf,
+    /// `[identity.kerberos] keytab`: the keys of our services; without it NTLM alone is taken.
+    pub keytab: Option<PathBuf>,
     /// The hosts that callers may mean by `HTTP/HOST`: the service name, and others by which it is called.
     pub target_names: Vec<String>,
     /// Whether callers must bind their authentication to the TLS channel.
@@ -231,6 +233,16 @@ url = "http://127.0.0.1:18080"
         assert_eq!(config.node.certificate_life, Duration::from_secs(90 * 86_400));
         assert_eq!(config.secrets.key_file, Path::new("/etc/rmsc/seal.key"));
         assert_eq!(config.drain_timeout, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn takes_kerberos_where_there_is_a_keytab() {
+        assert_eq!(Config::parse(GOOD).unwrap().identity.keytab, None);
+        let text = format!("{GOOD}[identity.kerberos]\nkeytab = \"/etc/rmsc/rmsc.keytab\"\n");
+        let keytab = Config::parse(&text).unwrap().identity.keytab;
+        assert_eq!(keytab.as_deref(), Some(Path::new("/etc/rmsc/rmsc.keytab")));
+        let text = format!("{GOOD}[identity.kerberos]\nkeytabs = 1\n");
+        check_faults(&text, &["identity.kerberos.keytabs: is not a known key; did you mean keytab?"]);
     }
 
     #[test]

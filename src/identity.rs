@@ -1,18 +1,24 @@
-//! Token bytes to a proven account, leg by leg: NTLMv2 ([MS-NLMP]), raw and inside SPNEGO ([RFC 4178], [MS-SPNG]).
+//! Token bytes to a proven account, leg by leg: Kerberos ([RFC 4120]) and NTLMv2 ([MS-NLMP]), raw and inside
+//! SPNEGO ([RFC 4178], [MS-SPNG]).
 //!
-//! Pure: no network, no files, no clock and no randomness. No input panics; no error is for the client.
+//! No network, no files, no clock and no randomness; the one thing remembered between connections is which
+//! Kerberos proofs were taken. No input panics; no error is for the client.
 
 mod attempt;
 mod binding;
 mod der;
+pub mod kerberos;
 mod ntlm;
 pub mod ntlm_client;
+mod refused;
 mod spnego;
 
 pub use attempt::{Attempt, Bound, Proven};
 pub use binding::{ChannelBinding, NotACertificate};
 pub use ntlm::keys::{NtlmProof, SessionBaseKey, nt_hash, verify};
+pub use refused::Refused;
 
+use crate::principal::Account;
 use attempt::Wrapped;
 use ntlm::Kind;
 use std::mem;
@@ -46,6 +52,7 @@ pub struct Settings {
     computer: String,
     dns_domain: String,
     channel_binding: ChannelBindingPolicy,
+    kerberos: Option<Arc<kerberos::Acceptor>>,
 }
 
 /// Why a name cannot be told to clients.
@@ -80,7 +87,14 @@ impl Settings {
             computer: computer.into(),
             dns_domain: dns_domain.into(),
             channel_binding,
+            kerberos: None,
         })
+    }
+
+    /// Takes Kerberos as well.
+    #[must_use]
+    pub fn with_kerberos(self, acceptor: Arc<kerberos::Acceptor>) -> Self {
+        Settings { kerberos: Some(acceptor), ..self }
     }
 
     /// The domain's NetBIOS name.
@@ -110,11 +124,13 @@ impl Settings {
     }
 }
 
-/// What a leg needs from outside. It is used by the legs that send a challenge.
-#[derive(Clone, Copy, Debug)]
+/// What a leg needs from outside.
+#[derive(Clone, Copy)]
 pub struct Leg {
-    /// Eight bytes that nobody can foresee, fresh for each leg.
+    /// Eight bytes that nobody can foresee, fresh for each leg: NTLM's challenge.
     pub challenge: [u8; 8],
+    /// More such bytes, for Kerberos' answer.
+    pub random: [u8; RANDOM_BYTES],
     /// The time.
     pub now: SystemTime,
 }
@@ -129,6 +145,21 @@ pub enum Step {
     },
     /// Ask who knows the password, then [`Attempt::finish`].
     Verify(Box<Attempt>),
+    /// A ticket has proven the account, and says its groups.
+    Ticket(Box<TicketProven>),
+}
+
+/// What a Kerberos ticket has proven.
+#[derive(Debug)]
+pub struct TicketProven {
+    /// The account, with the groups that its domain says it is in.
+    pub account: Account,
+    /// The service that the ticket is for, `HTTP/host@REALM`.
+    pub service: String,
+    /// Whether the proof is tied to this TLS connection.
+    pub bound: Bound,
+    /// The last token, for the answer's header.
+    pub reply: Option<Vec<u8>>,
 }
 
 /// The handshake of one connection: the state of an unfinished one, and nothing else.
@@ -183,6 +214,11 @@ impl Handshake {
         }
         match scheme {
             Scheme::Ntlm => Err(Refused::Malformed { what: "not an NTLM message" }),
+            Scheme::Negotiate if kerberos::messages::is_framed(token) => {
+                let accepted = self.ticket(token, &leg)?;
+                let reply = accepted.reply.clone();
+                Ok(proven(accepted, reply))
+            }
             Scheme::Negotiate => self.negotiate(state, token, &leg),
         }
     }
@@ -206,6 +242,13 @@ impl Handshake {
             (Some(Kind::Authenticate), _) => Err(Refused::UnexpectedLeg { what: "AUTHENTICATE" }),
             (None, _) => Err(Refused::Malformed { what: "an NTLM message of an unknown type" }),
         }
+    }
+
+    /// Kerberos as it is.
+    fn ticket(&self, token: &[u8], leg: &Leg) -> Result<kerberos::Accepted, Refused> {
+        let acceptor = self.settings.kerberos.as_ref().ok_or(Refused::NoMechanismInCommon)?;
+        let policy = self.settings.channel_binding;
+        acceptor.accept(token, &kerberos::Channel { policy, binding: self.binding.as_ref() }, leg)
     }
 
     /// SPNEGO.
@@ -241,6 +284,15 @@ impl Handshake {
 
     /// The first token of a negotiation.
     fn choose(&mut self, init: &spnego::Init<'_>, leg: &Leg) -> Result<Step, Refused> {
+        let favourite = init.mechs.first().copied().unwrap_or_default();
+        if let Some(token) = init.token.filter(|_| self.settings.kerberos.is_some() && is_kerberos(favourite))
+        {
+            let accepted = self.ticket(token, leg)?;
+            let (state, reply) = (spnego::State::Completed, accepted.reply.as_deref());
+            // The favourite was taken, so nobody has shortened the list: no mechListMIC, [RFC 4178] 5.
+            let reply = spnego::write_response(state, Some(favourite), reply, None);
+            return Ok(proven(accepted, Some(reply)));
+        }
         if !init.mechs.contains(&spnego::NTLM) {
             return Err(Refused::NoMechanismInCommon);
         }
@@ -280,79 +332,20 @@ impl Handshake {
     }
 }
 
-/// Why a client is refused: for the log, never for the client.
-#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum Refused {
-    /// More than any client sends.
-    #[error("a token of {bytes} bytes is too long; at most {TOKEN_BYTES_MAX} are read")]
-    TooLong {
-        /// How many came.
-        bytes: usize,
-    },
-    /// The bytes are not what they should be.
-    #[error("malformed token: {what}")]
-    Malformed {
-        /// Where.
-        what: &'static str,
-    },
-    /// A message that nothing on this connection led to: a client behind a pooling proxy looks so.
-    #[error("unexpected {what}: no challenge is open on this connection")]
-    UnexpectedLeg {
-        /// The message.
-        what: &'static str,
-    },
-    /// The client offers Kerberos alone, or something else that we do not speak.
-    #[error("no mechanism in common: the client does not offer NTLM")]
-    NoMechanismInCommon,
-    /// The client sent `reject`.
-    #[error("the client gave the negotiation up")]
-    GivenUp,
-    /// No name, no proof, or the flag.
-    #[error("anonymous logon")]
-    Anonymous,
-    /// The account Guest.
-    #[error("logon as guest")]
-    Guest,
-    /// A response that a captured one of can be cracked in a day.
-    #[error("an NTLMv1 response; the client's LmCompatibilityLevel must be 3 or more")]
-    NtlmV1,
-    /// The same, and older.
-    #[error("an LM response; the client's LmCompatibilityLevel must be 3 or more")]
-    LmOnly,
-    /// A name with characters that no name has.
-    #[error("the {what} is not a name: its characters are damaged, forbidden or too many")]
-    BadName {
-        /// Which name.
-        what: &'static str,
-    },
-    /// The response answers another server: a relay, or a damaged client.
-    #[error("the response is to another server: target information {id} is not what was sent")]
-    TargetInfoNotOurs {
-        /// The id of the pair, [MS-NLMP] 2.2.2.1.
-        id: u16,
-    },
-    /// The client is on another TLS connection than this one: a relay, or a TLS terminator in between.
-    #[error("the channel binding is that of another connection")]
-    ChannelBindingDiffers,
-    /// The policy asks for one.
-    #[error("no channel binding, and one is required")]
-    ChannelBindingMissing,
-    /// The client says that there is one, or the policy asks for it.
-    #[error("no MIC over the three messages")]
-    MicMissing,
-    /// Somebody changed a message, or the password is wrong.
-    #[error("the MIC over the three messages does not hold")]
-    MicWrong,
-    /// Without it, somebody in between may have shortened the list of mechanisms.
-    #[error("no mechListMIC over the list of mechanisms")]
-    MechListMicMissing,
-    /// Somebody changed the list.
-    #[error("the mechListMIC over the list of mechanisms does not hold")]
-    MechListMicWrong,
+fn proven(accepted: kerberos::Accepted, reply: Option<Vec<u8>>) -> Step {
+    let kerberos::Accepted { account, service, bound, .. } = accepted;
+    Step::Ticket(Box::new(TicketProven { account, service, bound, reply }))
 }
 
-/// The largest NTLM token is below 2 KiB; Kerberos tickets, which we do not read, reach 10.
-const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// Windows offers the same mechanism under two numbers, the wrong one first.
+fn is_kerberos(mech: &[u8]) -> bool {
+    mech == kerberos::messages::KERBEROS || mech == kerberos::messages::KERBEROS_OF_WINDOWS
+}
+
+/// What Windows allows a token to be (MaxTokenSize): 64,000 characters in base64. One with 1,000 groups has 10 KB.
+const TOKEN_BYTES_MAX: usize = 48_000;
+/// A confounder, a sequence number and a key.
+const RANDOM_BYTES: usize = 16 + 4 + 32;
 /// What a DNS name can have.
 const NAME_CHARS_MAX: usize = 255;
 

@@ -5,6 +5,7 @@ mod admission;
 mod dial;
 mod duty;
 mod freshness;
+mod keytab;
 mod monitors;
 mod own;
 mod peer_service;
@@ -324,6 +325,10 @@ fn authenticator(config: &Config, directory: Arc<Directory>) -> Result<Authentic
         &config.cluster.service_name,
         config.identity.channel_binding,
     )?;
+    let settings = match &config.identity.keytab {
+        Some(path) => settings.with_kerberos(Arc::new(keytab::acceptor(path)?)),
+        None => settings,
+    };
     Ok(Authenticator::new(settings, directory, config.identity.target_names.clone()))
 }
 

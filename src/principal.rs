@@ -40,12 +40,15 @@ pub struct Caller {
 pub enum Mechanism {
     /// NTLMv2 ([MS-NLMP]), raw or inside SPNEGO.
     Ntlm,
+    /// A Kerberos ticket ([RFC 4120]), raw or inside SPNEGO.
+    Kerberos,
 }
 
 impl fmt::Display for Mechanism {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Mechanism::Ntlm => "NTLM",
+            Mechanism::Kerberos => "Kerberos",
         })
     }
 }

@@ -28,11 +28,12 @@ fn every_setting_that_the_example_names_is_known() {
     let example = read("rmsc.toml");
     let all = check_config(&uncommented(&example));
     assert!(all.listen.http.is_some(), "nothing was taken out of its comment");
-    // The site and the plain listener have no default, and are not asked for.
+    // The site, the plain listener and the keytab have no default, and are not asked for.
     let mut expected = check_config(&example);
     expected.node.site.clone_from(&all.node.site);
     expected.listen.http = all.listen.http;
     expected.upstream.authority.clone_from(&all.upstream.authority);
+    expected.identity.keytab.clone_from(&all.identity.keytab);
     assert_eq!(all, expected, "a commented line is not the default");
 }
 

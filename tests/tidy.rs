@@ -130,7 +130,7 @@ const HOMES: &[(&[&str], &[&str])] = &[
     (&["rustls", "tokio_rustls", "rcgen"], &["tls"]),
     (&["x509_parser"], &["tls", "identity"]),
     (&["hyper_rustls"], &["upstream"]),
-    (&["md4", "md5", "rc4"], &["identity"]),
+    (&["aes", "cts", "md4", "md5", "rc4", "sha1"], &["identity"]),
     (&["hmac"], &["enrolment", "identity"]),
     (&["aws_lc_rs"], &["seal"]),
     (&["clap", "comfy_table"], &["cli", "main"]),

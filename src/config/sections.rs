@@ -119,6 +119,7 @@ pub(super) fn identity(
     listen: Option<&Listen>,
     cluster: Option<&Cluster>,
 ) -> Option<Identity> {
+    let keytab = kerberos(reader);
     let section = reader.section("identity");
     let accounts_file = section.text("accounts_file").map(PathBuf::from);
     if accounts_file.is_none() {
@@ -144,7 +145,14 @@ pub(super) fn identity(
         );
     }
     section.end();
-    Some(Identity { accounts_file: accounts_file?, target_names, channel_binding })
+    Some(Identity { accounts_file: accounts_file?, keytab, target_names, channel_binding })
+}
+
+fn kerberos(reader: &Reader<'_>) -> Option<PathBuf> {
+    let section = reader.section("identity.kerberos");
+    let keytab = section.text("keytab").map(PathBuf::from);
+    section.end();
+    keytab
 }
 
 pub(super) fn upstream(reader: &Reader<'_>, node: String) -> Option<upstream::Config> {

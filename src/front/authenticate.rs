@@ -1,10 +1,10 @@
-//! `Authorization: Negotiate` or `NTLM` to a [`Caller`]. NTLM authenticates a connection, so what is
-//! known about a caller lives and dies with one connection on one node.
+//! `Authorization: Negotiate` or `NTLM` to a [`Caller`], by Kerberos or NTLM. NTLM authenticates a connection,
+//! so what is known about a caller lives and dies with one connection on one node.
 
 use crate::directory::Directory;
 use crate::event::{Event, Seen};
 use crate::identity::{Bound, ChannelBinding, Handshake, Leg, Scheme, Settings, Step};
-use crate::principal::{Caller, Channel, Mechanism};
+use crate::principal::{Account, Caller, Channel, Mechanism};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
@@ -119,7 +119,7 @@ impl Authenticator {
             .handshake
             .take()
             .unwrap_or_else(|| Handshake::new(self.settings.clone(), connection.binding.clone()));
-        let leg = Leg { challenge: rand::random(), now: SystemTime::now() };
+        let leg = Leg { challenge: rand::random(), random: rand::random(), now: SystemTime::now() };
         match handshake.step(scheme, token, leg).map_err(|refused| refused.to_string())? {
             Step::Continue { token } => {
                 progress.handshake = Some(handshake);
@@ -130,23 +130,14 @@ impl Authenticator {
                     self.directory.verify_ntlm(attempt.proof()).await.map_err(|error| error.to_string())?;
                 let proven = attempt.finish(&verified.key).map_err(|refused| refused.to_string())?;
                 check_target(&proven.target, &self.target_names)?;
-                if verified.account.sid.is_anonymous() || verified.account.sid.is_guest() {
-                    return Err(format!("{} is no account of a server", verified.account.name));
-                }
-                let caller = Arc::new(Caller {
-                    account: verified.account,
-                    mechanism: Mechanism::Ntlm,
-                    channel: connection.channel,
-                    computer: connection.remote.ip().to_string(),
-                });
-                // Only a client that has bound itself to this very TLS connection is remembered on it:
-                // nobody can stand in between and share the connection with others (RFC 4559 6).
-                if proven.bound == Bound::ToChannel {
-                    progress.caller = Some((caller.clone(), Instant::now()));
-                }
-                progress.refused = 0;
                 let token = proven.reply.map(|token| challenge(scheme, &token));
-                Ok(Authenticated::Caller { caller, token })
+                let caller = caller(connection, verified.account, Mechanism::Ntlm)?;
+                Ok(let_in(progress, caller, proven.bound, token))
+            }
+            Step::Ticket(proven) => {
+                let token = proven.reply.map(|token| challenge(scheme, &token));
+                let caller = caller(connection, proven.account, Mechanism::Kerberos)?;
+                Ok(let_in(progress, caller, proven.bound, token))
             }
         }
     }
@@ -160,6 +151,29 @@ impl Authenticator {
             tracing::debug!(%ip, reason, "refused again");
         }
     }
+}
+
+fn caller(connection: &Connection, account: Account, mechanism: Mechanism) -> Result<Arc<Caller>, String> {
+    if account.sid.is_anonymous() || account.sid.is_guest() {
+        return Err(format!("{} is no account of a server", account.name));
+    }
+    let (channel, computer) = (connection.channel, connection.remote.ip().to_string());
+    Ok(Arc::new(Caller { account, mechanism, channel, computer }))
+}
+
+/// Only a client that has bound itself to this very TLS connection is remembered on it: nobody can stand in
+/// between and share the connection with others (RFC 4559 6).
+fn let_in(
+    progress: &mut Progress,
+    caller: Arc<Caller>,
+    bound: Bound,
+    token: Option<String>,
+) -> Authenticated {
+    if bound == Bound::ToChannel {
+        progress.caller = Some((caller.clone(), Instant::now()));
+    }
+    progress.refused = 0;
+    Authenticated::Caller { caller, token }
 }
 
 /// A connection that a proxy shares between clients says so, and then nobody is remembered on it

@@ -1,6 +1,7 @@
 //! Channel bindings: what ties a handshake to the TLS connection it runs on ([RFC 5929] 4.1).
 
 use super::der::{Reader, only};
+use super::{Bound, ChannelBindingPolicy, Refused};
 use md5::Md5;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
@@ -36,7 +37,7 @@ impl ChannelBinding {
     }
 
     /// [RFC 4121] 4.1.1.2 and [MS-NLMP] 3.1.5.1.2: no addresses, then the application data with its length.
-    fn of_application_data(data: &[u8]) -> Self {
+    pub(super) fn of_application_data(data: &[u8]) -> Self {
         let mut hash = Md5::new();
         hash.update([0; 16]);
         hash.update((data.len() as u32).to_le_bytes()); // a prefix and one hash: below 100
@@ -54,6 +55,41 @@ impl ChannelBinding {
     #[must_use]
     pub fn holds(&self, sent: &[u8]) -> bool {
         self.0[..].ct_eq(sent).into()
+    }
+}
+
+/// What a client that sends no binding says about that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Insistence {
+    /// Nothing.
+    None,
+    /// It knows of bindings, and sends none only where it sees no TLS.
+    KnowsOfBindings,
+}
+
+/// Holds what a client sent against this connection. Sixteen zero bytes mean that it knows of no channel
+/// ([MS-NLMP] 3.2.5.1.2, [RFC 4121] 4.1.1.2).
+pub(super) fn check(
+    policy: ChannelBindingPolicy,
+    sent: Option<&[u8]>,
+    ours: Option<&ChannelBinding>,
+    insistence: Insistence,
+) -> Result<Bound, Refused> {
+    let sent = sent.filter(|sent| sent.iter().any(|byte| *byte != 0));
+    match (policy, sent, ours) {
+        (ChannelBindingPolicy::Off, _, _) => Ok(Bound::NotChecked),
+        (ChannelBindingPolicy::Allow, None, Some(_)) if insistence == Insistence::KnowsOfBindings => {
+            Err(Refused::ChannelBindingMissing)
+        }
+        (ChannelBindingPolicy::Allow, None, _) => Ok(Bound::NotSent),
+        (ChannelBindingPolicy::Require, None, _) => Err(Refused::ChannelBindingMissing),
+        // On a clear connection a binding is that of somebody else's TLS: a relay looks like this.
+        (ChannelBindingPolicy::Allow | ChannelBindingPolicy::Require, Some(_), None) => {
+            Err(Refused::ChannelBindingDiffers)
+        }
+        (ChannelBindingPolicy::Allow | ChannelBindingPolicy::Require, Some(sent), Some(ours)) => {
+            if ours.holds(sent) { Ok(Bound::ToChannel) } else { Err(Refused::ChannelBindingDiffers) }
+        }
     }
 }
 

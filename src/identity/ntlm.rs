@@ -4,6 +4,7 @@ pub(super) mod keys;
 pub(super) mod messages;
 pub(super) mod target_info;
 
+use super::binding::{self, Insistence};
 use super::{Bound, ChannelBinding, ChannelBindingPolicy, Leg, Refused, Settings};
 use keys::NtlmProof;
 use messages::{Authenticate, Flags};
@@ -80,7 +81,7 @@ impl Sent {
         self,
         message: &[u8],
         settings: &Settings,
-        binding: Option<&ChannelBinding>,
+        ours: Option<&ChannelBinding>,
     ) -> Result<Received, Refused> {
         let read = Authenticate::read(message)?;
         refuse_weak(&read)?;
@@ -88,7 +89,8 @@ impl Sent {
         let blob = keys::blob(read.nt_response).ok_or(Refused::NtlmV1)?;
         let theirs = TargetInfo::read(blob.target_info)?;
         self.target_info.contained_in(&theirs)?;
-        let bound = bound(&theirs, settings.channel_binding(), binding)?;
+        let sent = theirs.get(AvId::CHANNEL_BINDINGS);
+        let bound = binding::check(settings.channel_binding(), sent, ours, Insistence::None)?;
         let has_mic = theirs.flags()? & target_info::FLAG_MIC != 0;
         if !has_mic && settings.channel_binding() == ChannelBindingPolicy::Require {
             return Err(Refused::MicMissing);
@@ -163,27 +165,6 @@ fn refuse_weak(read: &Authenticate<'_>) -> Result<(), Refused> {
         // [MS-NLMP] 2.2.2.6: NTLMv1, with or without extended session security.
         24 => Err(Refused::NtlmV1),
         _ => Ok(()),
-    }
-}
-
-/// [MS-NLMP] 3.2.5.1.2: sixteen zero bytes mean that the client knows of no channel.
-fn bound(
-    theirs: &TargetInfo,
-    policy: ChannelBindingPolicy,
-    ours: Option<&ChannelBinding>,
-) -> Result<Bound, Refused> {
-    let sent = theirs.get(AvId::CHANNEL_BINDINGS).filter(|sent| sent.iter().any(|byte| *byte != 0));
-    match (policy, sent, ours) {
-        (ChannelBindingPolicy::Off, _, _) => Ok(Bound::NotChecked),
-        (ChannelBindingPolicy::Allow, None, _) => Ok(Bound::NotSent),
-        (ChannelBindingPolicy::Require, None, _) => Err(Refused::ChannelBindingMissing),
-        // On a clear connection a binding is that of somebody else's TLS: a relay looks like this.
-        (ChannelBindingPolicy::Allow | ChannelBindingPolicy::Require, Some(_), None) => {
-            Err(Refused::ChannelBindingDiffers)
-        }
-        (ChannelBindingPolicy::Allow | ChannelBindingPolicy::Require, Some(sent), Some(ours)) => {
-            if ours.holds(sent) { Ok(Bound::ToChannel) } else { Err(Refused::ChannelBindingDiffers) }
-        }
     }
 }
 

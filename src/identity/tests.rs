@@ -13,7 +13,7 @@ use crate::secret::Secret;
 use std::time::Duration;
 
 const PASSWORD: &str = "Passw0rd.1";
-const LEG: Leg = Leg { challenge: *b"8 bytes!", now: SystemTime::UNIX_EPOCH };
+const LEG: Leg = Leg { challenge: *b"8 bytes!", random: [6; 52], now: SystemTime::UNIX_EPOCH };
 
 fn settings(policy: ChannelBindingPolicy) -> Arc<Settings> {
     Arc::new(Settings::new("LAB", "NODE1", "lab.test", policy).unwrap())
@@ -44,14 +44,14 @@ fn nonces() -> Nonces {
 fn leg_of(step: Result<Step, Refused>) -> Vec<u8> {
     match step.unwrap() {
         Step::Continue { token } => token,
-        Step::Verify(_) => panic!("it should go on"),
+        Step::Verify(_) | Step::Ticket(_) => panic!("it should go on"),
     }
 }
 
 /// What a front does with a last leg: ask the one account's hash, then finish.
 fn finish(step: Result<Step, Refused>) -> Result<Proven, String> {
     match step.map_err(|refused| refused.to_string())? {
-        Step::Continue { .. } => Err("not the last leg".into()),
+        Step::Continue { .. } | Step::Ticket(_) => Err("not the last leg".into()),
         Step::Verify(attempt) => {
             let key = verify(&nt_hash(PASSWORD), attempt.proof()).ok_or("the proof does not hold")?;
             attempt.finish(&key).map_err(|refused| refused.to_string())
@@ -182,7 +182,7 @@ fn refuses_a_message_of_another_connection() {
     // Another challenge, at another time and then at the same.
     for (challenge, now) in [(*b"another!", LEG.now + Duration::from_secs(1)), (*b"another!", LEG.now)] {
         let mut second = handshake();
-        leg_of(second.step(Scheme::Ntlm, client.negotiate(), Leg { challenge, now }));
+        leg_of(second.step(Scheme::Ntlm, client.negotiate(), Leg { challenge, now, ..LEG }));
         assert!(finish(second.step(Scheme::Ntlm, &message, LEG)).is_err());
     }
     // The same connection, once more: a challenge is answered once.

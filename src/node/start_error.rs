@@ -42,6 +42,9 @@ pub enum StartError {
     /// The node's names cannot be told to clients.
     #[error("cannot authenticate clients")]
     Identity(#[from] identity::SettingsError),
+    /// The keys of our services cannot be used.
+    #[error("cannot take Kerberos")]
+    Keytab(#[from] super::keytab::OpenError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address} ({what})")]
     Listen {

@@ -75,6 +75,12 @@ impl Sid {
         }
     }
 
+    /// `S-1-18-2`: a service asked for the account's ticket, which the account itself did not ([MS-SFU]).
+    #[must_use]
+    pub fn is_service_asserted(&self) -> bool {
+        self.parts() == (18, &[2])
+    }
+
     /// The built-in Guest account of a domain: relative id 501.
     #[must_use]
     pub fn is_guest(&self) -> bool {

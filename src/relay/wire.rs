@@ -41,6 +41,7 @@ pub fn encode_head(head: &Head, budget_ms: u32) -> Bytes {
             groups: caller.account.groups.iter().map(ToString::to_string).collect(),
             mechanism: match caller.mechanism {
                 Mechanism::Ntlm => proto::Mechanism::Ntlm.into(),
+                Mechanism::Kerberos => proto::Mechanism::Kerberos.into(),
             },
             channel: match caller.channel {
                 Channel::Https => proto::Channel::Https.into(),
@@ -75,6 +76,7 @@ pub(super) async fn read_head(body: &mut Body) -> Result<(Head, u32, Bytes), Fra
 fn head(message: proto::RelayHead) -> Option<Head> {
     let mechanism = match message.caller.as_ref()?.mechanism() {
         proto::Mechanism::Ntlm => Mechanism::Ntlm,
+        proto::Mechanism::Kerberos => Mechanism::Kerberos,
         proto::Mechanism::Unspecified => return None,
     };
     let channel = match message.caller.as_ref()?.channel() {

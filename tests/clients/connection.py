@@ -12,13 +12,15 @@ PROOF = b"ServerCertificationWebService"
 
 
 class Connection:
-    def __init__(self, url: str, ca_file: str) -> None:
+    def __init__(self, url: str, ca_file: str, source: str | None = None) -> None:
+        """SOURCE: the address to call from, one of 127.0.0.0/8."""
         parts = urllib.parse.urlsplit(url)
+        own = (source, 0) if source else None
         if parts.scheme == "https":
             context = ssl.create_default_context(cafile=ca_file)
-            self.http = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=30, context=context)
+            self.http = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=30, source_address=own, context=context)
         else:
-            self.http = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+            self.http = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30, source_address=own)
         self.http.connect()
 
     def certificate_hash(self) -> bytes:

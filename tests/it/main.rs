@@ -19,6 +19,7 @@ mod failover;
 mod footprint;
 mod help;
 mod join;
+mod kerberos;
 mod lab_command;
 mod leadership;
 mod nodes;

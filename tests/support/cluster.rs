@@ -44,6 +44,21 @@ impl TestCluster {
         Self::begin(nodes, &[], Turn::beside_others())
     }
 
+    /// One whose hosts' clocks are off by so many seconds.
+    #[track_caller]
+    pub fn with_clock_off_by(nodes: usize, seconds: i64) -> Self {
+        let library = FAKETIME.iter().map(Path::new).find(|library| library.exists());
+        let library = library.unwrap_or_else(|| {
+            panic!("libfaketime is missing: run tests/run, or: apt-get install -y libfaketime")
+        });
+        let mut program = rmsc();
+        program
+            .env("LD_PRELOAD", library)
+            .env("FAKETIME", format!("{seconds:+}"))
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        Self::begin_with(program, nodes, &[], Turn::beside_others())
+    }
+
     /// One whose nodes' certificates live for a short time, with no other test at the same time.
     #[track_caller]
     pub fn with_certificate_life(nodes: usize, life: &str) -> Self {
@@ -71,11 +86,16 @@ impl TestCluster {
 
     #[track_caller]
     fn begin(nodes: usize, more: &[&str], turn: Turn) -> Self {
+        Self::begin_with(rmsc(), nodes, more, turn)
+    }
+
+    #[track_caller]
+    fn begin_with(mut program: Command, nodes: usize, more: &[&str], turn: Turn) -> Self {
         let dir = NewDir::new();
         let said = dir.path().with_extension("out");
         let begun = Instant::now();
         let output = fs::File::create(&said).expect("the temporary folder can be written");
-        let mut process = rmsc()
+        let mut process = program
             // Should this process be killed, the lab ends by itself.
             .args(["dev", "--no-traffic", "--for", "15m", "--nodes", &nodes.to_string()])
             .args(more)
@@ -199,6 +219,24 @@ impl TestCluster {
         processes::signal(self.node(name).running_pid(), signal);
     }
 
+    /// Ends a node, changes its file, and starts it again.
+    #[track_caller]
+    pub fn reconfigure(&self, name: &str, from: &str, to: &str) {
+        self.kill(name);
+        self.edit(name, from, to);
+        self.restart(name);
+    }
+
+    /// Changes a node's file.
+    #[track_caller]
+    pub fn edit(&self, name: &str, from: &str, to: &str) {
+        let config = self.node(name).config;
+        let text = fs::read_to_string(&config).expect("a node of the lab has a file");
+        let changed = text.replace(from, to);
+        assert_ne!(text, changed, "there is no {from:?}");
+        fs::write(&config, changed).expect("the lab's folder can be written");
+    }
+
     /// Starts a node again that has ended.
     #[track_caller]
     pub fn restart(&self, name: &str) {
@@ -303,6 +341,12 @@ impl Drop for NewDir {
         }
     }
 }
+
+/// Where Debian has it, for the two architectures.
+const FAKETIME: [&str; 2] = [
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+];
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);

@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod cluster;
 pub mod disk;
+pub mod domain;
 pub mod host;
 pub mod http;
 pub mod lab;

@@ -95,7 +95,13 @@ impl Curled {
 /// Runs curl, and gives the last answer that it saw.
 #[track_caller]
 pub fn curl(arguments: &[&str]) -> Curled {
-    let ran = run(Command::new("curl")
+    curl_with(&mut Command::new("curl"), arguments)
+}
+
+/// Runs a curl that was prepared.
+#[track_caller]
+pub fn curl_with(curl: &mut Command, arguments: &[&str]) -> Curled {
+    let ran = run(curl
         .env_remove("http_proxy")
         .env_remove("https_proxy")
         .args(["--silent", "--show-error", "--max-time", "30", "--noproxy", "*", "--include"])
@@ -129,6 +135,12 @@ pub fn curl_ntlm(account: &Account, arguments: &[&str]) -> Curled {
 /// Runs one of the Python clients in `tests/clients`, and gives what it printed.
 #[track_caller]
 pub fn python<T: DeserializeOwned>(script: &str, arguments: &[&str]) -> T {
+    python_with(&mut Command::new(interpreter()), script, arguments)
+}
+
+/// The same, in an interpreter that was prepared.
+#[track_caller]
+pub fn python_with<T: DeserializeOwned>(python: &mut Command, script: &str, arguments: &[&str]) -> T {
     let interpreter = interpreter();
     assert!(
         interpreter.exists(),
@@ -136,7 +148,7 @@ pub fn python<T: DeserializeOwned>(script: &str, arguments: &[&str]) -> T {
          tests/.venv/bin/pip install -r tests/clients/requirements.txt",
         interpreter.display()
     );
-    let ran = run(Command::new(interpreter)
+    let ran = run(python
         .env("no_proxy", "*")
         .arg(manifest_dir().join("tests/clients").join(script))
         .args(arguments));
@@ -144,7 +156,8 @@ pub fn python<T: DeserializeOwned>(script: &str, arguments: &[&str]) -> T {
     ran.json()
 }
 
-fn interpreter() -> PathBuf {
+/// The one that has the clients' libraries.
+pub fn interpreter() -> PathBuf {
     std::env::var_os("RMSC_TEST_VENV")
         .map_or_else(|| manifest_dir().join("tests/.venv"), PathBuf::from)
         .join("bin/python")

@@ -96,7 +96,7 @@ fn proof(domain: &str, user: &str, password: &str) -> NtlmProof {
         nt_hash: nt_hash(password),
         workstation: "PC1".into(),
     });
-    let leg = Leg { challenge: [1; 8], now: SystemTime::UNIX_EPOCH };
+    let leg = Leg { challenge: [1; 8], random: [2; 52], now: SystemTime::UNIX_EPOCH };
     let Ok(Step::Continue { token }) = handshake.step(Scheme::Ntlm, client.negotiate(), leg) else {
         panic!("no challenge");
     };

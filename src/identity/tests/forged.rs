@@ -77,7 +77,7 @@ fn send(message: &[u8]) -> Result<Proven, String> {
     finish(handshake.step(Scheme::Ntlm, message, LEG))
 }
 
-fn check(change: impl FnOnce(&mut Forged), wanted: Refused) {
+fn check(change: impl FnOnce(&mut Forged), wanted: &Refused) {
     let mut forged = Forged::new();
     change(&mut forged);
     assert_eq!(forged.send().unwrap_err(), wanted.to_string());
@@ -210,12 +210,12 @@ fn refuses_an_answer_to_another_server() {
         TargetInfo::of_server(&settings, FILETIME)
     };
     let other = |info| move |forged: &mut Forged| forged.target_info = info;
-    check(other(of("OTHER", "NODE1", "lab.test")), Refused::TargetInfoNotOurs { id: AvId::DOMAIN });
-    check(other(of("LAB", "NODE2", "lab.test")), Refused::TargetInfoNotOurs { id: AvId::COMPUTER });
-    check(other(of("LAB", "NODE1", "other.test")), Refused::TargetInfoNotOurs { id: AvId::DNS_DOMAIN });
+    check(other(of("OTHER", "NODE1", "lab.test")), &Refused::TargetInfoNotOurs { id: AvId::DOMAIN });
+    check(other(of("LAB", "NODE2", "lab.test")), &Refused::TargetInfoNotOurs { id: AvId::COMPUTER });
+    check(other(of("LAB", "NODE1", "other.test")), &Refused::TargetInfoNotOurs { id: AvId::DNS_DOMAIN });
     let mut later = of("LAB", "NODE1", "lab.test");
     later.set(AvId::TIMESTAMP, (FILETIME + 1).to_le_bytes().to_vec());
-    check(other(later), Refused::TargetInfoNotOurs { id: AvId::TIMESTAMP });
+    check(other(later), &Refused::TargetInfoNotOurs { id: AvId::TIMESTAMP });
 }
 
 #[test]
@@ -230,38 +230,38 @@ fn refuses_a_binding_of_a_wrong_length() {
 
 #[test]
 fn refuses_ntlm_v1_and_lm() {
-    check(|forged| forged.nt_response = Some(vec![1; 24]), Refused::NtlmV1);
-    check(|forged| forged.nt_response = Some(vec![1; 23]), Refused::NtlmV1);
+    check(|forged| forged.nt_response = Some(vec![1; 24]), &Refused::NtlmV1);
+    check(|forged| forged.nt_response = Some(vec![1; 23]), &Refused::NtlmV1);
     // As long as one of version 2, but of type 0.
-    check(|forged| forged.nt_response = Some(vec![0; 200]), Refused::NtlmV1);
+    check(|forged| forged.nt_response = Some(vec![0; 200]), &Refused::NtlmV1);
     let lm_alone = |forged: &mut Forged| {
         forged.nt_response = Some(Vec::new());
         forged.lm_response = vec![1; 24];
     };
-    check(lm_alone, Refused::LmOnly);
+    check(lm_alone, &Refused::LmOnly);
 }
 
 #[test]
 fn refuses_anonymous_and_guest() {
-    check(|forged| forged.user = Vec::new(), Refused::Anonymous);
-    check(|forged| forged.flags |= Flags::ANONYMOUS, Refused::Anonymous);
+    check(|forged| forged.user = Vec::new(), &Refused::Anonymous);
+    check(|forged| forged.flags |= Flags::ANONYMOUS, &Refused::Anonymous);
     let nothing = |forged: &mut Forged| {
         forged.nt_response = Some(Vec::new());
         forged.lm_response = vec![0];
     };
-    check(nothing, Refused::Anonymous);
+    check(nothing, &Refused::Anonymous);
     for name in ["Guest", "GUEST", "guest@lab.test", " guest"] {
-        check(|forged| forged.user = utf16(name), Refused::Guest);
+        check(|forged| forged.user = utf16(name), &Refused::Guest);
     }
 }
 
 #[test]
 fn refuses_names_that_are_not_text() {
-    check(|forged| forged.user = utf16("ali\nce"), Refused::BadName { what: "user" });
-    check(|forged| forged.domain = vec![0, 0xd8], Refused::BadName { what: "domain" });
-    check(|forged| forged.user = vec![0x61], Refused::BadName { what: "user" });
+    check(|forged| forged.user = utf16("ali\nce"), &Refused::BadName { what: "user" });
+    check(|forged| forged.domain = vec![0, 0xd8], &Refused::BadName { what: "domain" });
+    check(|forged| forged.user = vec![0x61], &Refused::BadName { what: "user" });
     let target = |forged: &mut Forged| forged.target_info.set(AvId::TARGET_NAME, utf16("HTTP/\u{1b}"));
-    check(target, Refused::BadName { what: "target name" });
+    check(target, &Refused::BadName { what: "target name" });
 }
 
 #[test]

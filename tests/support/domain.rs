@@ -1,0 +1,126 @@
+//! An Active Directory domain for the tests: a Samba domain controller, made from nothing by a script.
+
+use super::cluster::NewDir;
+use super::program::{Ran, manifest_dir, run};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// A domain that serves tickets as long as this value lives.
+pub struct Domain {
+    process: Child,
+    // The script makes and removes it; it stays if a test failed before the script came to that.
+    dir: NewDir,
+    tickets: NewDir,
+}
+
+/// Tickets of one account: a cache that programs find by their environment.
+pub struct Tickets<'a> {
+    domain: &'a Domain,
+    cache: PathBuf,
+}
+
+static SHARED: Mutex<Weak<Domain>> = Mutex::new(Weak::new());
+
+impl Domain {
+    /// The one that tests share; it stops when the last of them ends.
+    #[track_caller]
+    pub fn shared() -> Arc<Self> {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(domain) = shared.upgrade() {
+            return domain;
+        }
+        let domain = Arc::new(Self::start());
+        *shared = Arc::downgrade(&domain);
+        domain
+    }
+
+    #[track_caller]
+    fn start() -> Self {
+        let dir = NewDir::new();
+        // Loopback has sixteen million addresses: runs beside each other do not meet.
+        let [a, b, c] = rand::random::<[u8; 3]>();
+        let address = format!("127.{}.{b}.{}", 64 + a % 128, 1 + c % 250);
+        let mut process = Command::new(manifest_dir().join("tests/support/domain"))
+            .arg(dir.path())
+            .arg(&address)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the script can be run");
+        let mut said = String::new();
+        let stdout = process.stdout.as_mut().expect("it is a pipe");
+        BufReader::new(stdout).read_line(&mut said).expect("a pipe can be read");
+        if said.trim() != "ready" {
+            let mut reason = String::new();
+            let _ = process.stderr.as_mut().expect("it is a pipe").read_to_string(&mut reason);
+            panic!("no domain for the tests: {reason}(tests/run installs what it needs)");
+        }
+        Domain { process, dir, tickets: NewDir::made() }
+    }
+
+    /// The connector's keys.
+    pub fn keytab(&self) -> PathBuf {
+        self.dir.path().join("rmsc.keytab")
+    }
+
+    /// The SID of an account or a group.
+    #[track_caller]
+    pub fn sid(&self, name: &str) -> String {
+        let text = fs::read_to_string(self.dir.path().join("sids.json")).expect("the script wrote it");
+        let mut sids: BTreeMap<String, String> = serde_json::from_str(&text).expect("it is JSON");
+        sids.remove(name).unwrap_or_else(|| panic!("no {name} in the domain"))
+    }
+
+    /// Gets an account's first ticket.
+    #[track_caller]
+    pub fn login(&self, account: &str) -> Tickets<'_> {
+        let cache = self.tickets.path().join(format!("{:016x}", rand::random::<u64>()));
+        let tickets = Tickets { domain: self, cache };
+        let mut kinit = tickets
+            .command("kinit")
+            .arg(account)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("kinit is installed: the script has asked for it");
+        let input = kinit.stdin.as_mut().expect("it is a pipe");
+        writeln!(input, "{PASSWORD}").expect("kinit reads a password");
+        assert!(kinit.wait().expect("a child can be waited for").success(), "no ticket for {account}");
+        tickets
+    }
+}
+
+impl Drop for Domain {
+    fn drop(&mut self) {
+        // The script ends the controller when its input is closed.
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+impl Tickets<'_> {
+    /// A program that finds the tickets.
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new(program.as_ref());
+        command
+            .env("KRB5_CONFIG", self.domain.dir.path().join("krb5.conf"))
+            .env("KRB5CCNAME", &self.cache)
+            .env_remove("http_proxy")
+            .env_remove("https_proxy")
+            .env("no_proxy", "*");
+        command
+    }
+
+    /// What klist says about them.
+    pub fn listed(&self) -> Ran {
+        run(self.command("klist").arg("-e"))
+    }
+}
+
+/// Of every account of the domain.
+const PASSWORD: &str = "Passw0rd.1";
