@@ -23,10 +23,26 @@ impl Administrators {
         Administrators(cluster)
     }
 
-    /// Whether an administrator may ask anything of this node.
-    pub(super) fn check(&self, name: &str, peer: &Peer) -> Result<(), Unwelcome> {
-        let judged = self.0.state().borrow().roster.administers(name, &KeyHash(peer.key));
-        judged.map_err(|error| unwelcome(name, &error))
+    /// Whether an administrator may connect. While this node knows none, nobody is turned away: each call
+    /// is checked.
+    pub(super) fn admit(&self, name: &str, peer: &Peer) -> Result<(), Unwelcome> {
+        match self.judge(name, peer) {
+            Ok(()) | Err(NotAdministrator::NotFounded) => Ok(()),
+            Err(error) => Err(unwelcome(name, &error)),
+        }
+    }
+
+    /// Whether an administrator may ask anything of this node. One that has just begun learns in a moment who
+    /// the administrators are, so it is waited for.
+    pub(super) async fn check(&self, name: &str, peer: &Peer) -> Result<(), Unwelcome> {
+        let mut state = self.0.state();
+        let known = state.wait_for(|state| state.roster.is_founded());
+        let _ = tokio::time::timeout(KNOWN_WITHIN, known).await;
+        self.judge(name, peer).map_err(|error| unwelcome(name, &error))
+    }
+
+    fn judge(&self, name: &str, peer: &Peer) -> Result<(), NotAdministrator> {
+        self.0.state().borrow().roster.administers(name, &KeyHash(peer.key))
     }
 
     /// Ends when an administrator may ask no longer; why. Calls are refused from the change on; what was
@@ -35,7 +51,7 @@ impl Administrators {
         let mut state = self.0.state();
         loop {
             state.borrow_and_update();
-            if let Err(unwelcome) = self.check(name, peer) {
+            if let Err(unwelcome) = self.admit(name, peer) {
                 tokio::time::sleep(LAST_ANSWERS).await;
                 return unwelcome;
             }
@@ -105,3 +121,5 @@ pub(super) async fn log(mut state: watch::Receiver<Arc<State>>, tasks: Tasks) {
 
 /// Answers that are on their way take less; the connection closes within a second.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+/// A founder or a host that joined needs a fraction of it.
+const KNOWN_WITHIN: Duration = Duration::from_secs(5);

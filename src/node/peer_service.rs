@@ -11,9 +11,10 @@ use crate::relay;
 use crate::tls::{MemberKind, Peer, Who};
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tonic::service::Routes;
 use tower::ServiceExt;
 
@@ -46,8 +47,8 @@ impl PeerService {
             Ok(Admitted::Coming) if request.uri().path().starts_with(RAFT) => {
                 return self.coming(node_id, peer, remote, request);
             }
-            Ok(Admitted::Coming) => return refuse(&not_yet(node_id)),
-            Err(unwelcome) => return refuse(&unwelcome),
+            Ok(Admitted::Coming) => return refuse(&not_yet(node_id), request),
+            Err(unwelcome) => return refuse(&unwelcome, request),
         }
         if request.uri().path().starts_with(HOP) {
             let Some(hop) = &self.hop else { return nothing_here() };
@@ -63,7 +64,7 @@ impl PeerService {
         Box::pin(async move {
             match admission.check_coming(node_id, &peer, remote).await {
                 Ok(()) => route(&raft, request, PeerNode(node_id)).await,
-                Err(unwelcome) => refuse(&unwelcome).await,
+                Err(unwelcome) => refuse(&unwelcome, request).await,
             }
         })
     }
@@ -97,12 +98,12 @@ impl Service for PeerService {
         match who {
             Who::Member(peer) => match &peer.member.kind {
                 MemberKind::Node(node_id) => self.node(*node_id, peer, remote, request),
-                MemberKind::Admin(_) => refuse(&administrator(peer)),
+                MemberKind::Admin(_) => refuse(&administrator(peer), request),
             },
             Who::Guest(exporter) if request.uri().path().starts_with(JOIN) => {
                 route(&self.join, request, Guest { remote: remote.ip(), exporter: *exporter })
             }
-            Who::Guest(_) => refuse(&nobody()),
+            Who::Guest(_) => refuse(&nobody(), request),
         }
     }
 }
@@ -112,11 +113,10 @@ impl AdminService {
         AdminService { control, administrators }
     }
 
-    /// A certificate alone is not enough: every node can issue one.
-    fn administrator<'a>(&self, who: &'a Who) -> Result<&'a str, Unwelcome> {
+    fn administrator(who: &Who) -> Result<(&str, &Peer), Unwelcome> {
         match who {
             Who::Member(peer) => match &peer.member.kind {
-                MemberKind::Admin(name) => self.administrators.check(name, peer).map(|()| name.as_str()),
+                MemberKind::Admin(name) => Ok((name, peer)),
                 MemberKind::Node(_) => Err(node(peer)),
             },
             Who::Guest(_) => Err(nobody()),
@@ -126,28 +126,28 @@ impl AdminService {
 
 impl Service for AdminService {
     fn admit(&self, who: &Who) -> Result<(), Unwelcome> {
-        self.administrator(who).map(|_| ())
+        // A certificate alone is not enough: every node can issue one.
+        Self::administrator(who).and_then(|(name, peer)| self.administrators.admit(name, peer))
     }
 
     fn dismissed(&self, who: &Who) -> BoxFuture<'static, Unwelcome> {
-        match who {
-            Who::Member(peer) => match &peer.member.kind {
-                MemberKind::Admin(name) => {
-                    let (administrators, name, peer) =
-                        (self.administrators.clone(), name.clone(), peer.clone());
-                    Box::pin(async move { administrators.dismissed(&name, &peer).await })
-                }
-                MemberKind::Node(_) => Box::pin(std::future::pending()),
-            },
-            Who::Guest(_) => Box::pin(std::future::pending()),
-        }
+        let Ok((name, peer)) = Self::administrator(who) else { return Box::pin(std::future::pending()) };
+        let (administrators, name, peer) = (self.administrators.clone(), name.to_owned(), peer.clone());
+        Box::pin(async move { administrators.dismissed(&name, &peer).await })
     }
 
     fn call(&self, who: &Who, _remote: SocketAddr, request: Request<Incoming>) -> Answering {
-        match self.administrator(who) {
-            Ok(name) => route(&self.control, request, Administrator(name.to_owned())),
-            Err(unwelcome) => refuse(&unwelcome),
-        }
+        let (name, peer) = match Self::administrator(who) {
+            Ok((name, peer)) => (name.to_owned(), peer.clone()),
+            Err(unwelcome) => return refuse(&unwelcome, request),
+        };
+        let (administrators, control) = (self.administrators.clone(), self.control.clone());
+        Box::pin(async move {
+            match administrators.check(&name, &peer).await {
+                Ok(()) => route(&control, request, Administrator(name)).await,
+                Err(unwelcome) => refuse(&unwelcome, request).await,
+            }
+        })
     }
 }
 
@@ -192,8 +192,9 @@ fn nothing_here() -> Answering {
     Box::pin(async { response })
 }
 
-/// As HTTP and as gRPC, whose clients show its own status alone.
-fn refuse(unwelcome: &Unwelcome) -> Answering {
+/// As HTTP and as gRPC, whose clients show its own status alone. Some clients see no answer that comes before
+/// they have sent their message, so a short one is let in first.
+fn refuse(unwelcome: &Unwelcome, request: Request<Incoming>) -> Answering {
     let grpc = tonic::Status::permission_denied(&unwelcome.who).into_http::<tonic::body::Body>();
     let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
     *response.headers_mut() = grpc.into_parts().0.headers;
@@ -201,7 +202,11 @@ fn refuse(unwelcome: &Unwelcome) -> Answering {
     if let Ok(why) = HeaderValue::from_str(&unwelcome.who) {
         response.headers_mut().insert(REFUSAL, why);
     }
-    Box::pin(async { response })
+    Box::pin(async {
+        let message = Limited::new(request.into_body(), REFUSED_BYTES_MAX).collect();
+        let _ = tokio::time::timeout(REFUSED_WITHIN, message).await;
+        response
+    })
 }
 
 /// The paths of the relay hop.
@@ -210,5 +215,8 @@ const HOP: &str = "/rmsc.peer.v1.Relay/";
 const RAFT: &str = "/rmsc.peer.v1.Raft/";
 /// The only path for who has no certificate.
 const JOIN: &str = "/rmsc.peer.v1.Join/";
+/// What is read of the message of one that is refused, and for how long.
+const REFUSED_BYTES_MAX: usize = 16 << 10;
+const REFUSED_WITHIN: Duration = Duration::from_millis(200);
 /// Says why, to whom it is said.
 const REFUSAL: &str = "rmsc-refusal";
