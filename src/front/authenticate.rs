@@ -1,5 +1,5 @@
 //! `Authorization: Negotiate` or `NTLM` to a [`Caller`], by Kerberos or NTLM. NTLM authenticates a connection,
-//! so what is known about a caller lives and dies with one connection on one node.
+//! so what is known about a caller lives and dies with one connection on one node. A ticket is for one request.
 
 use crate::directory::Directory;
 use crate::event::{Event, Seen};
@@ -32,6 +32,11 @@ pub struct Connection {
 }
 
 /// How far the connection's authentication is.
+///
+/// A caller is remembered after NTLM alone, and only if its proof is bound to our certificate. That does not
+/// show that the connection is the caller's own: a balancer with the same certificate could end TLS in between
+/// and share its connections. But NTLM's three legs would fail in such a pool, and be noticed. A ticket is one
+/// leg and works there, so each request must bring its own (RFC 4559 6).
 #[derive(Default)]
 struct Progress {
     handshake: Option<Handshake>,
@@ -132,12 +137,18 @@ impl Authenticator {
                 check_target(&proven.target, &self.target_names)?;
                 let token = proven.reply.map(|token| challenge(scheme, &token));
                 let caller = caller(connection, verified.account, Mechanism::Ntlm)?;
-                Ok(let_in(progress, caller, proven.bound, token))
+                if proven.bound == Bound::ToChannel {
+                    progress.caller = Some((caller.clone(), Instant::now()));
+                }
+                progress.refused = 0;
+                Ok(Authenticated::Caller { caller, token })
             }
+            // Nobody is remembered: see `Progress`.
             Step::Ticket(proven) => {
                 let token = proven.reply.map(|token| challenge(scheme, &token));
                 let caller = caller(connection, proven.account, Mechanism::Kerberos)?;
-                Ok(let_in(progress, caller, proven.bound, token))
+                progress.refused = 0;
+                Ok(Authenticated::Caller { caller, token })
             }
         }
     }
@@ -159,21 +170,6 @@ fn caller(connection: &Connection, account: Account, mechanism: Mechanism) -> Re
     }
     let (channel, computer) = (connection.channel, connection.remote.ip().to_string());
     Ok(Arc::new(Caller { account, mechanism, channel, computer }))
-}
-
-/// Only a client that has bound itself to this very TLS connection is remembered on it: nobody can stand in
-/// between and share the connection with others (RFC 4559 6).
-fn let_in(
-    progress: &mut Progress,
-    caller: Arc<Caller>,
-    bound: Bound,
-    token: Option<String>,
-) -> Authenticated {
-    if bound == Bound::ToChannel {
-        progress.caller = Some((caller.clone(), Instant::now()));
-    }
-    progress.refused = 0;
-    Authenticated::Caller { caller, token }
 }
 
 /// A connection that a proxy shares between clients says so, and then nobody is remembered on it

@@ -230,6 +230,27 @@ fn a_wrong_channel_binding_is_refused_and_a_missing_one_where_it_is_required() {
     }
 }
 
+/// A ticket is for one request: the connection may be one that somebody shares between clients.
+#[test]
+fn nobody_is_remembered_on_a_connection_after_a_ticket() {
+    let site = Site::shared();
+    let (tickets, account) = (site.domain.login("EXCH01$"), site.cluster.exchange());
+    let (url, ca) = (site.node().https_localhost(), site.cluster.lab().ca.display().to_string());
+    let ntlm = format!("ntlm:{}:{}", account.name, account.password);
+    let check = |steps: &[(&str, u16)]| {
+        let mut arguments = vec![&*url, &*ca, "HTTP/rms.contoso.test"];
+        arguments.extend(steps.iter().map(|(step, _)| *step));
+        let mut python = tickets.command(interpreter());
+        let came: Vec<u16> = python_with(&mut python, "kerberos_connection.py", &arguments);
+        let wanted: Vec<u16> = steps.iter().map(|(_, status)| *status).collect();
+        assert_eq!(came, wanted, "{steps:?}");
+    };
+    check(&[("bound", 200), ("silent", 401), ("bound", 200)]);
+    check(&[("unbound", 200), ("silent", 401)]);
+    // And it forgets whom NTLM had proven before.
+    check(&[(&ntlm, 200), ("silent", 200), ("bound", 200), ("silent", 401)]);
+}
+
 /// The event's reason, for a caller from an address of its own: a source is reported once a minute.
 #[track_caller]
 fn reason(node: &Node, source: &str) -> String {
