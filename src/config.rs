@@ -9,11 +9,13 @@ pub use witness::{Any, Witness};
 
 use crate::front;
 use crate::identity::ChannelBindingPolicy;
+use crate::principal::Sid;
 use crate::seal;
 use crate::telemetry::Target;
 use crate::tls::Files;
 use crate::upstream;
 use file::Reader;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -104,6 +106,8 @@ pub struct Identity {
     pub accounts_file: PathBuf,
     /// `[identity.kerberos] keytab`: the keys of our services; without it NTLM alone is taken.
     pub keytab: Option<PathBuf>,
+    /// `[identity.kerberos.realms]`: for each realm of the keytab the SIDs of the domains that it may speak for.
+    pub realms: BTreeMap<String, Vec<Sid>>,
     /// The hosts that callers may mean by `HTTP/HOST`: the service name, and others by which it is called.
     pub target_names: Vec<String>,
     /// Whether callers must bind their authentication to the TLS channel.
@@ -167,7 +171,7 @@ impl Config {
         let node = sections::node(&reader);
         let listen = sections::listen(&reader, sections::Front::Needed);
         let cluster = sections::cluster(&reader);
-        let identity = sections::identity(&reader, listen.as_ref(), cluster.as_ref());
+        let identity = sections::identity(&reader, cluster.as_ref());
         let name = node.as_ref().map(|node| node.name.clone()).unwrap_or_default();
         let upstream = sections::upstream(&reader, name);
         let front = sections::limits(&reader);
@@ -242,7 +246,13 @@ url = "http://127.0.0.1:18080"
         let keytab = Config::parse(&text).unwrap().identity.keytab;
         assert_eq!(keytab.as_deref(), Some(Path::new("/etc/rmsc/rmsc.keytab")));
         let text = format!("{GOOD}[identity.kerberos]\nkeytabs = 1\n");
-        check_faults(&text, &["identity.kerberos.keytabs: is not a known key; did you mean keytab?"]);
+        check_faults(
+            &text,
+            &[
+                "identity.kerberos.keytab: is missing",
+                "identity.kerberos.keytabs: is not a known key; did you mean keytab?",
+            ],
+        );
     }
 
     #[test]
@@ -266,9 +276,29 @@ url = "http://127.0.0.1:18080"
     }
 
     #[test]
-    fn refuses_local_accounts_in_clear_text_on_a_network() {
+    fn reads_for_which_domains_a_realm_may_speak() {
+        let keytab = "[identity.kerberos]\nkeytab = \"k\"\n[identity.kerberos.realms]\n";
+        let text = format!(
+            "{GOOD}{keytab}\"CONTOSO.COM\" = [\"S-1-5-21-1-2-3\", \"S-1-5-21-4-5-6\"]\nA = [\"S-1-5-21-7-8-9\"]\n"
+        );
+        let realms = Config::parse(&text).unwrap().identity.realms;
+        assert_eq!(realms.keys().collect::<Vec<_>>(), ["A", "CONTOSO.COM"]);
+        assert_eq!(realms["CONTOSO.COM"][1].to_string(), "S-1-5-21-4-5-6");
+        for wrong in ["\"S-1-5-21-1-2-3\"", "[\"S-1-5-21-1-2-3-512\"]", "[]", "[7]", "[\"S-1-5-32-544\"]"] {
+            let fault = format!("identity.kerberos.realms.A: {wrong} is not possible; write the SIDs");
+            check_faults(&format!("{GOOD}{keytab}A = {wrong}\n"), &[&fault]);
+        }
+    }
+
+    #[test]
+    fn a_section_of_kerberos_needs_a_keytab() {
+        check_faults(&format!("{GOOD}[identity.kerberos]\n"), &["identity.kerberos.keytab: is missing"]);
+    }
+
+    #[test]
+    fn refuses_clear_text_on_a_network() {
         let text = GOOD.replace("peer =", "http = \"0.0.0.0:80\"\npeer =");
-        check_faults(&text, &["accounts_file: cannot be used while listen.http is 0.0.0.0:80"]);
+        check_faults(&text, &["listen.http: 0.0.0.0:80 is not of this machine"]);
         assert!(Config::parse(&GOOD.replace("peer =", "http = \"127.0.0.1:80\"\npeer =")).is_ok());
     }
 

@@ -3,7 +3,7 @@
 pub mod local;
 
 use crate::identity::{NtlmProof, SessionBaseKey};
-use crate::principal::Account;
+use crate::principal::{Account, Sid};
 use local::LocalDirectory;
 use std::path::Path;
 
@@ -79,6 +79,12 @@ impl Directory {
     #[must_use]
     pub fn domain(&self) -> &str {
         self.local.domain()
+    }
+
+    /// The SID of the domain of local accounts: nobody else may speak for it.
+    #[must_use]
+    pub fn domain_sid(&self) -> Option<&Sid> {
+        self.local.domain_sid()
     }
 
     /// Checks a proof, and says whose it is.

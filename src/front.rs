@@ -113,7 +113,10 @@ impl Front {
         let (caller, token) = match self.authenticator.authenticate(connection, &parts.headers).await {
             Authenticated::Caller { caller, token } => (caller, token),
             Authenticated::Challenge(challenges) => {
-                return self.challenge(challenges, &parts.headers, body).await;
+                return turned_away(Outcome::Unauthenticated(challenges), &parts.headers, body).await;
+            }
+            Authenticated::Overloaded => {
+                return turned_away(Outcome::Overloaded, &parts.headers, body).await;
             }
             Authenticated::TooOften(challenges) => {
                 return Handled { close: true, ..plain(Outcome::Unauthenticated(challenges)) };
@@ -152,14 +155,6 @@ impl Front {
         Handled { soap, served_by, ..plain(outcome) }
     }
 
-    /// Before a challenge the body is read and thrown away, or the connection could not go on, and NTLM
-    /// needs it to. A client that waits for 100 Continue must not get it, and closes by itself.
-    async fn challenge(&self, challenges: Vec<String>, headers: &HeaderMap, body: Body) -> Handled {
-        let waits = headers.contains_key(header::EXPECT);
-        let close = !waits && !payload::discard(body, BODY_TIMEOUT).await;
-        Handled { close, ..plain(Outcome::Unauthenticated(challenges)) }
-    }
-
     fn page(&self, endpoint: Endpoint) -> Outcome {
         Outcome::Answered(match endpoint.kind() {
             EndpointKind::TenantUrl => relay::tenant_url_page(&self.tenant_url),
@@ -192,6 +187,14 @@ impl Front {
             body_bytes: text("content-length").parse().ok(),
         }
     }
+}
+
+/// Before a challenge the body is read and thrown away, or the connection could not go on, and NTLM
+/// needs it to. A client that waits for 100 Continue must not get it, and closes by itself.
+async fn turned_away(outcome: Outcome, headers: &HeaderMap, body: Body) -> Handled {
+    let waits = headers.contains_key(header::EXPECT);
+    let close = !waits && !payload::discard(body, BODY_TIMEOUT).await;
+    Handled { close, ..plain(outcome) }
 }
 
 /// What is said twice could be read in two ways, and a body that is packed cannot be inspected.
@@ -254,6 +257,7 @@ fn label(outcome: &Outcome) -> metrics::Outcome {
             | Failure::BrokenOff,
         ) => metrics::Outcome::Malformed,
         Outcome::NoNode
+        | Outcome::Overloaded
         | Outcome::Failed(Failure::Upstream { .. } | Failure::Overdue | Failure::NotReady(_)) => {
             metrics::Outcome::Failed
         }

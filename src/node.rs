@@ -25,6 +25,7 @@ use crate::enrolment::{self, Enrolment, JoinService};
 use crate::event::{Event, with_causes};
 use crate::front::{self, Authenticator, Front, Listener, Peer, Peers};
 use crate::identity::Settings;
+use crate::identity::kerberos::Realms;
 use crate::listener::{self, Port};
 use crate::relay::{self, Readiness, Relay};
 use crate::state::{NodeKind, Timestamp};
@@ -326,7 +327,10 @@ fn authenticator(config: &Config, directory: Arc<Directory>) -> Result<Authentic
         config.identity.channel_binding,
     )?;
     let settings = match &config.identity.keytab {
-        Some(path) => settings.with_kerberos(Arc::new(keytab::acceptor(path)?)),
+        Some(path) => {
+            let realms = Realms::new(&config.identity.realms, directory.domain_sid().cloned());
+            settings.with_kerberos(Arc::new(keytab::acceptor(path, realms)?))
+        }
         None => settings,
     };
     Ok(Authenticator::new(settings, directory, config.identity.target_names.clone()))

@@ -34,6 +34,7 @@ fn every_setting_that_the_example_names_is_known() {
     expected.listen.http = all.listen.http;
     expected.upstream.authority.clone_from(&all.upstream.authority);
     expected.identity.keytab.clone_from(&all.identity.keytab);
+    expected.identity.realms.clone_from(&all.identity.realms);
     assert_eq!(all, expected, "a commented line is not the default");
 }
 
@@ -123,10 +124,13 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// Takes `#key = value` out of its comment; prose has a space behind the mark.
+/// Takes `#key = value`, `#"name" = value` and `#[section]` out of their comments; prose has a space behind the
+/// mark.
 fn uncommented(text: &str) -> String {
     let line = |line: &str| match line.strip_prefix('#') {
-        Some(key) if key.starts_with(|char: char| char.is_ascii_lowercase()) => format!("{key}\n"),
+        Some(key) if key.starts_with(|char: char| char.is_ascii_lowercase() || "[\"".contains(char)) => {
+            format!("{key}\n")
+        }
         _ => format!("{line}\n"),
     };
     text.lines().map(line).collect()

@@ -2,6 +2,7 @@
 //! stopping at the first.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 use toml::Spanned;
@@ -151,6 +152,34 @@ impl<'a> Section<'a> {
             self.wrong(key, value, "write a list of texts: [\"…\", \"…\"]");
         }
         texts
+    }
+
+    /// Whether the section is there, with or without keys.
+    pub fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
+    /// All keys of a section whose keys are names, each with a list of what `parse` finds in its texts.
+    pub fn lists<T>(self, accepted: &str, parse: impl Fn(&str) -> Option<T>) -> BTreeMap<String, Vec<T>> {
+        let mut lists = BTreeMap::new();
+        for (key, value) in self.table.into_iter().flatten() {
+            let name: &str = key.get_ref();
+            let items = match value.get_ref() {
+                DeValue::Array(items) if !items.is_empty() => items
+                    .iter()
+                    .map(|item| match item.get_ref() {
+                        DeValue::String(text) => parse(text),
+                        _ => None,
+                    })
+                    .collect(),
+                _ => None,
+            };
+            match items {
+                Some(items) => drop(lists.insert(name.to_owned(), items)),
+                None => self.wrong(name, value, accepted),
+            }
+        }
+        lists
     }
 
     /// A whole number from `min` to `max`.

@@ -4,11 +4,13 @@ use super::file::{Reader, Section};
 use super::{Cluster, Identity, Listen, Log, Node};
 use crate::front;
 use crate::identity::ChannelBindingPolicy;
+use crate::principal::Sid;
 use crate::seal;
 use crate::telemetry::Target;
 use crate::tls::Files;
 use crate::upstream::{self, Kind};
 use http::Uri;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -60,6 +62,14 @@ pub(super) fn listen(reader: &Reader<'_>, front: Front) -> Option<Listen> {
         if address.is_some_and(|address| address.ip().is_unspecified()) {
             section.refuse(name, "must be an address that others can reach, not 0.0.0.0");
         }
+    }
+    // With NTLM and Kerberos alike: nothing binds the proof to the connection, and answers can be read.
+    if let Some(Some(http)) = http.filter(|http| http.is_some_and(|http| !is_local(http.ip()))) {
+        let words = format!(
+            "{http} is not of this machine: who proves itself without TLS can be passed on and listened to; \
+             use 127.0.0.1, or https alone"
+        );
+        section.refuse("http", &words);
     }
     if front == Front::None {
         for key in ["https", "http", "certificate", "key"].into_iter().filter(|key| section.has(key)) {
@@ -114,12 +124,8 @@ pub(super) fn cluster(reader: &Reader<'_>) -> Option<Cluster> {
     Some(Cluster { service_name: service_name?, heartbeat, election_min, election_max })
 }
 
-pub(super) fn identity(
-    reader: &Reader<'_>,
-    listen: Option<&Listen>,
-    cluster: Option<&Cluster>,
-) -> Option<Identity> {
-    let keytab = kerberos(reader);
+pub(super) fn identity(reader: &Reader<'_>, cluster: Option<&Cluster>) -> Option<Identity> {
+    let (keytab, realms) = kerberos(reader);
     let section = reader.section("identity");
     let accounts_file = section.text("accounts_file").map(PathBuf::from);
     if accounts_file.is_none() {
@@ -135,24 +141,22 @@ pub(super) fn identity(
         .unwrap_or(ChannelBindingPolicy::Allow);
     let mut target_names = section.list("target_names").unwrap_or_default();
     target_names.extend(cluster.map(|cluster| cluster.service_name.clone()));
-    if let Some(http) = listen.and_then(|listen| listen.http).filter(|http| !is_local(http.ip())) {
-        section.refuse(
-            "accounts_file",
-            &format!(
-                "cannot be used while listen.http is {http}: local accounts are for a lab, and their \
-                 answers must not cross a network without TLS; use 127.0.0.1, or https alone"
-            ),
-        );
-    }
     section.end();
-    Some(Identity { accounts_file: accounts_file?, keytab, target_names, channel_binding })
+    Some(Identity { accounts_file: accounts_file?, keytab, realms, target_names, channel_binding })
 }
 
-fn kerberos(reader: &Reader<'_>) -> Option<PathBuf> {
+fn kerberos(reader: &Reader<'_>) -> (Option<PathBuf>, BTreeMap<String, Vec<Sid>>) {
+    // First: a section must be known before the one above it ends.
+    let accepted = "write the SIDs of the realm's domains: [\"S-1-5-21-…\"]";
+    let domain = |text: &str| text.parse::<Sid>().ok().filter(Sid::is_domain);
+    let realms = reader.section("identity.kerberos.realms").lists(accepted, domain);
     let section = reader.section("identity.kerberos");
     let keytab = section.text("keytab").map(PathBuf::from);
+    if section.is_there() && !section.has("keytab") {
+        section.missing("keytab", "write where the keys of HTTP/HOST are, or take the section out");
+    }
     section.end();
-    keytab
+    (keytab, realms)
 }
 
 pub(super) fn upstream(reader: &Reader<'_>, node: String) -> Option<upstream::Config> {

@@ -71,6 +71,7 @@ pub enum OpenError {
 pub(super) struct LocalDirectory {
     domain: String,
     dns_domain: Option<String>,
+    domain_sid: Option<Sid>,
     entries: Vec<Entry>,
     /// From a name without case to its place.
     by_name: HashMap<String, usize>,
@@ -150,6 +151,10 @@ impl LocalDirectory {
         &self.domain
     }
 
+    pub(super) fn domain_sid(&self) -> Option<&Sid> {
+        self.domain_sid.as_ref()
+    }
+
     fn is_ours(&self, domain: &str) -> bool {
         let domain = fold(domain);
         domain == fold(&self.domain) || self.dns_domain.as_deref().is_some_and(|ours| domain == fold(ours))
@@ -181,6 +186,7 @@ impl Reader<'_> {
         let mut directory = LocalDirectory {
             domain: self.file.domain.clone(),
             dns_domain: self.file.dns_domain.clone(),
+            domain_sid: self.domain_sid.clone(),
             entries: Vec::new(),
             by_name: HashMap::new(),
             by_sid: HashMap::new(),

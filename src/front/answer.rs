@@ -16,6 +16,8 @@ pub enum Outcome {
     Answered(Answered),
     /// The caller must say who it is: the challenges to offer, in order.
     Unauthenticated(Vec<String>),
+    /// There is no room for one more login of the caller.
+    Overloaded,
     /// The path is none of ours.
     NotFound,
     /// The path is, but not with this method.
@@ -32,6 +34,7 @@ pub fn response(outcome: Outcome, soap: SoapVersion) -> Response<Body> {
     match outcome {
         Outcome::Answered(answered) => self::answered(answered),
         Outcome::Unauthenticated(challenges) => unauthenticated(&challenges),
+        Outcome::Overloaded => overloaded(),
         Outcome::NotFound => text(StatusCode::NOT_FOUND, "The connector has nothing at this path."),
         Outcome::MethodNotAllowed(allowed) => {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, &format!("This path takes {allowed}."));
@@ -111,6 +114,13 @@ fn unauthenticated(challenges: &[String]) -> Response<Body> {
     response
 }
 
+fn overloaded() -> Response<Body> {
+    let words = "The connector cannot take more logins of this account now. Try again later.";
+    let mut response = text(StatusCode::TOO_MANY_REQUESTS, words);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    response
+}
+
 fn text(status: StatusCode, words: &str) -> Response<Body> {
     with_type(status, "text/plain; charset=utf-8", format!("{words}\n").into())
 }
@@ -121,6 +131,9 @@ fn with_type(status: StatusCode, content_type: &'static str, bytes: Bytes) -> Re
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
+
+/// Logins are remembered by the minute.
+const RETRY_AFTER_SECONDS: &str = "60";
 
 #[cfg(test)]
 mod tests {
@@ -146,6 +159,14 @@ mod tests {
             assert!(passing.contains(&response.status().as_u16()));
             assert_eq!(response.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
         }
+    }
+
+    #[test]
+    fn a_caller_that_logs_in_too_often_is_told_to_wait_and_not_to_prove_itself() {
+        let response = response(Outcome::Overloaded, SoapVersion::V1_1);
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "60");
+        assert!(!response.headers().contains_key(header::WWW_AUTHENTICATE));
     }
 
     #[test]

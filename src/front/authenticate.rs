@@ -3,7 +3,7 @@
 
 use crate::directory::Directory;
 use crate::event::{Event, Seen};
-use crate::identity::{Bound, ChannelBinding, Handshake, Leg, Scheme, Settings, Step};
+use crate::identity::{Bound, ChannelBinding, Handshake, Leg, Refused, Scheme, Settings, Step, kerberos};
 use crate::principal::{Account, Caller, Channel, Mechanism};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -57,6 +57,30 @@ pub enum Authenticated {
     Challenge(Vec<String>),
     /// It failed too often on this connection, which should be closed.
     TooOften(Vec<String>),
+    /// It may be who it says, and has to wait.
+    Overloaded,
+}
+
+/// Why a leg led to nobody: for the log.
+enum Refusal {
+    /// The client has not proven an account.
+    Unproven(String),
+    /// There is no room for one more login of this account: no fault in its proof.
+    Overloaded(String),
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Refusal::Unproven(reason)
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        let reason = refused.to_string();
+        let overloaded = matches!(refused, Refused::Kerberos(kerberos::Refused::TooMany { .. }));
+        if overloaded { Refusal::Overloaded(reason) } else { Refusal::Unproven(reason) }
+    }
 }
 
 impl Connection {
@@ -94,21 +118,30 @@ impl Authenticator {
         let result = match token(headers) {
             Ok(None) => Ok(remembered(&mut progress, headers)),
             Ok(Some((scheme, token))) => self.leg(connection, &mut progress, scheme, &token).await,
-            Err(reason) => Err(reason),
+            Err(reason) => Err(reason.into()),
         };
-        let authenticated = result.unwrap_or_else(|reason| {
-            progress.handshake = None;
-            progress.caller = None;
-            progress.refused += 1;
-            self.report(connection, &reason);
-            if progress.refused >= REFUSALS_MAX {
-                Authenticated::TooOften(offers())
-            } else {
-                Authenticated::Challenge(offers())
-            }
-        });
+        let authenticated = result.unwrap_or_else(|refusal| self.refuse(connection, &mut progress, &refusal));
         connection.put(progress);
         authenticated
+    }
+
+    fn refuse(&self, connection: &Connection, progress: &mut Progress, refusal: &Refusal) -> Authenticated {
+        progress.handshake = None;
+        progress.caller = None;
+        let reason = match refusal {
+            Refusal::Overloaded(reason) => {
+                self.report(connection, reason);
+                return Authenticated::Overloaded;
+            }
+            Refusal::Unproven(reason) => reason,
+        };
+        progress.refused += 1;
+        self.report(connection, reason);
+        if progress.refused >= REFUSALS_MAX {
+            Authenticated::TooOften(offers())
+        } else {
+            Authenticated::Challenge(offers())
+        }
     }
 
     async fn leg(
@@ -117,7 +150,7 @@ impl Authenticator {
         progress: &mut Progress,
         scheme: Scheme,
         token: &[u8],
-    ) -> Result<Authenticated, String> {
+    ) -> Result<Authenticated, Refusal> {
         // A new handshake forgets who was here before.
         progress.caller = None;
         let mut handshake = progress
@@ -125,7 +158,7 @@ impl Authenticator {
             .take()
             .unwrap_or_else(|| Handshake::new(self.settings.clone(), connection.binding.clone()));
         let leg = Leg { challenge: rand::random(), random: rand::random(), now: SystemTime::now() };
-        match handshake.step(scheme, token, leg).map_err(|refused| refused.to_string())? {
+        match handshake.step(scheme, token, leg)? {
             Step::Continue { token } => {
                 progress.handshake = Some(handshake);
                 Ok(Authenticated::Challenge(vec![challenge(scheme, &token)]))
@@ -133,7 +166,7 @@ impl Authenticator {
             Step::Verify(attempt) => {
                 let verified =
                     self.directory.verify_ntlm(attempt.proof()).await.map_err(|error| error.to_string())?;
-                let proven = attempt.finish(&verified.key).map_err(|refused| refused.to_string())?;
+                let proven = attempt.finish(&verified.key)?;
                 check_target(&proven.target, &self.target_names)?;
                 let token = proven.reply.map(|token| challenge(scheme, &token));
                 let caller = caller(connection, verified.account, Mechanism::Ntlm)?;
@@ -145,6 +178,9 @@ impl Authenticator {
             }
             // Nobody is remembered: see `Progress`.
             Step::Ticket(proven) => {
+                for meant in [Some(&proven.service), proven.target.as_ref()].into_iter().flatten() {
+                    check_target(meant, &self.target_names)?;
+                }
                 let token = proven.reply.map(|token| challenge(scheme, &token));
                 let caller = caller(connection, proven.account, Mechanism::Kerberos)?;
                 progress.refused = 0;
@@ -190,7 +226,8 @@ fn remembered(progress: &mut Progress, headers: &HeaderMap) -> Authenticated {
 }
 
 /// A Windows client says, under its proof, which service it believes to talk to. If that is another one,
-/// somebody passes its messages on to us ([MS-NLMP] 2.2.2.1, MsvAvTargetName).
+/// somebody passes its messages on to us ([MS-NLMP] 2.2.2.1, MsvAvTargetName; [MS-KILE] 3.2.5.8,
+/// KERB_AUTH_DATA_CLIENT_TARGET). With Kerberos the realm may follow.
 fn check_target(target: &str, accepted: &[String]) -> Result<(), String> {
     if target.is_empty() {
         return Ok(());
@@ -198,7 +235,8 @@ fn check_target(target: &str, accepted: &[String]) -> Result<(), String> {
     let host = target
         .split_once('/')
         .filter(|(class, _)| class.eq_ignore_ascii_case("HTTP"))
-        .map(|(_, host)| host.split_once(':').map_or(host, |(host, _)| host));
+        .map(|(_, host)| host.split_once('@').map_or(host, |(host, _)| host))
+        .map(|host| host.split_once(':').map_or(host, |(host, _)| host));
     match host {
         Some(host) if accepted.iter().any(|name| name.eq_ignore_ascii_case(host)) => Ok(()),
         _ => Err(format!("the client means the service {target:?}, not HTTP/{}", accepted.join(" or HTTP/"))),
@@ -261,7 +299,14 @@ mod tests {
     #[test]
     fn a_client_that_means_another_service_is_refused() {
         let accepted = ["rms.contoso.com".to_owned(), "localhost".into()];
-        for target in ["", "HTTP/rms.contoso.com", "http/RMS.contoso.com:443", "HTTP/localhost"] {
+        for target in [
+            "",
+            "HTTP/rms.contoso.com",
+            "http/RMS.contoso.com:443",
+            "HTTP/localhost",
+            "HTTP/localhost@CONTOSO.COM",
+            "HTTP/rms.contoso.com:443@CONTOSO.COM",
+        ] {
             assert_eq!(check_target(target, &accepted), Ok(()), "{target}");
         }
         for target in [
@@ -271,6 +316,9 @@ mod tests {
             "HTTP/",
             "rms.contoso.com",
             "HTTP/rms.contoso.com.evil",
+            "HTTP/evil@rms.contoso.com",
+            "HTTP/rms.contoso.com/evil@CONTOSO.COM",
+            "cifs/rms.contoso.com@CONTOSO.COM",
         ] {
             assert!(check_target(target, &accepted).is_err(), "{target}");
         }

@@ -53,6 +53,7 @@ impl Reports {
             }
             Outcome::Failed(_)
             | Outcome::Unauthenticated(_)
+            | Outcome::Overloaded
             | Outcome::NotFound
             | Outcome::MethodNotAllowed(_)
             | Outcome::NoNode => {}

@@ -6,11 +6,13 @@ mod keytab;
 mod logon_info;
 pub(super) mod messages;
 mod pac;
+mod realms;
 mod refused;
 mod replay;
 
 pub use keytab::{Keytab, KeytabError};
 pub use pac::PacError;
+pub use realms::Realms;
 pub use refused::Refused;
 
 use super::binding::{self, Insistence};
@@ -18,9 +20,9 @@ use super::{Bound, ChannelBinding, ChannelBindingPolicy, Leg};
 use crate::principal::{Account, AccountName};
 use crypto::{BLOCK, Etype, Key, Usage};
 use keytab::ServiceKey;
-use logon_info::LogonInfo;
 use messages::{Authenticator, Client, Encrypted, Request, SessionKey, Ticket, TicketPart};
-use replay::{Known, Replays};
+use realms::Realm;
+use replay::{Known, Proof, Replays};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -30,6 +32,7 @@ use zeroize::Zeroizing;
 /// Takes tickets, and remembers which proofs it took: one for a node.
 pub struct Acceptor {
     keytab: Keytab,
+    realms: Realms,
     replays: Mutex<Replays>,
 }
 
@@ -39,6 +42,10 @@ pub(super) struct Accepted {
     pub(super) account: Account,
     /// The service that the ticket is for, `HTTP/host@REALM`.
     pub(super) service: String,
+    /// The service that the client says it means, if it says one: under its proof, as the ticket's is not.
+    pub(super) target: Option<String>,
+    /// When the ticket ends.
+    pub(super) ends: SystemTime,
     pub(super) bound: Bound,
     /// Our own proof, if the client asked for one: a GSS token.
     pub(super) reply: Option<Vec<u8>>,
@@ -54,7 +61,13 @@ impl Acceptor {
     /// With the keys of our services.
     #[must_use]
     pub fn new(keytab: Keytab) -> Self {
-        Acceptor { keytab, replays: Mutex::default() }
+        Acceptor { keytab, realms: Realms::default(), replays: Mutex::default() }
+    }
+
+    /// Holds what the controllers of each realm say against this.
+    #[must_use]
+    pub fn with_realms(self, realms: Realms) -> Self {
+        Acceptor { realms, ..self }
     }
 
     /// Takes a GSS token with an AP-REQ, [RFC 4121] 4.1.
@@ -81,21 +94,26 @@ impl Acceptor {
             return Err(Refused::OtherClient.into());
         }
         check_clock(proof.seconds, now)?;
-        let bound = check_binding(&proof, channel)?;
-        let account = account(&ticket, &service_key.key)?;
-        self.take_once(&request, proof.seconds, now)?;
+        let said = ClientSaid::read(&proof)?;
+        let bound = check_binding(&proof, &said, channel)?;
+        let account = self.account(&ticket, service_key)?;
+        self.take_once(&request, &account, proof.seconds, now)?;
         let mutual = request.options & MUTUAL_REQUIRED != 0;
         let reply = if mutual { Some(reply(&proof, &session_key, leg)?) } else { None };
-        Ok(Accepted { account, service: service_key.to_string(), bound, reply })
+        let ends = Duration::from_secs(u64::try_from(ticket.ends).unwrap_or_default());
+        let (service, target) = (service_key.to_string(), said.target);
+        Ok(Accepted { account, service, target, ends: SystemTime::UNIX_EPOCH + ends, bound, reply })
     }
 
     /// Every key of the service and of the type is tried: while a password is being changed, tickets made with
     /// the old one and with the new one come.
     fn open(&self, ticket: &Ticket<'_>) -> Result<(&ServiceKey, Zeroizing<Vec<u8>>), Refused> {
+        // Nobody has proven it.
         let service = format!("{}@{}", ticket.service.join("/"), ticket.realm);
+        let service: String = service.chars().take(SERVICE_SHOWN_CHARS_MAX).collect();
         let keys = self.keytab.of(&ticket.service, &ticket.realm);
         if keys.is_empty() {
-            return Err(Refused::UnknownService { service, known: self.keytab.services().join(", ") });
+            return Err(Refused::UnknownService { service, known: self.keytab.some_services() });
         }
         let Encrypted { etype, key_version, cipher } = ticket.encrypted;
         let Some(etype) = Etype::of_number(etype) else {
@@ -117,13 +135,43 @@ impl Acceptor {
         })
     }
 
-    fn take_once(&self, request: &Request<'_>, seconds: i64, now: i64) -> Result<(), Refused> {
-        let hash: [u8; 32] = Sha256::digest(request.authenticator.cipher).into();
-        let [mark, _] = hash.as_chunks::<16>().0 else { return Err(Refused::TooMany) };
+    /// Who the client is, by the PAC.
+    fn account(&self, ticket: &TicketPart<'_>, service: &ServiceKey) -> Result<Account, Refused> {
+        let Client { name, .. } = &ticket.client;
+        let client = name.join("/");
+        let bytes = pac::find(ticket.authorization.ok_or(PacError::Missing)?)?;
+        let in_ticket = pac::Ticket { client: &client, authenticated: ticket.authenticated };
+        let pac::Said { info, delegated } = pac::read(bytes, &service.key, &in_ticket)?;
+        let name = AccountName::new(&info.domain, &info.name).ok_or(Refused::BadName)?;
+        if info.guest {
+            return Err(Refused::Guest);
+        }
+        if info.service_asserted {
+            return Err(Refused::OnBehalf { account: name.to_string() });
+        }
+        if delegated {
+            return Err(Refused::Delegated { account: name.to_string() });
+        }
+        // The realm of the key: that in the ticket is not proven.
+        let realm = Realm { name: &service.realm, alone: self.keytab.has_one_realm() };
+        let info = self.realms.hold(realm, info)?;
+        Ok(Account { sid: info.sid, name, groups: info.groups })
+    }
+
+    fn take_once(
+        &self,
+        request: &Request<'_>,
+        account: &Account,
+        seconds: i64,
+        now: i64,
+    ) -> Result<(), Refused> {
+        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(Sha256::digest(request.authenticator.cipher));
+        let proof =
+            Proof { account: &account.sid, mark: u64::from_be_bytes([a, b, c, d, e, f, g, h]), seconds };
         let mut replays = self.replays.lock().unwrap_or_else(PoisonError::into_inner);
-        replays.remember(*mark, seconds, now).map_err(|known| match known {
+        replays.remember(&proof, now).map_err(|known| match known {
             Known::Already => Refused::Replayed,
-            Known::Full => Refused::TooMany,
+            Known::Full => Refused::TooMany { account: account.name.to_string() },
         })
     }
 }
@@ -170,44 +218,62 @@ fn check_clock(theirs: i64, ours: i64) -> Result<(), Refused> {
     Err(Refused::ClockSkew { seconds: ahead.abs(), side })
 }
 
+/// What a client says about the connection in its authorization data ([MS-KILE] 3.2.5.8).
+#[derive(Debug, Default, PartialEq, Eq)]
+struct ClientSaid {
+    /// It knows of channel bindings (KERB_AP_OPTIONS_CBT).
+    knows_bindings: bool,
+    /// Which service it means (KERB_AUTH_DATA_CLIENT_TARGET). Whether it is sure of the name
+    /// (KERB_AP_OPTIONS_UNVERIFIED_TARGET_NAME) changes nothing: it is for one that we have, or it is not.
+    target: Option<String>,
+}
+
+impl ClientSaid {
+    fn read(proof: &Authenticator<'_>) -> Result<Self, Refused> {
+        let mut said = ClientSaid::default();
+        if let Some(data) = proof.authorization {
+            said.add(data, 0).ok_or(Refused::Malformed { what: "authenticator" })?;
+        }
+        Ok(said)
+    }
+
+    /// The elements as they are, or inside AD-IF-RELEVANT.
+    fn add(&mut self, data: &[u8], depth: u8) -> Option<()> {
+        for (kind, inner) in messages::authorization(data)? {
+            match kind {
+                AP_OPTIONS => {
+                    let options = inner.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
+                    self.knows_bindings |= options.is_some_and(|options| options & CBT != 0);
+                }
+                // Two could be read in two ways.
+                CLIENT_TARGET if self.target.is_some() => return None,
+                CLIENT_TARGET => self.target = Some(target(inner)?),
+                IF_RELEVANT if depth == 0 => self.add(inner, 1)?,
+                _ => {}
+            }
+        }
+        Some(())
+    }
+}
+
+/// UTF-16, with nothing around it.
+fn target(bytes: &[u8]) -> Option<String> {
+    let name = pac::utf16(bytes)?;
+    let good = name.chars().count() <= SERVICE_SHOWN_CHARS_MAX && !name.chars().any(char::is_control);
+    good.then_some(name)
+}
+
 /// The binding is in the checksum; a client that says that it knows of bindings must send one over TLS, or
-/// somebody has put a clear connection in between ([MS-KILE] 3.2.5.8, KERB_AP_OPTIONS_CBT).
-fn check_binding(proof: &Authenticator<'_>, channel: &Channel<'_>) -> Result<Bound, super::Refused> {
+/// somebody has put a clear connection in between.
+fn check_binding(
+    proof: &Authenticator<'_>,
+    said: &ClientSaid,
+    channel: &Channel<'_>,
+) -> Result<Bound, super::Refused> {
     let checksum = proof.checksum.as_ref().and_then(messages::Checksum::of_gss);
     let checksum = checksum.ok_or(Refused::NoGssChecksum)?;
-    let insistence = match proof.authorization {
-        Some(data) if knows_bindings(data, 0).ok_or(Refused::Malformed { what: "authenticator" })? => {
-            Insistence::KnowsOfBindings
-        }
-        _ => Insistence::None,
-    };
+    let insistence = if said.knows_bindings { Insistence::KnowsOfBindings } else { Insistence::None };
     binding::check(channel.policy, Some(checksum.bindings), channel.binding, insistence)
-}
-
-/// AD-AUTH-DATA-AP-OPTIONS with KERB_AP_OPTIONS_CBT, as it is or inside AD-IF-RELEVANT.
-fn knows_bindings(data: &[u8], depth: u8) -> Option<bool> {
-    let mut found = false;
-    for (kind, inner) in messages::authorization(data)? {
-        found |= match kind {
-            AP_OPTIONS => inner.first_chunk().is_some_and(|bytes| u32::from_le_bytes(*bytes) & CBT != 0),
-            IF_RELEVANT if depth == 0 => knows_bindings(inner, 1)?,
-            _ => false,
-        };
-    }
-    Some(found)
-}
-
-fn account(ticket: &TicketPart<'_>, key: &Key) -> Result<Account, Refused> {
-    let Client { name, .. } = &ticket.client;
-    let client = name.join("/");
-    let bytes = pac::find(ticket.authorization.ok_or(PacError::Missing)?)?;
-    let said = pac::Ticket { client: &client, authenticated: ticket.authenticated };
-    let LogonInfo { sid, domain, name, groups } = pac::read(bytes, key, &said)?;
-    let name = AccountName::new(&domain, &name).ok_or(Refused::BadName)?;
-    if groups.iter().any(|group| group.is_service_asserted()) {
-        return Err(Refused::OnBehalf { account: name.to_string() });
-    }
-    Ok(Account { sid, name, groups })
 }
 
 /// AP-REP: shows that we could open the ticket. A client with a key of its own gets one of ours as well.
@@ -230,6 +296,8 @@ fn unix_seconds(now: SystemTime) -> i64 {
 
 /// What the whole world of Kerberos allows, and Windows too.
 const SKEW_SECONDS_MAX: i64 = 300;
+/// `HTTP/`, a DNS name, a port and a realm.
+const SERVICE_SHOWN_CHARS_MAX: usize = 512;
 /// Bits of AP-REQ's options, [RFC 4120] 5.5.1.
 const USE_SESSION_KEY: u32 = 0x4000_0000;
 const MUTUAL_REQUIRED: u32 = 0x2000_0000;
@@ -238,6 +306,7 @@ const INVALID: u32 = 0x0100_0000;
 /// [RFC 4120] 5.2.6.1 and [MS-KILE] 2.2.6, 3.2.5.8.
 const IF_RELEVANT: i64 = 1;
 const AP_OPTIONS: i64 = 143;
+const CLIENT_TARGET: i64 = 144;
 const CBT: u32 = 0x4000;
 
 #[cfg(test)]

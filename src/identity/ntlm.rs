@@ -58,6 +58,7 @@ pub(super) fn kind(message: &[u8]) -> Option<Kind> {
 
 /// Answers a NEGOTIATE: the CHALLENGE is in [`Sent::challenge`].
 pub(super) fn challenge(negotiate: &[u8], settings: &Settings, leg: &Leg) -> Result<Sent, Refused> {
+    check_length(negotiate, NEGOTIATE_BYTES_MAX)?;
     let flags = challenge_flags(messages::read_negotiate(negotiate)?)?;
     let target_info = TargetInfo::of_server(settings, filetime(leg.now));
     let target_name = if flags.has(Flags::UNICODE) {
@@ -83,6 +84,7 @@ impl Sent {
         settings: &Settings,
         ours: Option<&ChannelBinding>,
     ) -> Result<Received, Refused> {
+        check_length(message, AUTHENTICATE_BYTES_MAX)?;
         let read = Authenticate::read(message)?;
         refuse_weak(&read)?;
         // From here on the blob is covered by the proof, whoever the client is.
@@ -120,6 +122,12 @@ impl Sent {
             },
         })
     }
+}
+
+/// Nobody has proven anything yet, and the connection keeps the message until the next one.
+fn check_length(message: &[u8], bytes_max: usize) -> Result<(), Refused> {
+    let bytes = message.len();
+    if bytes > bytes_max { Err(Refused::TooLong { bytes, bytes_max }) } else { Ok(()) }
 }
 
 /// [MS-NLMP] 3.2.5.1.1: what we always want, and what the client asked for of the rest.
@@ -175,6 +183,10 @@ fn filetime(now: SystemTime) -> u64 {
     ticks.saturating_add(FILETIME_OF_1970)
 }
 
+/// Two names of a computer: 100 bytes.
+const NEGOTIATE_BYTES_MAX: usize = 2 << 10;
+/// Names, and the target information with them once more: 1 KiB.
+const AUTHENTICATE_BYTES_MAX: usize = 16 << 10;
 /// 1601-01-01 to 1970-01-01.
 const FILETIME_OF_1970: u64 = 116_444_736_000_000_000;
 

@@ -1,6 +1,6 @@
 //! Why a client is refused.
 
-use super::{TOKEN_BYTES_MAX, kerberos};
+use super::kerberos;
 
 /// Why a client is refused: for the log, never for the client.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -9,10 +9,12 @@ pub enum Refused {
     #[error("Kerberos: {0}")]
     Kerberos(#[from] kerberos::Refused),
     /// More than any client sends.
-    #[error("a token of {bytes} bytes is too long; at most {TOKEN_BYTES_MAX} are read")]
+    #[error("a token of {bytes} bytes is too long; at most {bytes_max} are read")]
     TooLong {
         /// How many came.
         bytes: usize,
+        /// How many a token of its kind may have.
+        bytes_max: usize,
     },
     /// The bytes are not what they should be.
     #[error("malformed token: {what}")]

@@ -76,6 +76,10 @@ fn init(frame: &[u8]) -> Option<Init<'_>> {
     let body = only(SEQUENCE, frame.take(FIELD_0)?)?;
     let mut fields = Reader::new(body);
     let mech_list = fields.take(FIELD_0)?;
+    // It is kept until the client signs it.
+    if mech_list.len() > MECH_LIST_BYTES_MAX {
+        return None;
+    }
     let mechs = mechs(only(SEQUENCE, mech_list)?)?;
     fields.take_if(FIELD_1)?; // reqFlags: not protected, so nobody may act on them
     let token = octets(fields.take_if(FIELD_2)?)?;
@@ -123,6 +127,8 @@ fn octets(field: Option<&[u8]>) -> Option<Option<&[u8]>> {
 
 /// More than any client offers; a list is otherwise as long as the token.
 const MECHS_MAX: usize = 32;
+/// Windows' four have 50 bytes.
+const MECH_LIST_BYTES_MAX: usize = 512;
 /// 1.3.6.1.5.5.2, [RFC 4178] appendix A: the contents of the OID.
 const SPNEGO: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x02];
 
@@ -223,7 +229,9 @@ mod tests {
     #[test]
     fn refuses_an_empty_list_another_mechanism_frame_and_an_unknown_state() {
         assert!(parse(&client::init(&[], None)).is_none());
-        assert!(parse(&client::init(&vec![NTLM; MECHS_MAX + 1], None)).is_none());
+        assert!(parse(&client::init(&[NTLM; MECHS_MAX], None)).is_some());
+        assert!(parse(&client::init(&[NTLM; MECHS_MAX + 1], None)).is_none());
+        assert!(parse(&client::init(&[NTLM, &[0x2b; MECH_LIST_BYTES_MAX]], None)).is_none());
         assert!(parse(&element(INIT_FRAME, &[&element(OID, &[client::KERBEROS]), &[1, 0]])).is_none());
         assert!(parse(&element(FIELD_1, &[&element(SEQUENCE, &[&[0xa0, 3, 0x0a, 1, 4]])])).is_none());
         assert!(parse(b"").is_none());

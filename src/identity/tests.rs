@@ -228,9 +228,29 @@ fn knows_what_it_cannot_negotiate() {
     let reject = [0xa1, 7, 0x30, 5, 0xa0, 3, 0x0a, 1, 2];
     assert_eq!(refused(Scheme::Negotiate, &reject), Refused::GivenUp);
     let long = [SIGNATURE, &[0; TOKEN_BYTES_MAX]].concat();
-    assert_eq!(refused(Scheme::Ntlm, &long), Refused::TooLong { bytes: long.len() });
+    assert_eq!(
+        refused(Scheme::Ntlm, &long),
+        Refused::TooLong { bytes: long.len(), bytes_max: TOKEN_BYTES_MAX }
+    );
     let at_once = init(&[spnego::NTLM], Some(&[SIGNATURE, &[3, 0, 0, 0]].concat()));
     assert!(matches!(refused(Scheme::Negotiate, &at_once), Refused::UnexpectedLeg { .. }));
+}
+
+/// Nobody has proven anything, and what is kept of each connection adds up.
+#[test]
+fn messages_of_ntlm_are_short() {
+    let too_long = |step: Result<Step, Refused>| matches!(step, Err(Refused::TooLong { .. }));
+    let (mut handshake, client) = (handshake(), client(PASSWORD));
+    let padded = |message: &[u8], bytes: usize| [message, &vec![0; bytes - message.len()]].concat();
+    let long = padded(client.negotiate(), 2_049);
+    // As long as it may be, and wrong for another reason.
+    assert!(!too_long(handshake.step(Scheme::Ntlm, &padded(client.negotiate(), 2_048), LEG)));
+    assert!(too_long(handshake.step(Scheme::Ntlm, &long, LEG)));
+    assert!(too_long(handshake.step(Scheme::Negotiate, &init(&[spnego::NTLM], Some(&long)), LEG)));
+    let challenge = leg_of(handshake.step(Scheme::Ntlm, client.negotiate(), LEG));
+    let server = Server { target: "HTTP/rms.lab.test", binding: None };
+    let message = client.authenticate(&challenge, &nonces(), server).unwrap();
+    assert!(too_long(handshake.step(Scheme::Ntlm, &padded(&message, 16_385), LEG)));
 }
 
 /// Policy, the connection's binding, the client's binding, and what comes of it.

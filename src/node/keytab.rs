@@ -1,6 +1,6 @@
 //! The keytab's file: read at the start, if nobody else can read it.
 
-use crate::identity::kerberos::{Acceptor, Keytab, KeytabError};
+use crate::identity::kerberos::{Acceptor, Keytab, KeytabError, Realms};
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -28,6 +28,16 @@ pub enum OpenError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Somebody else may change it.
+    #[error(
+        "the keytab {path} belongs to another user ({owner}): run `chown root {path}`, or to the service's user"
+    )]
+    Owner {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
     /// It is longer than any keytab.
     #[error("{path} is too long for a keytab: more than {BYTES_MAX} bytes")]
     TooLong {
@@ -45,11 +55,12 @@ pub enum OpenError {
 }
 
 /// Takes the tickets that this keytab has keys of.
-pub(super) fn acceptor(path: &Path) -> Result<Acceptor, OpenError> {
-    let keytab =
-        Keytab::parse(&read(path)?).map_err(|source| OpenError::Unusable { path: path.into(), source })?;
+pub(super) fn acceptor(path: &Path, realms: Realms) -> Result<Acceptor, OpenError> {
+    let unusable = |source| OpenError::Unusable { path: path.into(), source };
+    let keytab = Keytab::parse(&read(path)?).map_err(unusable)?;
+    realms.check(&keytab).map_err(unusable)?;
     tracing::info!(services = keytab.services().join(", "), "takes Kerberos");
-    Ok(Acceptor::new(keytab))
+    Ok(Acceptor::new(keytab).with_realms(realms))
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError> {
@@ -59,7 +70,11 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(failed)?;
     // Of the open file, so that nobody can put another in its place. A group may read it: that is how
     // systemd hands credentials over.
-    let mode = file.metadata().map_err(failed)?.mode() & 0o777;
+    let metadata = file.metadata().map_err(failed)?;
+    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o777);
+    if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+        return Err(OpenError::Owner { path: path.into(), owner });
+    }
     if mode & 0o027 != 0 {
         return Err(OpenError::Mode { path: path.into(), mode });
     }

@@ -58,6 +58,22 @@ impl Sid {
         Sid::new(authority, &sub_authorities)
     }
 
+    /// The domain of an account or a group of one: all but the last part of `S-1-5-21-a-b-c-rid`. `None`: no
+    /// domain has given it out.
+    #[must_use]
+    pub fn domain(&self) -> Option<Sid> {
+        let (5, [21, domain @ .., _]) = self.parts() else { return None };
+        // `S-1-5-21-0-0-0-…` is whatever has claims, or came from a device that is known.
+        let [a, b, c] = *domain else { return None };
+        if (a, b, c) == (0, 0, 0) { None } else { Sid::new(5, &[21, a, b, c]) }
+    }
+
+    /// Whether it is that of a domain, `S-1-5-21-a-b-c`.
+    #[must_use]
+    pub fn is_domain(&self) -> bool {
+        matches!(self.parts(), (5, [21, a, b, c]) if (*a, *b, *c) != (0, 0, 0))
+    }
+
     /// `S-1-5-7`: what an anonymous logon would be.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
@@ -65,11 +81,13 @@ impl Sid {
     }
 
     /// A group that whole crowds are in: Everyone, Authenticated Users, Users and Guests, and a domain's
-    /// users, guests and computers ([MS-DTYP] 2.4.2.4). No entry should ever name one.
+    /// users, guests and computers, and what Kerberos says of everybody ([MS-DTYP] 2.4.2.4). No entry should
+    /// ever name one.
     #[must_use]
     pub fn is_crowd(&self) -> bool {
         match self.parts() {
             (1 | 2, [0]) | (5, [2 | 3 | 4 | 11 | 15 | 113] | [32, 545 | 546 | 554] | [64, _]) => true,
+            (18, _) | (5, [21, 0, 0, 0, 496 | 497]) => true,
             (5, [21, .., rid]) => matches!(rid, 513..=515),
             _ => false,
         }
@@ -275,13 +293,37 @@ mod tests {
 
     #[test]
     fn knows_crowds() {
-        for crowd in
-            ["S-1-1-0", "S-1-5-11", "S-1-5-64-10", "S-1-5-32-545", "S-1-5-21-1-2-3-513", "S-1-5-21-1-2-3-515"]
-        {
+        for crowd in [
+            "S-1-1-0",
+            "S-1-5-11",
+            "S-1-5-64-10",
+            "S-1-5-32-545",
+            "S-1-5-21-1-2-3-513",
+            "S-1-5-21-1-2-3-515",
+            "S-1-18-1",
+            "S-1-18-6",
+            "S-1-5-21-0-0-0-496",
+            "S-1-5-21-0-0-0-497",
+        ] {
             assert!(crowd.parse::<Sid>().unwrap().is_crowd(), "{crowd}");
         }
         for other in ["S-1-5-18", "S-1-5-32-544", "S-1-5-21-1-2-3-512", "S-1-5-21-1-2-3-1513"] {
             assert!(!other.parse::<Sid>().unwrap().is_crowd(), "{other}");
+        }
+    }
+
+    #[test]
+    fn knows_the_domain_of_an_account() {
+        let domain = |text: &str| text.parse::<Sid>().unwrap().domain().map(|domain| domain.to_string());
+        assert_eq!(domain("S-1-5-21-1-2-3-1103").as_deref(), Some("S-1-5-21-1-2-3"));
+        for other in
+            ["S-1-5-21-1-2-3", "S-1-5-21-1-2-3-4-5", "S-1-5-32-544", "S-1-18-1", "S-1-5-21-0-0-0-497"]
+        {
+            assert_eq!(domain(other), None, "{other}");
+        }
+        assert!("S-1-5-21-1-2-3".parse::<Sid>().unwrap().is_domain());
+        for other in ["S-1-5-21-1-2-3-4", "S-1-5-21-1-2", "S-1-5-32-1-2-3", "S-1-5-21-0-0-0"] {
+            assert!(!other.parse::<Sid>().unwrap().is_domain(), "{other}");
         }
     }
 

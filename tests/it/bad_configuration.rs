@@ -119,15 +119,10 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
-fn local_accounts_are_refused_on_a_public_address_without_tls() {
+fn a_public_address_without_tls_is_refused() {
     let file = File::new(&GOOD.replace("http = \"127.0.0.1:0\"", "http = \"0.0.0.0:80\""));
     for ran in [file.check(), file.serve()] {
-        ran.check_code(2).check_says(&[
-            "identity.accounts_file",
-            "0.0.0.0:80",
-            "without TLS",
-            "127.0.0.1, or https",
-        ]);
+        ran.check_code(2).check_says(&["listen.http", "0.0.0.0:80", "without TLS", "127.0.0.1, or https"]);
     }
 }
 

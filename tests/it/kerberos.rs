@@ -10,7 +10,7 @@ use crate::support::soap::{ACQUIRE_LICENSE, ACQUIRE_PRE_LICENSE, Message};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -79,6 +79,7 @@ fn take_kerberos(cluster: &TestCluster, name: &str, channel_binding: &str, keyta
         "channel_binding = \"{channel_binding}\"\n[identity.kerberos]\nkeytab = {:?}\n\n[upstream]",
         keytab.display().to_string()
     );
+    cluster.edit(name, "target_names = [", "target_names = [\"rms.contoso.test\", ");
     cluster.reconfigure(name, "[upstream]", &settings);
 }
 
@@ -354,13 +355,29 @@ fn a_keytab_that_others_may_read_or_that_is_none_keeps_a_node_from_starting() {
     cluster.kill("node-1");
     let settings = format!("[identity.kerberos]\nkeytab = {:?}\n\n[upstream]", keytab.display().to_string());
     cluster.edit("node-1", "[upstream]", &settings);
-    for (mode, words) in [(0o644, "has mode 0644"), (0o600, "no keytab of format 0x0502")] {
+    let check = |mode, words: &[&str]| {
         fs::set_permissions(&keytab, fs::Permissions::from_mode(mode)).expect("it is ours");
         let mut command = crate::support::program::rmsc();
         let ran = run(command.arg("server").arg("--config").arg(&node.config));
         assert_ne!(ran.code, Some(0), "{ran:?}");
-        ran.check_says(&[words]);
-    }
+        ran.check_says(words);
+    };
+    check(0o644, &["has mode 0644"]);
+    check(0o600, &["no keytab of format 0x0502"]);
+    // Each of two realms could name the accounts of the other.
+    let two = [&[5, 2][..], &keytab_entry("CONTOSO.TEST"), &keytab_entry("FABRIKAM.TEST")].concat();
+    fs::write(&keytab, two).expect("it is ours");
+    check(0o600, &["[identity.kerberos.realms]", "CONTOSO.TEST, FABRIKAM.TEST"]);
+    chown(&keytab, Some(65_534), None).expect("the domain needs root as well");
+    check(0o600, &["belongs to another user (65534)"]);
+}
+
+/// A key of AES for HTTP/rms in a realm, as MIT's tools write it.
+fn keytab_entry(realm: &str) -> Vec<u8> {
+    let text = |text: &str| [&[0, text.len() as u8][..], text.as_bytes()].concat();
+    let name = [&[0, 2][..], &text(realm), &text("HTTP"), &text("rms")].concat();
+    let entry = [&name[..], &[0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 18, 0, 32], &[7; 32]].concat();
+    [&[0, 0, 0, entry.len() as u8][..], &entry].concat()
 }
 
 /// NTLM goes on beside Kerberos, on the same node.

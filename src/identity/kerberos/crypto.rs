@@ -312,6 +312,43 @@ mod tests {
         assert_eq!(derived(&key, Purpose::Integrity), hex(integrity));
     }
 
+    /// The ciphers' own examples, [RFC 3962] appendix B: the last two blocks are swapped, and one is short.
+    #[test]
+    fn steals_ciphertext_as_rfc_3962_does() {
+        let key = b"chicken teriyaki";
+        let plain = b"I would like the General Gau's Chicken, please, and wonton soup.";
+        for (length, wanted) in [
+            (17, "c6353568f2bf8cb4d8a580362da7ff7f97"),
+            (31, "fc00783e0efdb2c1d445d4c8eff7ed2297687268d6ecccc0c07b25e25ecfe5"),
+            (32, "39312523a78662d5be7fcbcc98ebf5a897687268d6ecccc0c07b25e25ecfe584"),
+        ] {
+            let mut bytes = plain[..length].to_vec();
+            encrypt_blocks(key, &mut bytes).unwrap();
+            assert_eq!(bytes, hex(wanted), "{length}");
+            decrypt_blocks(key, &mut bytes).unwrap();
+            assert_eq!(bytes, plain[..length]);
+        }
+    }
+
+    /// What MIT's own tests know, with the usage of a ticket.
+    #[test]
+    fn decrypts_what_mit_has_encrypted() {
+        let check = |etype, key: &str, cipher: &str| {
+            let key = Key::new(etype, &hex(key)).unwrap();
+            assert_eq!(key.decrypt(Usage::Ticket, &hex(cipher)).unwrap()[..], *b"9 bytesss", "{etype}");
+        };
+        check(
+            Etype::Aes128Sha1,
+            "9062430C8CDA3388922E6D6A509F5B7A",
+            "68FB9679601F45C78857B2BF820FD6E53ECA8D42FD4B1D7024A09205ABB7CD2EC26C355D2F",
+        );
+        check(
+            Etype::Aes256Sha1,
+            "B1AE4CD8462AFF1677053CC9279AAC30B796FB81CE21474DD3DDBCFEA4EC76D7",
+            "09957AA25FCAF88F7B39E4406E633012D5FEA21853F6478DA7065CAEF41FD454A40824EEC5",
+        );
+    }
+
     /// And its example of six bytes.
     #[test]
     fn encrypts_as_rfc_8009_does() {
@@ -319,6 +356,20 @@ mod tests {
         let confounder = hex("7BCA285E2FD4130FB55B1A5C83BC5B24").try_into().unwrap();
         let wanted = "84D7F30754ED987BAB0BF3506BEB09CFB55402CEF7E6877CE99E247E52D16ED4421DFDF8976C";
         let bytes = key.encrypt(Usage::Ticket, &confounder, &hex("000102030405")).unwrap();
+        assert_eq!(bytes, hex(wanted));
+        let long = "6D404D37FAF79F9DF0D33568D320669800EB4836472EA8A026D16B7182460C52";
+        let key = Key::new(Etype::Aes256Sha2, &hex(long)).unwrap();
+        let confounder = hex("B80D3251C1F6471494256FFE712D0B9A").try_into().unwrap();
+        let wanted =
+            "4ED7B37C2BCAC8F74F23C1CF07E62BC7B75FB3F637B9F559C7F664F69EAB7B6092237526EA0D1F61CB20D69D10F2";
+        let bytes = key.encrypt(Usage::Ticket, &confounder, &hex("000102030405")).unwrap();
+        assert_eq!(bytes, hex(wanted));
+        // More than one block.
+        let confounder = hex("763E65367E864F02F55153C7E3B58AF1").try_into().unwrap();
+        let wanted = "40013E2DF58E8751957D2878BCD2D6FE101CCFD556CB1EAE79DB3C3EE86429F2B2A602AC86\
+            FEF6ECB647D6295FAE077A1FEB517508D2C16B4192E01F62";
+        let plain: Vec<u8> = (0..21).collect();
+        let bytes = key.encrypt(Usage::Ticket, &confounder, &plain).unwrap();
         assert_eq!(bytes, hex(wanted));
     }
 }

@@ -40,6 +40,16 @@ pub enum KeytabError {
         /// How many there are.
         entries: usize,
     },
+    /// Each realm's controllers could name the accounts of every other one.
+    #[error(
+        "it has keys of realms for which nothing says whose accounts they may name: {realms}; write for each \
+         realm of the keytab the SIDs of its domains under [identity.kerberos.realms], for instance \
+         \"CONTOSO.COM\" = [\"S-1-5-21-…\"]"
+    )]
+    RealmsUnnamed {
+        /// The realms.
+        realms: String,
+    },
 }
 
 impl Keytab {
@@ -74,6 +84,35 @@ impl Keytab {
     pub fn services(&self) -> Vec<String> {
         let names: BTreeSet<String> = self.keys.iter().map(ServiceKey::to_string).collect();
         names.into_iter().collect()
+    }
+
+    /// The realms of the services, in capitals.
+    pub(super) fn realms(&self) -> BTreeSet<String> {
+        self.keys.iter().map(|key| key.realm.to_ascii_uppercase()).collect()
+    }
+
+    /// Whether all services are of one realm.
+    pub(super) fn has_one_realm(&self) -> bool {
+        let mut realms = self.keys.iter().map(|key| &key.realm);
+        realms.next().is_none_or(|first| realms.all(|realm| realm.eq_ignore_ascii_case(first)))
+    }
+
+    /// The first few services, for a line of the log that a stranger can cause.
+    pub(super) fn some_services(&self) -> String {
+        let mut shown: Vec<&ServiceKey> = Vec::new();
+        for key in &self.keys {
+            if shown.iter().any(|seen| seen.name == key.name && seen.realm == key.realm) {
+                continue;
+            }
+            if shown.len() == SERVICES_SHOWN_MAX {
+                let shown: Vec<String> = shown.iter().map(ToString::to_string).collect();
+                return format!("{} and others", shown.join(", "));
+            }
+            shown.push(key);
+        }
+        let mut shown: Vec<String> = shown.iter().map(ToString::to_string).collect();
+        shown.sort_unstable();
+        shown.join(", ")
     }
 
     /// The keys of a service, the newest first. Windows compares the names of services without case.
@@ -140,6 +179,8 @@ fn text(bytes: &mut &[u8]) -> Option<String> {
     (!text.chars().any(char::is_control)).then(|| text.to_owned())
 }
 
+/// A connector has a few names.
+const SERVICES_SHOWN_MAX: usize = 10;
 const FORMAT: [u8; 2] = [5, 2];
 /// The class of the services that answer HTTP: a key of another one must not let anybody in here.
 const CLASS: &str = "HTTP";

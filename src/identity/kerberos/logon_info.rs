@@ -12,6 +12,10 @@ pub(super) struct LogonInfo {
     pub(super) name: String,
     /// The domain's own groups, those of others (extra SIDs), and those of our own domain (resource groups).
     pub(super) groups: Vec<Sid>,
+    /// The domain could not prove who it is, and takes it for Guest.
+    pub(super) guest: bool,
+    /// A service asked for the ticket in the account's name: `S-1-18-2` is there, whether it counts or not.
+    pub(super) service_asserted: bool,
 }
 
 impl LogonInfo {
@@ -36,23 +40,32 @@ impl LogonInfo {
         let extra = pointed.sids(at(EXTRA_SIDS)?, at(EXTRA_SIDS + 4)?)?;
         let resource_domain = pointed.sid(at(RESOURCE_GROUPS)?)?;
         let resource_ids = pointed.groups(at(RESOURCE_GROUPS + 4)?, at(RESOURCE_GROUPS + 8)?)?;
-        let mut groups = vec![domain_sid.with_rid(at(PRIMARY_GROUP)?)?];
-        for rid in group_ids {
+        let primary = at(PRIMARY_GROUP)?;
+        let mut groups = Vec::new();
+        // It is among the others as a rule, and then counts as it does there.
+        if group_ids.iter().all(|(rid, _)| *rid != primary) {
+            groups.push(domain_sid.with_rid(primary)?);
+        }
+        for (rid, _) in group_ids.into_iter().filter(counts) {
             groups.push(domain_sid.with_rid(rid)?);
         }
+        let service_asserted = extra.iter().any(|(sid, _)| sid.is_service_asserted());
         // Without their flags the fields are there, and mean nothing.
         if flags & HAS_EXTRA_SIDS != 0 {
-            groups.extend(extra);
+            groups.extend(extra.into_iter().filter(counts).map(|(sid, _)| sid));
         }
         if flags & HAS_RESOURCE_GROUPS != 0 {
-            for rid in resource_ids {
+            for (rid, _) in resource_ids.into_iter().filter(counts) {
                 groups.push(resource_domain.as_ref()?.with_rid(rid)?);
             }
         }
         groups.sort_unstable();
         groups.dedup();
+        // [MS-PAC] 2.5: with 0 the account would be the first of the extra SIDs, as no domain of ours writes it.
+        let sid = domain_sid.with_rid(Some(at(USER)?).filter(|rid| *rid != 0)?)?;
         let name = names.swap_remove(0);
-        Some(LogonInfo { sid: domain_sid.with_rid(at(USER)?)?, domain, name, groups })
+        let guest = flags & LOGON_AS_GUEST != 0;
+        Some(LogonInfo { sid, domain, name, groups, guest, service_asserted })
     }
 }
 
@@ -94,8 +107,8 @@ impl<'a> Pointed<'a> {
         Some(text)
     }
 
-    /// GROUP_MEMBERSHIPs, [MS-PAC] 2.2.2: the relative ids of the groups that count.
-    fn groups(&mut self, announced: u32, pointer: u32) -> Option<Vec<u32>> {
+    /// GROUP_MEMBERSHIPs, [MS-PAC] 2.2.2: the relative ids of groups, and their attributes.
+    fn groups(&mut self, announced: u32, pointer: u32) -> Option<Vec<(u32, u32)>> {
         if pointer == 0 {
             return (announced == 0).then(Vec::new);
         }
@@ -105,16 +118,13 @@ impl<'a> Pointed<'a> {
         }
         let mut groups = Vec::new();
         for _ in 0..count {
-            let (rid, attributes) = (self.number()?, self.number()?);
-            if counts(attributes) {
-                groups.push(rid);
-            }
+            groups.push((self.number()?, self.number()?));
         }
         Some(groups)
     }
 
-    /// KERB_SID_AND_ATTRIBUTES, [MS-PAC] 2.2.1: those of the SIDs that count. The SIDs follow the whole array.
-    fn sids(&mut self, announced: u32, pointer: u32) -> Option<Vec<Sid>> {
+    /// KERB_SID_AND_ATTRIBUTES, [MS-PAC] 2.2.1. The SIDs follow the whole array.
+    fn sids(&mut self, announced: u32, pointer: u32) -> Option<Vec<(Sid, u32)>> {
         if pointer == 0 {
             return (announced == 0).then(Vec::new);
         }
@@ -128,7 +138,7 @@ impl<'a> Pointed<'a> {
         }
         let mut sids = Vec::new();
         for (pointer, attributes) in rows {
-            sids.extend(self.sid(pointer)?.filter(|_| counts(attributes)));
+            sids.extend(self.sid(pointer)?.map(|sid| (sid, attributes)));
         }
         Some(sids)
     }
@@ -157,7 +167,7 @@ pub(super) fn sid(bytes: &[u8]) -> Option<Sid> {
 }
 
 /// [MS-PAC] 2.2.1: a group that is not enabled, or only there for refusals, lets nobody in.
-fn counts(attributes: u32) -> bool {
+fn counts<T>((_, attributes): &(T, u32)) -> bool {
     attributes & ENABLED != 0 && attributes & DENY_ONLY == 0
 }
 
@@ -176,5 +186,6 @@ const DOMAIN_SID: usize = 152;
 const EXTRA_SIDS: usize = 196;
 const RESOURCE_GROUPS: usize = 204;
 /// Bits of the user flags.
+const LOGON_AS_GUEST: u32 = 0x1;
 const HAS_EXTRA_SIDS: u32 = 0x20;
 const HAS_RESOURCE_GROUPS: u32 = 0x200;

@@ -51,11 +51,19 @@ pub(super) fn find(authorization_data: &[u8]) -> Result<&[u8], PacError> {
     found.ok_or(PacError::Missing)
 }
 
+/// What a PAC says.
+pub(super) struct Said {
+    pub(super) info: LogonInfo,
+    /// PAC_DELEGATION_INFO is there, [MS-PAC] 2.9: a service uses the account's ticket in its name.
+    pub(super) delegated: bool,
+}
+
 /// Checks the signature, then reads who the account is.
-pub(super) fn read(pac: &[u8], key: &Key, ticket: &Ticket<'_>) -> Result<LogonInfo, PacError> {
+pub(super) fn read(pac: &[u8], key: &Key, ticket: &Ticket<'_>) -> Result<Said, PacError> {
     let buffers = Buffers::read(pac)?;
     buffers.check_signature(pac, key)?;
-    buffers.account(pac, ticket)
+    let delegated = buffers.0.iter().any(|(kind, ..)| *kind == DELEGATION_INFO);
+    Ok(Said { info: buffers.account(pac, ticket)?, delegated })
 }
 
 /// For the tests of what is behind the signature.
@@ -63,6 +71,7 @@ pub(super) fn read(pac: &[u8], key: &Key, ticket: &Ticket<'_>) -> Result<LogonIn
 pub(super) fn read_unsigned(pac: &[u8], ticket: &Ticket<'_>) -> Result<LogonInfo, PacError> {
     Buffers::read(pac)?.account(pac, ticket)
 }
+
 /// The table of contents: type, offset and length of each buffer.
 struct Buffers(Vec<(u32, usize, usize)>);
 
@@ -74,18 +83,25 @@ impl Buffers {
             return Err(malformed);
         }
         let mut buffers = Vec::new();
+        let first = 8 + 16 * count as usize;
         for index in 0..count as usize {
             let at = 8 + 16 * index;
             let row = || {
                 let (length, offset) = (number(pac, at + 4)? as usize, number(pac, at + 8)? as usize);
                 let end = offset.checked_add(length)?;
-                // The offset is one of 64 bits.
-                let inside = end <= pac.len() && number(pac, at + 12)? == 0;
+                // [MS-PAC] 2.3: behind the table, at a multiple of eight. The offset is one of 64 bits.
+                let placed = offset >= first && offset % 8 == 0 && number(pac, at + 12)? == 0;
+                let inside = placed && end <= pac.len();
                 Some((number(pac, at).filter(|_| inside)?, offset, length))
             };
             buffers.push(row().ok_or(malformed)?);
         }
-        Ok(Buffers(buffers))
+        let mut places: Vec<(usize, usize)> =
+            buffers.iter().map(|(_, at, length)| (*at, at + length)).collect();
+        places.sort_unstable();
+        // What lies in two buffers could be read in two ways.
+        let apart = places.iter().zip(places.iter().skip(1)).all(|((_, end), (next, _))| end <= next);
+        if apart { Ok(Buffers(buffers)) } else { Err(malformed) }
     }
 
     /// Where the buffer of a type is; two of a type could be read in two ways.
@@ -189,6 +205,7 @@ const LOGON_INFO: u32 = 1;
 const SERVER_SIGNATURE: u32 = 6;
 const KDC_SIGNATURE: u32 = 7;
 const CLIENT_INFO: u32 = 10;
+const DELEGATION_INFO: u32 = 11;
 const UPN_DNS_INFO: u32 = 12;
 /// A flag of UPN_DNS_INFO.
 const HAS_SID: u32 = 2;

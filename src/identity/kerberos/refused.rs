@@ -80,8 +80,11 @@ pub enum Refused {
     #[error("the same proof was sent before: a replay")]
     Replayed,
     /// There is no room to remember one more.
-    #[error("more logins in ten minutes than can be remembered")]
-    TooMany,
+    #[error("{account} has logged in more often in ten minutes than can be remembered")]
+    TooMany {
+        /// Whose.
+        account: String,
+    },
     /// The proof says nothing about the channel.
     #[error("the proof has no checksum of GSS (0x8003)")]
     NoGssChecksum,
@@ -91,6 +94,32 @@ pub enum Refused {
     /// A name with characters that no name has.
     #[error("the name in the PAC is no account's: its characters are forbidden or too many")]
     BadName,
+    /// A key of a realm for which nothing says whose accounts it may name.
+    #[error("nothing under [identity.kerberos.realms] says whose accounts the realm {realm} may name")]
+    RealmUnnamed {
+        /// The realm of the key.
+        realm: String,
+    },
+    /// An account of another domain than the realm's, or of the accounts file.
+    #[error(
+        "the realm {realm} may not speak for the account {sid}: its domain is none of those under \
+         [identity.kerberos.realms], or is that of the local accounts"
+    )]
+    ForeignDomain {
+        /// The account in the PAC.
+        sid: String,
+        /// The realm of the key.
+        realm: String,
+    },
+    /// A service uses the account's ticket in its name (constrained delegation).
+    #[error("a service got the ticket in the name of {account} (constrained delegation)")]
+    Delegated {
+        /// In whose name.
+        account: String,
+    },
+    /// The account Guest.
+    #[error("logon as guest")]
+    Guest,
     /// A service asked for this ticket in the account's name, without its password (protocol transition).
     #[error("the ticket was made for a service in the name of {account}, without its password")]
     OnBehalf {

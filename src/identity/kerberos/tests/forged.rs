@@ -1,6 +1,7 @@
 //! Tickets and proofs as somebody would make them who knows a key of ours: what the checks behind it refuse.
 
 use super::super::keytab::tests::{entry, file};
+use super::built::{IN_PROOF, IN_TICKET, Pac, TO_PAC, edited};
 use super::*;
 
 /// A captured token, opened with the keys that we have.
@@ -23,7 +24,9 @@ impl Opened {
 
     pub(super) fn session_key(&self) -> Key {
         let ticket = TicketPart::read(&self.ticket).unwrap();
-        Key::new(Etype::Aes256Sha1, ticket.key.bytes).unwrap()
+        let etype = Etype::of_number(ticket.key.etype).unwrap_or(Etype::Aes256Sha1);
+        // Where a test spoils the key, the proof is made with another one, and never looked at.
+        Key::new(etype, ticket.key.bytes).unwrap_or_else(|| Key::new(Etype::Aes256Sha1, &[0; 32]).unwrap())
     }
 
     /// How many bytes at the end of an AP-REP are its cipher.
@@ -35,44 +38,44 @@ impl Opened {
     }
 
     /// The token with what was changed in it.
-    fn closed(&self) -> Vec<u8> {
-        let (ticket, proof) = {
-            let request = request(&self.token);
-            (request.ticket.encrypted.cipher.to_vec(), request.authenticator.cipher.to_vec())
-        };
-        let mut token = self.token.clone();
-        replace(&mut token, &ticket, &service_key().encrypt(Usage::Ticket, &[4; 16], &self.ticket).unwrap());
-        let sealed = self.session_key().encrypt(Usage::Authenticator, &[5; 16], &self.proof).unwrap();
-        replace(&mut token, &proof, &sealed);
-        token
+    pub(super) fn closed(&self) -> Vec<u8> {
+        self.closed_with(&service_key())
+    }
+
+    /// The same, as if the service had another key.
+    pub(super) fn closed_with(&self, key: &Key) -> Vec<u8> {
+        let session_key = self.session_key();
+        let ticket = key.encrypt(Usage::Ticket, &[4; 16], &self.ticket).unwrap();
+        let proof = session_key.encrypt(Usage::Authenticator, &[5; 16], &self.proof).unwrap();
+        let token = edited(&self.token, &[&IN_TICKET[..], &[0xa2, 4]].concat(), &|_| ticket.clone());
+        let number = |key: &Key| vec![key.etype().number()];
+        let token = edited(&token, &[&IN_TICKET[..], &[0xa0, 2]].concat(), &|_| number(key));
+        let token = edited(&token, &[&IN_PROOF[..], &[0xa2, 4]].concat(), &|_| proof.clone());
+        edited(&token, &[&IN_PROOF[..], &[0xa0, 2]].concat(), &|_| number(&session_key))
+    }
+
+    pub(super) fn pac(&self) -> Pac {
+        let part = TicketPart::read(&self.ticket).unwrap();
+        Pac::of(pac::find(part.authorization.unwrap()).unwrap())
+    }
+
+    /// Puts another one in its place, as it is.
+    pub(super) fn set_pac(&mut self, pac: &[u8]) {
+        self.ticket = edited(&self.ticket, &TO_PAC, &|_| pac.to_vec());
     }
 
     /// Signs the PAC again, as a KDC does.
-    fn sign(&mut self) {
-        let part = TicketPart::read(&self.ticket).unwrap();
-        let pac = pac::find(part.authorization.unwrap()).unwrap().to_vec();
-        let (mut zeroed, mut signed) = (pac.clone(), pac.clone());
-        for kind in [6, 7] {
-            zeroed[signature(&pac, kind)].fill(0);
-        }
-        let signature_bytes = service_key().checksum(Usage::PacSignature, &zeroed);
-        signed[signature(&pac, 6)].copy_from_slice(&signature_bytes);
-        replace(&mut self.ticket, &pac, &signed);
+    pub(super) fn sign(&mut self) {
+        let pac = self.pac().signed(&service_key());
+        self.set_pac(&pac.bytes());
     }
-}
-
-/// Where the signature of a buffer of the PAC is.
-fn signature(pac: &[u8], kind: u32) -> std::ops::Range<usize> {
-    let row = (8..).step_by(16).find(|at| pac::number(pac, *at) == Some(kind)).unwrap();
-    let begin = pac::number(pac, row + 8).unwrap() as usize + 4;
-    begin..begin + 12
 }
 
 fn request(token: &[u8]) -> Request<'_> {
     Request::read(messages::unframe(token).unwrap()).unwrap()
 }
 
-fn service_key() -> Key {
+pub(super) fn service_key() -> Key {
     let keytab = keytab();
     let name = ["HTTP".to_owned(), "rms.contoso.test".into()];
     let keys = keytab.of(&name, "CONTOSO.TEST");
