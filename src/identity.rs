@@ -156,6 +156,10 @@ pub struct TicketProven {
     pub account: Account,
     /// The service that the ticket is for, `HTTP/host@REALM`.
     pub service: String,
+    /// The service that the client says, under its proof, that it means; `None` if it says nothing.
+    pub target: Option<String>,
+    /// When the ticket ends. What it says of groups is as old as the client's own first ticket.
+    pub ends: SystemTime,
     /// Whether the proof is tied to this TLS connection.
     pub bound: Bound,
     /// The last token, for the answer's header.
@@ -207,7 +211,7 @@ impl Handshake {
     pub fn step(&mut self, scheme: Scheme, token: &[u8], leg: Leg) -> Result<Step, Refused> {
         let state = mem::take(&mut self.state);
         if token.len() > TOKEN_BYTES_MAX {
-            return Err(Refused::TooLong { bytes: token.len() });
+            return Err(Refused::TooLong { bytes: token.len(), bytes_max: TOKEN_BYTES_MAX });
         }
         if token.starts_with(ntlm::messages::SIGNATURE) {
             return self.raw(state, scheme, token, &leg);
@@ -333,8 +337,8 @@ impl Handshake {
 }
 
 fn proven(accepted: kerberos::Accepted, reply: Option<Vec<u8>>) -> Step {
-    let kerberos::Accepted { account, service, bound, .. } = accepted;
-    Step::Ticket(Box::new(TicketProven { account, service, bound, reply }))
+    let kerberos::Accepted { account, service, target, ends, bound, .. } = accepted;
+    Step::Ticket(Box::new(TicketProven { account, service, target, ends, bound, reply }))
 }
 
 /// Windows offers the same mechanism under two numbers, the wrong one first.

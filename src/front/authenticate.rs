@@ -324,6 +324,15 @@ mod tests {
         }
     }
 
+    /// A status 401 would be final for a client whose proof holds.
+    #[test]
+    fn an_account_without_room_has_proven_itself_all_the_same() {
+        let account = "CONTOSO\\EXCH01$".to_owned();
+        let refusal = |refused: kerberos::Refused| Refusal::from(Refused::from(refused));
+        assert!(matches!(refusal(kerberos::Refused::TooMany { account }), Refusal::Overloaded(_)));
+        assert!(matches!(refusal(kerberos::Refused::Replayed), Refusal::Unproven(_)));
+    }
+
     #[test]
     fn reads_one_token_of_a_known_scheme() {
         assert_eq!(check_token(&[]), Ok(None));
