@@ -70,9 +70,14 @@ impl Pac {
 
     /// Signed as a KDC does with the service's key.
     pub(super) fn signed(&self, key: &Key) -> Self {
+        self.signed_as(key, key.etype().checksum_type())
+    }
+
+    /// The same, under this type.
+    pub(super) fn signed_as(&self, key: &Key, kind: u32) -> Self {
         let mut signed = self.clone();
         let zeros = vec![0; key.etype().mac_bytes()];
-        *signed.buffer(6) = [&key.etype().checksum_type().to_le_bytes()[..], &zeros].concat();
+        *signed.buffer(6) = [&kind.to_le_bytes()[..], &zeros].concat();
         let mut zeroed = signed.clone();
         zeroed.buffer(7)[4..16].fill(0);
         let signature = key.checksum(Usage::PacSignature, &zeroed.bytes());
