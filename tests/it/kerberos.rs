@@ -14,7 +14,8 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// Two nodes that take tickets of a domain. The second lets nobody in without channel binding.
+/// Two nodes that take tickets of a domain. The second lets nobody in without channel binding, and does not
+/// know that it is called rms.contoso.test.
 struct Site {
     // Ends first.
     cluster: TestCluster,
@@ -79,7 +80,9 @@ fn take_kerberos(cluster: &TestCluster, name: &str, channel_binding: &str, keyta
         "channel_binding = \"{channel_binding}\"\n[identity.kerberos]\nkeytab = {:?}\n\n[upstream]",
         keytab.display().to_string()
     );
-    cluster.edit(name, "target_names = [", "target_names = [\"rms.contoso.test\", ");
+    if channel_binding == "allow" {
+        cluster.edit(name, "target_names = [", "target_names = [\"rms.contoso.test\", ");
+    }
     cluster.reconfigure(name, "[upstream]", &settings);
 }
 
@@ -226,9 +229,23 @@ fn a_wrong_channel_binding_is_refused_and_a_missing_one_where_it_is_required() {
     for protocol in ["kerberos", "negotiate"] {
         for (node, binding) in [("node-1", "wrong"), ("node-2", "wrong"), ("node-2", "none")] {
             let node = site.cluster.node(node);
-            check_refused(&site.call(&tickets, &node, "HTTP/rms.contoso.test", [protocol, binding]));
+            check_refused(&site.call(&tickets, &node, "HTTP/localhost", [protocol, binding]));
         }
     }
+}
+
+/// A key in the keytab alone does not make a name the connector's.
+#[test]
+fn a_ticket_for_a_name_that_is_none_of_the_nodes_is_refused() {
+    let site = Site::shared();
+    let (tickets, node) = (site.domain.login("EXCH01$"), site.cluster.node("node-2"));
+    let call = |spn, source| {
+        call(&site.cluster, &tickets, &node.https_localhost(), spn, ["negotiate", "right", source])
+    };
+    check_let_in(&call("HTTP/localhost", "127.0.1.5"));
+    check_refused(&call("HTTP/rms.contoso.test", "127.0.1.5"));
+    let reason = reason(&node, "127.0.1.5");
+    assert!(reason.contains("the client means the service \"HTTP/rms.contoso.test@"), "{reason}");
 }
 
 /// A ticket is for one request: the connection may be one that somebody shares between clients.
