@@ -43,7 +43,7 @@ pub use public::{
 pub use service::PeerNode;
 pub use survey::{CompareError, Comparison, Known, Loss, Place, Survey, compare};
 
-use crate::state::{Change, ClientId, KeyHash, State, Timestamp};
+use crate::state::{Change, ClientId, KeyHash, Roster, State, Timestamp};
 use crate::storage::space::Space;
 use crate::storage::version;
 use crate::tasks::Tasks;
@@ -222,6 +222,12 @@ impl Cluster {
         self.shared.published.state.subscribe()
     }
 
+    /// The roster of the newest applied state; it changes rarely.
+    #[must_use]
+    pub fn roster(&self) -> watch::Receiver<Arc<Roster>> {
+        self.shared.published.roster.subscribe()
+    }
+
     /// Who is in; empty until a group is formed.
     #[must_use]
     pub fn members(&self) -> watch::Receiver<Arc<Vec<Member>>> {
@@ -278,9 +284,9 @@ impl Cluster {
 
     async fn is_out(&self) -> String {
         let own = self.shared.config.node_id;
-        let mut state = self.state();
+        let mut newest = self.roster();
         loop {
-            let roster = state.borrow_and_update().roster.clone();
+            let roster = newest.borrow_and_update().clone();
             if let Some(removed) = roster.removed.get(&own) {
                 // One that was dropped by force may still be needed to change the voters.
                 let wait = self.shared.raft.wait(Some(PARTING));
@@ -298,7 +304,7 @@ impl Cluster {
             if roster.nodes.get(&own).is_some_and(|node| node.incarnation != self.shared.incarnation) {
                 return format!("the cluster knows node {own} with another disk");
             }
-            if state.changed().await.is_err() {
+            if newest.changed().await.is_err() {
                 return "the state machine has ended".into();
             }
         }

@@ -356,7 +356,7 @@ const READ_BUFFER_BYTES: usize = 1 << 20;
 /// The newest entries are kept in memory for replication; older ones are read from disk.
 const CACHE_BYTES_MAX: usize = 64 << 20;
 /// How long a group waits for more: enough to take what is queued, far less than an fdatasync.
-const GROUP_WAIT: Duration = Duration::from_micros(50);
+const GROUP_WAIT: Duration = Duration::from_micros(5);
 
 #[cfg(test)]
 mod tests;
