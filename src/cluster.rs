@@ -107,11 +107,10 @@ impl Cluster {
         let path = config.data_dir.join(LOG);
         let mut claim = version::claim(&config.data_dir, &path, &owner(&config.cluster_id, config.node_id))?;
         let failed = |source| OpenError::State { source };
-        // First of all: whatever is opened needs some room.
-        let space = Space::open(&config.data_dir).map_err(failed)?;
         let log = opening::log(&path, claim.log_made, &config.name)?;
         claim.note_log()?;
         copy::remove_left(&config.data_dir).map_err(failed)?;
+        let space = Space::open(&config.data_dir).map_err(failed)?;
         let published = Published::new();
         let peers = Arc::new(Peers::new(dial));
         let rescue = Rescue { config: &config, incarnation: claim.incarnation, peers: &peers, log: &log };
@@ -226,6 +225,12 @@ impl Cluster {
     #[must_use]
     pub fn roster(&self) -> watch::Receiver<Arc<Roster>> {
         self.shared.published.roster.subscribe()
+    }
+
+    /// The log index up to which the state is applied.
+    #[must_use]
+    pub fn applied(&self) -> watch::Receiver<u64> {
+        self.shared.published.applied.subscribe()
     }
 
     /// Who is in; empty until a group is formed.

@@ -49,6 +49,10 @@ impl Administrators {
     /// answered just before it, its own removal among that, gets out.
     pub(super) async fn dismissed(&self, name: &str, peer: &Peer) -> Unwelcome {
         let mut roster = self.0.roster();
+        let known = roster.wait_for(|roster| roster.is_founded());
+        if tokio::time::timeout(2 * KNOWN_WITHIN, known).await.is_err() {
+            return unwelcome(name, &NotAdministrator::NotFounded);
+        }
         loop {
             roster.borrow_and_update();
             if let Err(unwelcome) = self.admit(name, peer) {

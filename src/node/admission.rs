@@ -66,14 +66,14 @@ impl Admission {
 
     /// Ends when a node may ask no longer; why.
     pub(super) async fn dismissed(&self, node_id: u64, peer: &Peer) -> Unwelcome {
-        let (mut state, mut roster) = (self.cluster.state(), self.cluster.roster());
+        let (mut applied, mut roster) = (self.cluster.applied(), self.cluster.roster());
         loop {
-            state.borrow_and_update();
+            applied.borrow_and_update();
             roster.borrow_and_update();
             let changed = match self.check(node_id, peer) {
                 Ok(Admitted::Member) => roster.changed().await,
                 // What is applied tells, too.
-                Ok(Admitted::Coming) => state.changed().await,
+                Ok(Admitted::Coming) => applied.changed().await,
                 Err(unwelcome) => return unwelcome,
             };
             if changed.is_err() {

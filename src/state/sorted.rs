@@ -203,7 +203,7 @@ impl<K: Ord + Clone + fmt::Debug, V: Clone + fmt::Debug> fmt::Debug for Sorted<K
     }
 }
 
-/// What a change copies: a page, and with a million rows a list of 8,000 of them.
+/// What a change copies: a page, and the list of pages, which with a million rows has 8,000 or more.
 const PAGE_ROWS_MAX: usize = 128;
 
 #[cfg(test)]
