@@ -13,6 +13,7 @@ mod join;
 mod leave;
 mod node;
 mod output;
+mod owner;
 mod recover;
 mod server;
 mod simulate;

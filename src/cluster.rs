@@ -43,7 +43,7 @@ pub use public::{
 pub use service::PeerNode;
 pub use survey::{CompareError, Comparison, Known, Loss, Place, Survey, compare};
 
-use crate::state::{Change, ClientId, KeyHash, State, Timestamp};
+use crate::state::{Change, ClientId, KeyHash, Roster, State, Timestamp};
 use crate::storage::space::Space;
 use crate::storage::version;
 use crate::tasks::Tasks;
@@ -107,11 +107,10 @@ impl Cluster {
         let path = config.data_dir.join(LOG);
         let mut claim = version::claim(&config.data_dir, &path, &owner(&config.cluster_id, config.node_id))?;
         let failed = |source| OpenError::State { source };
-        // First of all: whatever is opened needs some room.
-        let space = Space::open(&config.data_dir).map_err(failed)?;
         let log = opening::log(&path, claim.log_made, &config.name)?;
         claim.note_log()?;
         copy::remove_left(&config.data_dir).map_err(failed)?;
+        let space = Space::open(&config.data_dir).map_err(failed)?;
         let published = Published::new();
         let peers = Arc::new(Peers::new(dial));
         let rescue = Rescue { config: &config, incarnation: claim.incarnation, peers: &peers, log: &log };
@@ -222,6 +221,18 @@ impl Cluster {
         self.shared.published.state.subscribe()
     }
 
+    /// The roster of the newest applied state; it changes rarely.
+    #[must_use]
+    pub fn roster(&self) -> watch::Receiver<Arc<Roster>> {
+        self.shared.published.roster.subscribe()
+    }
+
+    /// The log index up to which the state is applied.
+    #[must_use]
+    pub fn applied(&self) -> watch::Receiver<u64> {
+        self.shared.published.applied.subscribe()
+    }
+
     /// Who is in; empty until a group is formed.
     #[must_use]
     pub fn members(&self) -> watch::Receiver<Arc<Vec<Member>>> {
@@ -278,9 +289,9 @@ impl Cluster {
 
     async fn is_out(&self) -> String {
         let own = self.shared.config.node_id;
-        let mut state = self.state();
+        let mut newest = self.roster();
         loop {
-            let roster = state.borrow_and_update().roster.clone();
+            let roster = newest.borrow_and_update().clone();
             if let Some(removed) = roster.removed.get(&own) {
                 // One that was dropped by force may still be needed to change the voters.
                 let wait = self.shared.raft.wait(Some(PARTING));
@@ -298,7 +309,7 @@ impl Cluster {
             if roster.nodes.get(&own).is_some_and(|node| node.incarnation != self.shared.incarnation) {
                 return format!("the cluster knows node {own} with another disk");
             }
-            if state.changed().await.is_err() {
+            if newest.changed().await.is_err() {
                 return "the state machine has ended".into();
             }
         }

@@ -227,8 +227,8 @@ fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Se
 /// What goes on beside the requests: founding, new certificates, staying fresh, saying what changed.
 fn keep_up(cluster: &Cluster, enrolment: &Enrolment, duty: &Duty, tasks: &Tasks) {
     tasks.spawn("table events", table_events::log(cluster.state(), cluster.members(), tasks.clone()));
-    tasks.spawn("administrator events", administrators::log(cluster.state(), tasks.clone()));
-    tasks.spawn("roster events", roster_events::log(cluster.state(), tasks.clone()));
+    tasks.spawn("administrator events", administrators::log(cluster.roster(), tasks.clone()));
+    tasks.spawn("roster events", roster_events::log(cluster.roster(), tasks.clone()));
     tasks.spawn("freshness", freshness::keep(cluster.clone(), duty.clone(), tasks.clone()));
     tasks.spawn("refusals", freshness::hear(cluster.clone(), duty.clone(), tasks.clone()));
     tasks.spawn("roster", freshness::heed(cluster.clone(), duty.clone(), tasks.clone()));

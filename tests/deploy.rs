@@ -3,7 +3,9 @@
 use clap::Parser;
 use rmsc::cli::Arguments;
 use rmsc::config::{Config, Witness};
+use rmsc::directory::Directory;
 use rmsc::event::CATALOGUE;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +23,16 @@ fn the_example_of_a_witness_is_good() {
     assert_eq!(witness.node.name, "rmsc-witness");
     let all = Witness::parse(&uncommented(&example)).unwrap_or_else(|faults| panic!("{faults:?}"));
     assert_eq!(all, witness, "a commented line is not the default");
+}
+
+#[test]
+fn the_example_of_accounts_is_good() {
+    let path = std::env::temp_dir().join(format!("rmsc-accounts-{}", std::process::id()));
+    std::fs::write(&path, read("accounts.toml")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let directory = Directory::open_local(&path);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(directory.unwrap().domain(), "CONTOSO");
 }
 
 #[test]

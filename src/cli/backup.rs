@@ -1,11 +1,12 @@
 //! `rmsc backup`: copies of everything that the nodes agree on, and a cluster out of one.
 
 mod file;
+mod unlock;
 
 use super::output::{self, Format};
 use super::words::date;
-use super::{Exit, Global, host};
-use crate::backup::{Archive, Lock, NewKey, OldNodes, Restore, Restored, Summary, Unlock, verify};
+use super::{Exit, Global, host, owner};
+use crate::backup::{Lock, NewKey, OldNodes, Restore, Restored, Summary, verify};
 use crate::config::Config;
 use crate::control::Context;
 use crate::proto::control::v1 as proto;
@@ -18,6 +19,7 @@ use file::{NewFile, Scratch};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
+use unlock::UnlockWith;
 
 /// Copies of everything that the nodes agree on, encrypted.
 #[derive(Debug, Subcommand)]
@@ -130,19 +132,6 @@ pub struct RestoreBackup {
     force: bool,
 }
 
-#[derive(Debug, clap::Args)]
-struct UnlockWith {
-    /// The file with the key.
-    #[arg(long, value_name = "KEYFILE", required_unless_present = "passphrase_file")]
-    identity: Option<PathBuf>,
-    /// A file whose first line is the passphrase.
-    #[arg(long, value_name = "FILE", conflicts_with = "identity")]
-    passphrase_file: Option<PathBuf>,
-    /// Where to unpack for the time that it takes.
-    #[arg(long, value_name = "DIR")]
-    scratch: Option<PathBuf>,
-}
-
 impl Backup {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Exit> {
         host::keep_private();
@@ -184,6 +173,7 @@ impl Create {
         }
         let passphrase = self.passphrase_file.as_deref().map(file::first_line).transpose()?;
         let passphrase = passphrase.unwrap_or_else(|| Secret::new(String::new()));
+        file::check_target(&self.to)?;
         // Before a node is asked; it checks again.
         Lock::new(&recipients, passphrase.clone())?;
         let request = proto::CreateBackupRequest { recipients, passphrase: passphrase.expose().clone() };
@@ -287,6 +277,7 @@ impl RestoreBackup {
         let beside = self.config.parent().map(Path::to_owned).unwrap_or_default();
         let folder = self.context_dir.unwrap_or(beside);
         let host = host::of(config.basics());
+        let _owned = owner::of(&host.data_dir);
         let restored = archive.restore(Restore {
             host: &host,
             administrator: &self.administrator,
@@ -351,19 +342,6 @@ fn say_administrators(name: &str, context: &Path, others: &[String]) {
         ));
     }
     output::line("\nNext:");
-}
-
-impl UnlockWith {
-    fn open(&self, file: &Path, scratch: &Path) -> anyhow::Result<Archive> {
-        let unlock = match (&self.identity, &self.passphrase_file) {
-            (Some(path), _) => {
-                Unlock::identities(&file::text(path)?).with_context(|| format!("{}", path.display()))?
-            }
-            (None, Some(path)) => Unlock::Passphrase(file::first_line(path)?),
-            (None, None) => bail!("give --identity or --passphrase-file"),
-        };
-        Archive::read(file, &unlock, scratch).with_context(|| format!("cannot use {}", file.display()))
-    }
 }
 
 fn print(summary: &Summary, age: &str) {

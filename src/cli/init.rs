@@ -1,7 +1,7 @@
 //! `rmsc init`: founds a cluster on this host.
 
 use super::output::{self, Format};
-use super::{Exit, host};
+use super::{Exit, host, owner};
 use crate::config::Config;
 use crate::control::Context;
 use crate::enrolment::{self, hex};
@@ -35,6 +35,7 @@ impl Init {
     pub(super) fn run(self, format: Format) -> anyhow::Result<Exit> {
         host::keep_private();
         let config = Config::load(&self.config)?;
+        let _owned = owner::of(&config.node.data_dir);
         let beside = self.config.parent().map(Path::to_owned).unwrap_or_default();
         let folder = self.context_dir.unwrap_or(beside);
         let life = config.node.certificate_life;

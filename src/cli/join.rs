@@ -1,7 +1,7 @@
 //! `rmsc join`: makes this host a node of a cluster.
 
 use super::output::{self, Format};
-use super::{Exit, host};
+use super::{Exit, host, owner};
 use crate::config::Any;
 use crate::enrolment::{self, TokenText, hex};
 use crate::secret::Secret;
@@ -64,6 +64,7 @@ impl Join {
         host::keep_private();
         let token = self.token.read()?;
         let config = Any::load(&self.config)?;
+        let _owned = owner::of(&config.basics().node.data_dir);
         let joined = enrolment::join(&host::of(config.basics()), &self.address, &token).await?;
         let name = &config.basics().node.name;
         match format {

@@ -1,7 +1,7 @@
 //! `rmsc leave`: this host is a node no more.
 
 use super::output::{self, Format, remark};
-use super::{Exit, Global, host};
+use super::{Exit, Global, host, owner};
 use crate::config::{Any, Basics};
 use crate::enrolment::{self, Card};
 use crate::proto::control::v1 as proto;
@@ -40,6 +40,7 @@ impl Leave {
         host::keep_private();
         let config = Any::load(&self.config)?;
         let config = config.basics();
+        let _owned = owner::of(&config.node.data_dir);
         let name = config.node.name.clone();
         let Some(card) = enrolment::card(&config.node.data_dir)? else {
             output::line("this host is no node; nothing was changed");

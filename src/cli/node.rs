@@ -142,7 +142,7 @@ pub struct Rename {
     /// Its name or id.
     #[arg(value_name = "OLD")]
     node: String,
-    /// The new name: letters, digits, - and .
+    /// The new name: letters, digits, hyphens and dots.
     #[arg(value_name = "NEW")]
     name: String,
 }

@@ -2,7 +2,7 @@
 
 use super::output::{self, Format, remark};
 use super::words::date;
-use super::{Exit, host};
+use super::{Exit, host, owner};
 use crate::cluster::{self, Comparison, Known, Loss, Offline, Recovered, Survey};
 use crate::config::{Any, Basics};
 use crate::control::{Context, WrittenContext};
@@ -57,6 +57,7 @@ impl Recover {
         let config = Any::load(&self.config)?;
         let config = config.basics();
         let data_dir = &config.node.data_dir;
+        let _owned = owner::of(data_dir);
         if enrolment::card(data_dir)?.is_none() {
             bail!("this host is no node: there is no identity in {}", data_dir.display());
         }

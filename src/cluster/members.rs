@@ -7,6 +7,7 @@ use super::types::{Raft, TypeConfig};
 use crate::state::{NodeKind, Roster};
 use crate::tasks::Tasks;
 use openraft::async_runtime::WatchReceiver;
+use openraft::metrics::RaftServerMetrics;
 use openraft::{Instant as _, RaftMetrics, ServerState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,14 +41,14 @@ pub(super) fn follow(
     peers: Arc<Peers>,
     tasks: &Tasks,
 ) -> watch::Receiver<Arc<Vec<Member>>> {
-    let mut metrics = raft.metrics();
-    let mut state = published.state.subscribe();
-    let now = members_of(&metrics.borrow_and_update(), &state.borrow_and_update().roster);
+    let mut metrics = raft.server_metrics();
+    let mut newest = published.roster.subscribe();
+    let now = members_of(&metrics.borrow_and_update(), &newest.borrow_and_update());
     let (sender, members) = watch::channel(now);
     let group = tasks.clone();
     tasks.spawn("members", async move {
         loop {
-            let roster = state.borrow_and_update().roster.clone();
+            let roster = newest.borrow_and_update().clone();
             peers.place(roster.nodes.iter().map(|(id, node)| (*id, node.peer_address.clone())).collect());
             let now = members_of(&metrics.borrow_and_update(), &roster);
             sender.send_if_modified(|members| {
@@ -58,14 +59,14 @@ pub(super) fn follow(
             tokio::select! {
                 () = group.draining() => return,
                 changed = metrics.changed() => if changed.is_err() { return },
-                changed = state.changed() => if changed.is_err() { return },
+                changed = newest.changed() => if changed.is_err() { return },
             }
         }
     });
     members
 }
 
-fn members_of(metrics: &RaftMetrics<TypeConfig>, roster: &Roster) -> Arc<Vec<Member>> {
+fn members_of(metrics: &RaftServerMetrics<TypeConfig>, roster: &Roster) -> Arc<Vec<Member>> {
     let membership = metrics.membership_config.membership();
     let voters = membership.get_joint_config().last();
     let members = membership.nodes().filter_map(|(node_id, _)| {

@@ -93,10 +93,10 @@ impl Offline {
         if !Log::exists(&path).map_err(|source| OpenError::State { source })? {
             return Err(OpenError::LogLost { path });
         }
-        let failed = |source| OpenError::State { source };
-        let space = Space::open(data_dir).map_err(failed)?;
         // A damaged log is not set aside here: nothing changes before a recovery is confirmed.
         let log = Log::open(&path, made)?;
+        let failed = |source| OpenError::State { source };
+        let space = Space::open(data_dir).map_err(failed)?;
         let opened = StateMachine::open(data_dir, &cluster_id, &space, Published::new(), &Tasks::new());
         let (machine, snapshots, closed) = opened.map_err(failed)?;
         let contents = read(&log, machine).await.map_err(failed)?;

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 /// Reports until the roster says about this node what is true; again after each change of the roster.
 pub(super) async fn report(cluster: Cluster, clock: fn() -> Timestamp) {
-    let mut state = cluster.state();
+    let mut roster = cluster.roster();
     loop {
         let change = due(&cluster);
         let Some(change) = change else {
             tokio::select! {
                 () = cluster.draining() => return,
-                changed = state.changed() => if changed.is_err() { return },
+                changed = roster.changed() => if changed.is_err() { return },
             }
             continue;
         };

@@ -5,7 +5,7 @@ use super::rows::{Changes, Closed, LoadError, Rows, Store};
 use super::snapshot::{self, SnapshotFile, check};
 use super::types::{Applied, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::event::Event;
-use crate::state::{Command, State, Table};
+use crate::state::{Command, Roster, State, Table};
 use crate::storage::space::Space;
 use crate::storage::tree::OpenError;
 use crate::storage::{self, StopOnPanic};
@@ -32,6 +32,8 @@ pub(crate) struct StateMachine {
 pub(super) struct Published {
     /// The newest state, without the clients' answers: those are for applying alone.
     pub(super) state: watch::Sender<Arc<State>>,
+    /// The roster of it, for those who would be woken in vain by every change of the table; set after it.
+    pub(super) roster: watch::Sender<Arc<Roster>>,
     /// The log index up to which it is applied; set after the state.
     pub(super) applied: watch::Sender<u64>,
 }
@@ -59,7 +61,11 @@ pub(crate) struct Builder {
 
 impl Published {
     pub(super) fn new() -> Self {
-        Published { state: watch::Sender::new(Arc::default()), applied: watch::Sender::new(0) }
+        Published {
+            state: watch::Sender::new(Arc::default()),
+            roster: watch::Sender::new(Arc::default()),
+            applied: watch::Sender::new(0),
+        }
     }
 }
 
@@ -160,6 +166,12 @@ impl StateMachine {
         let state =
             State { table: self.state.table.clone(), roster: self.state.roster.clone(), ..State::default() };
         self.published.state.send_replace(Arc::new(state));
+        let newest = &self.state.roster;
+        self.published.roster.send_if_modified(|roster| {
+            let changed = !Arc::ptr_eq(roster, newest) && roster != newest;
+            roster.clone_from(newest);
+            changed
+        });
         self.published.applied.send_replace(self.meta.last_log_id.as_ref().map_or(0, LogId::index));
     }
 }

@@ -50,7 +50,7 @@ impl Cluster {
     }
 
     pub(super) async fn applied_here(&self, log_index: u64, deadline: Instant) -> bool {
-        let mut applied = self.shared.published.applied.subscribe();
+        let mut applied = self.applied();
         let waiting = applied.wait_for(|applied| *applied >= log_index);
         matches!(tokio::time::timeout_at(deadline, waiting).await, Ok(Ok(_)))
     }

@@ -67,7 +67,8 @@ pub enum IdentityError {
     /// There is none.
     #[error(
         "this host is no node yet: there is no {path}; found a new cluster with `rmsc init`, or join one: \
-         `rmsc token create` on one of its nodes, then `rmsc join` here"
+         `rmsc token create` on one of its nodes, then `rmsc join` here. If it was a node and has lost its data: \
+         `rmsc node replace` with its name on another node, which prints the command for this one"
     )]
     Missing {
         /// Where it would be.

@@ -4,7 +4,7 @@
 use crate::cluster::Cluster;
 use crate::event::{Event, Refused};
 use crate::listener::Unwelcome;
-use crate::state::{KeyHash, NotAdministrator, State};
+use crate::state::{KeyHash, NotAdministrator, Roster};
 use crate::tasks::Tasks;
 use crate::tls::Peer;
 use std::collections::BTreeMap;
@@ -35,8 +35,8 @@ impl Administrators {
     /// Whether an administrator may ask anything of this node. One that has just begun learns in a moment who
     /// the administrators are, so it is waited for.
     pub(super) async fn check(&self, name: &str, peer: &Peer) -> Result<(), Unwelcome> {
-        let mut state = self.0.state();
-        let known = state.wait_for(|state| state.roster.is_founded());
+        let mut roster = self.0.roster();
+        let known = roster.wait_for(|roster| roster.is_founded());
         let _ = tokio::time::timeout(KNOWN_WITHIN, known).await;
         self.judge(name, peer).map_err(|error| unwelcome(name, &error))
     }
@@ -48,14 +48,18 @@ impl Administrators {
     /// Ends when an administrator may ask no longer; why. Calls are refused from the change on; what was
     /// answered just before it, its own removal among that, gets out.
     pub(super) async fn dismissed(&self, name: &str, peer: &Peer) -> Unwelcome {
-        let mut state = self.0.state();
+        let mut roster = self.0.roster();
+        let known = roster.wait_for(|roster| roster.is_founded());
+        if tokio::time::timeout(2 * KNOWN_WITHIN, known).await.is_err() {
+            return unwelcome(name, &NotAdministrator::NotFounded);
+        }
         loop {
-            state.borrow_and_update();
+            roster.borrow_and_update();
             if let Err(unwelcome) = self.admit(name, peer) {
                 tokio::time::sleep(LAST_ANSWERS).await;
                 return unwelcome;
             }
-            if state.changed().await.is_err() {
+            if roster.changed().await.is_err() {
                 return std::future::pending().await;
             }
         }
@@ -88,32 +92,32 @@ fn unwelcome(name: &str, error: &NotAdministrator) -> Unwelcome {
 
 /// Logs each administrator that was added or removed, until the tasks drain. Those that were there before
 /// this started are not said again.
-pub(super) async fn log(mut state: watch::Receiver<Arc<State>>, tasks: Tasks) {
-    let now = |state: &State| {
-        let administrators = state.roster.administrators.iter();
+pub(super) async fn log(mut roster: watch::Receiver<Arc<Roster>>, tasks: Tasks) {
+    let now = |roster: &Roster| {
+        let administrators = roster.administrators.iter();
         administrators.map(|(name, it)| (it.key, name.clone())).collect::<BTreeMap<_, _>>()
     };
     // A node that knows nothing yet has nothing to say about what it learns first.
-    let mut founded = state.borrow().roster.is_founded();
-    let mut known = now(&state.borrow());
+    let mut founded = roster.borrow().is_founded();
+    let mut known = now(&roster.borrow());
     loop {
-        let newest = state.borrow_and_update().clone();
+        let newest = roster.borrow_and_update().clone();
         let is = now(&newest);
-        if !std::mem::replace(&mut founded, newest.roster.is_founded()) {
+        if !std::mem::replace(&mut founded, newest.is_founded()) {
             known.clone_from(&is);
         }
         for (key, name) in known.iter().filter(|(key, _)| !is.contains_key(*key)) {
-            let former = newest.roster.former_administrators.get(key);
+            let former = newest.former_administrators.get(key);
             let by = former.map(|former| former.by.as_str()).unwrap_or_default();
             Event::AdministratorRemoved { administrator: name, key, by }.log();
         }
         for (key, name) in is.iter().filter(|(key, _)| !known.contains_key(*key)) {
-            let by = newest.roster.administrators.get(name).map(|it| it.added_by.as_str());
+            let by = newest.administrators.get(name).map(|it| it.added_by.as_str());
             Event::AdministratorAdded { administrator: name, key, by: by.unwrap_or_default() }.log();
         }
         known = is;
         tokio::select! {
-            changed = state.changed() => if changed.is_err() { return },
+            changed = roster.changed() => if changed.is_err() { return },
             () = tasks.draining() => return,
         }
     }

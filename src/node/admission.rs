@@ -66,13 +66,17 @@ impl Admission {
 
     /// Ends when a node may ask no longer; why.
     pub(super) async fn dismissed(&self, node_id: u64, peer: &Peer) -> Unwelcome {
-        let mut state = self.cluster.state();
+        let (mut applied, mut roster) = (self.cluster.applied(), self.cluster.roster());
         loop {
-            state.borrow_and_update();
-            if let Err(unwelcome) = self.check(node_id, peer) {
-                return unwelcome;
-            }
-            if state.changed().await.is_err() {
+            applied.borrow_and_update();
+            roster.borrow_and_update();
+            let changed = match self.check(node_id, peer) {
+                Ok(Admitted::Member) => roster.changed().await,
+                // What is applied tells, too.
+                Ok(Admitted::Coming) => applied.changed().await,
+                Err(unwelcome) => return unwelcome,
+            };
+            if changed.is_err() {
                 return std::future::pending().await;
             }
         }

@@ -27,6 +27,8 @@ struct Reasons {
     stopping: bool,
     /// The cluster wants no requests here.
     out: Option<String>,
+    /// Of the roster that said so.
+    revision: u64,
     /// What another node said, when it refused this one. Shown where no leader was heard, and nothing rests on it.
     refused: Option<String>,
     fresh: Option<Fresh>,
@@ -63,15 +65,13 @@ impl Duty {
 
     /// What the cluster says counts at once, and whatever else is so.
     pub(super) fn heed(&self, roster: &Roster) {
-        let out = self.out(roster);
-        self.change(|reasons| reasons.out = out);
+        self.change(|reasons| self.hear(reasons, roster));
     }
 
     /// The table of a roster was found fresh; or not, and then what was enough before may be too old now.
     pub(super) fn note(&self, roster: &Roster, fresh: Option<Fresh>) {
-        let out = self.out(roster);
         self.change(|reasons| {
-            reasons.out = out;
+            self.hear(reasons, roster);
             reasons.fresh = fresh.or(reasons.fresh);
             if fresh.is_some() {
                 reasons.refused = None;
@@ -96,8 +96,12 @@ impl Duty {
         reasons.fresh.map_or(STALE_AFTER, |fresh| fresh.stale_after)
     }
 
-    fn out(&self, roster: &Roster) -> Option<String> {
-        out(roster, self.shared.node_id, self.shared.runs_as)
+    /// Two tasks bring rosters, and the older one may come last.
+    fn hear(&self, reasons: &mut Reasons, roster: &Roster) {
+        if roster.revision >= reasons.revision {
+            reasons.revision = roster.revision;
+            reasons.out = out(roster, self.shared.node_id, self.shared.runs_as);
+        }
     }
 
     fn change(&self, change: impl FnOnce(&mut Reasons)) {
@@ -199,6 +203,16 @@ mod tests {
         duty.stop();
         duty.note(&roster(NodeKind::Relay, false), fresh(60));
         check_not(&duty, DRAINING);
+    }
+
+    #[test]
+    fn an_older_roster_takes_nothing_back() {
+        let duty = Duty::new(7, NodeKind::Relay);
+        duty.heed(&Roster { revision: 2, ..roster(NodeKind::Relay, true) });
+        duty.note(&Roster { revision: 1, ..roster(NodeKind::Relay, false) }, fresh(60));
+        check_not(&duty, "drained by alice");
+        duty.heed(&Roster { revision: 3, ..roster(NodeKind::Relay, false) });
+        assert_eq!(duty.serving().borrow().now(), Readiness::Ready);
     }
 
     #[test]

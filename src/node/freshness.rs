@@ -29,12 +29,12 @@ pub(super) async fn keep(cluster: Cluster, duty: Duty, tasks: Tasks) {
 
 /// Heeds what the cluster says about this node as soon as it is applied here.
 pub(super) async fn heed(cluster: Cluster, duty: Duty, tasks: Tasks) {
-    let mut state = cluster.state();
+    let mut newest = cluster.roster();
     loop {
-        let roster = state.borrow_and_update().roster.clone();
+        let roster = newest.borrow_and_update().clone();
         duty.heed(&roster);
         tokio::select! {
-            changed = state.changed() => if changed.is_err() { return },
+            changed = newest.changed() => if changed.is_err() { return },
             () = tasks.draining() => return,
         }
     }

@@ -203,8 +203,9 @@ fn refuse(unwelcome: &Unwelcome, request: Request<Incoming>) -> Answering {
         response.headers_mut().insert(REFUSAL, why);
     }
     Box::pin(async {
-        let message = Limited::new(request.into_body(), REFUSED_BYTES_MAX).collect();
-        let _ = tokio::time::timeout(REFUSED_WITHIN, message).await;
+        let mut message = Limited::new(request.into_body(), REFUSED_BYTES_MAX);
+        let read = async { while let Some(Ok(_)) = message.frame().await {} };
+        let _ = tokio::time::timeout(REFUSED_WITHIN, read).await;
         response
     })
 }

@@ -102,6 +102,8 @@ impl Log {
         let acknowledged = acknowledged(&guard, made, folder)?;
         {
             let _lock = ChunkedWal::<RaftWalTypes<Format>>::acquire_lock(&config.wal).map_err(failed)?;
+            // Only who has the lock may take what is held for a start.
+            space::give_for_start(folder.parent().unwrap_or(folder)).map_err(failed)?;
             settle(folder).map_err(failed)?;
             match scan::scan(folder, acknowledged).map_err(failed)? {
                 Found::Whole(end) => cut_torn_tail(folder, end).map_err(failed)?,
@@ -356,7 +358,7 @@ const READ_BUFFER_BYTES: usize = 1 << 20;
 /// The newest entries are kept in memory for replication; older ones are read from disk.
 const CACHE_BYTES_MAX: usize = 64 << 20;
 /// How long a group waits for more: enough to take what is queued, far less than an fdatasync.
-const GROUP_WAIT: Duration = Duration::from_micros(50);
+const GROUP_WAIT: Duration = Duration::from_micros(20);
 
 #[cfg(test)]
 mod tests;

@@ -59,8 +59,7 @@ impl fmt::Display for Full {
 }
 
 impl Space {
-    /// The room on the disk of a folder, which is there. On a full disk this gives away what was held for the
-    /// start: the store cannot be opened without some room.
+    /// The room on the disk of a folder, which is there.
     ///
     /// # Errors
     /// What the system says.
@@ -72,12 +71,7 @@ impl Space {
             #[cfg(test)]
             pretended: Arc::default(),
         };
-        if space.look()?.is_some() {
-            match std::fs::remove_file(space.folder.join(HELD_FOR_START)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
+        space.look()?;
         Ok(space)
     }
 
@@ -197,6 +191,21 @@ fn full(room: Room) -> Full {
 
 fn reserve(total: u64) -> u64 {
     (total / RESERVE_PART).min(RESERVE_MAX)
+}
+
+/// On a full disk, gives away what was held in a folder for the start: log and store cannot be opened without
+/// some room.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn give_for_start(folder: &Path) -> io::Result<()> {
+    if judge(Room::of(folder)?, false).is_none() {
+        return Ok(());
+    }
+    match std::fs::remove_file(folder.join(HELD_FOR_START)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Takes the blocks for what comes next in a file that only grows. Whatever fills the disk then, that much

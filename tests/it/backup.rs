@@ -93,6 +93,10 @@ fn a_backup_is_for_somebody_and_overwrites_nothing() {
     let create = |arguments: &[&str]| {
         run(cluster.administrator().args(["backup", "create", "--to"]).arg(&file).args(arguments))
     };
+    let nowhere = folder.path().join("nightly");
+    let made = run(cluster.administrator().args(["backup", "create", "--to"]).arg(&nowhere));
+    made.check_code(1).check_says(&["is no folder", "mkdir -p"]);
+    assert!(!nowhere.exists());
     create(&[]).check_code(1).check_says(&["either for recipients or with a passphrase"]);
     create(&["--recipient", "age1nobody"]).check_code(1).check_says(&["is no recipient"]);
     let by_passphrase = ["--passphrase-file", passphrase.to_str().expect("a path of ours is text")];

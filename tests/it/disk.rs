@@ -4,7 +4,7 @@ use crate::support::cluster::TestCluster;
 use crate::support::disk::{Tmpfs, give_disks, may_mount};
 use crate::support::http::Request;
 use crate::support::lab::Node;
-use crate::support::program::{Ran, run};
+use crate::support::program::{Ran, rmsc, run};
 use crate::support::soap::ACQUIRE_LICENSE;
 use crate::support::{log, processes, wait};
 use rustix::process::Signal;
@@ -136,6 +136,8 @@ fn a_node_starts_on_a_full_disk() {
     cluster.await_rotation();
     disks[0].fill(0);
     log::await_event(&cluster.node("node-1"), 4010, |_| true);
+    // A second one does not take the room that the first one holds for its next start.
+    run(rmsc().args(["server", "--config"]).arg(&cluster.any_node().config)).check_code(1);
     cluster.kill("node-1");
     cluster.restart("node-1");
     cluster.await_rotation();
@@ -239,10 +241,9 @@ impl Stopped {
 
     /// Runs the node in the foreground, where it has to end by itself.
     fn refused(&self) -> Ran {
-        let rmsc = crate::support::program::rmsc();
         run(Command::new("timeout")
             .arg("30")
-            .arg(rmsc.get_program())
+            .arg(rmsc().get_program())
             .args(["server", "--config"])
             .arg(&self.node.config))
     }

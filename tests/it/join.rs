@@ -1,13 +1,17 @@
 //! How a host becomes a node, and one no more: init, join, leave, and what each says when it cannot.
 
 use crate::support::cluster::{NewDir, TestCluster};
+use crate::support::disk::may_mount;
 use crate::support::host::{Host, token};
 use crate::support::http::Request;
 use crate::support::log::{await_event, field};
 use crate::support::program::{rmsc, run};
 use crate::support::soap::ACQUIRE_LICENSE;
 use crate::support::wait::{self, PATIENCE};
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::{MetadataExt, chown, symlink};
+use std::path::Path;
 use std::process::Stdio;
 
 #[track_caller]
@@ -233,6 +237,47 @@ fn a_node_that_does_not_run_can_leave_too_but_the_last_one_cannot() {
     assert_eq!(last.status.code(), Some(4));
     let said = String::from_utf8_lossy(&last.stderr).into_owned();
     assert!(said.contains("node 1 is the last one that relays"), "{said}");
+}
+
+/// Whom a service runs as.
+const SERVICE: u32 = 61_234;
+
+/// The owners of all that is in a folder.
+fn owners(folder: &Path) -> BTreeSet<u32> {
+    let mut owners = BTreeSet::new();
+    for entry in fs::read_dir(folder).expect("the folder is there").map(Result::unwrap) {
+        owners.insert(entry.metadata().expect("it is there").uid());
+        if entry.path().is_dir() {
+            owners.append(&mut self::owners(&entry.path()));
+        }
+    }
+    owners
+}
+
+#[test]
+fn what_root_writes_belongs_to_the_service_whose_folder_it_is() {
+    if !may_mount("Whether what root writes belongs to the service") {
+        return;
+    }
+    let cluster = TestCluster::start(1);
+    let host = Host::new(&cluster, "node-2");
+    let data_dir = &host.node.data_dir;
+    fs::create_dir(data_dir).unwrap();
+    chown(data_dir, Some(SERVICE), Some(SERVICE)).unwrap();
+    host.join(&cluster.any_node(), &token(&cluster, &[])).check_code(0);
+    assert_eq!(owners(data_dir), [SERVICE].into());
+    // What leads elsewhere is left alone.
+    let other = host.path().join("rmsc.toml");
+    symlink(&other, data_dir.join("elsewhere")).unwrap();
+    fs::hard_link(&other, data_dir.join("shared")).unwrap();
+    let context = cluster.dir().join("context.toml");
+    run(host.command(&["leave", "--yes"]).arg("--context").arg(&context)).check_code(0);
+    assert_eq!(fs::metadata(&other).unwrap().uid(), 0);
+    assert!(!host.identity_file().exists());
+    let mut aside = fs::read_dir(data_dir).unwrap().map(Result::unwrap);
+    let aside = aside.find(|entry| entry.file_name().to_string_lossy().starts_with("removed-node-"));
+    let aside = aside.expect("its data are put aside");
+    assert_eq!(aside.metadata().unwrap().uid(), SERVICE);
 }
 
 #[test]

@@ -34,6 +34,15 @@ pub(super) struct Found {
 /// A folder that is removed at the end.
 pub(super) struct Scratch(PathBuf);
 
+/// Whether a backup can go there: into a folder, or into a file whose name says what it is.
+pub(super) fn check_target(to: &Path) -> anyhow::Result<()> {
+    if !to.is_dir() && to.extension().is_none_or(|end| end != "age") {
+        let to = to.display();
+        bail!("{to} is no folder: make it first (mkdir -p {to}), or name a file that ends in .age");
+    }
+    Ok(())
+}
+
 impl NewFile {
     pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
         if path.exists() {
