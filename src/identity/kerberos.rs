@@ -5,10 +5,12 @@ mod crypto;
 mod keytab;
 mod logon_info;
 pub(super) mod messages;
+mod named;
 mod pac;
 mod replay;
 
 pub use keytab::{Keytab, KeytabError};
+pub use named::{KeyInUse, LeftOut, NamedKey, Source, etype_name};
 pub use pac::PacError;
 
 use super::binding::{self, Insistence};
@@ -21,13 +23,13 @@ use messages::{Authenticator, Client, Encrypted, Request, SessionKey, Ticket, Ti
 use replay::{Known, Replays};
 use sha2::{Digest, Sha256};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
 /// Takes tickets, and remembers which proofs it took: one for a node.
 pub struct Acceptor {
-    keytab: Keytab,
+    keytab: Mutex<Arc<Keytab>>,
     replays: Mutex<Replays>,
 }
 
@@ -149,7 +151,29 @@ impl Acceptor {
     /// With the keys of our services.
     #[must_use]
     pub fn new(keytab: Keytab) -> Self {
-        Acceptor { keytab, replays: Mutex::default() }
+        Acceptor { keytab: Mutex::new(Arc::new(keytab)), replays: Mutex::default() }
+    }
+
+    /// Takes other keys from now on. What was taken before is remembered, so that no proof is taken again.
+    pub fn replace(&self, mut keytab: Keytab) {
+        let mut now = self.keytab.lock().unwrap_or_else(PoisonError::into_inner);
+        keytab.succeed(&now);
+        *now = Arc::new(keytab);
+    }
+
+    /// The keys, without the keys themselves.
+    #[must_use]
+    pub fn keys(&self) -> Vec<KeyInUse> {
+        self.keytab().in_use()
+    }
+
+    /// Whether there is any key.
+    pub(super) fn has_keys(&self) -> bool {
+        !self.keytab().is_empty()
+    }
+
+    fn keytab(&self) -> Arc<Keytab> {
+        self.keytab.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes a GSS token with an AP-REQ, [RFC 4121] 4.1.
@@ -164,7 +188,9 @@ impl Acceptor {
         if request.options & USE_SESSION_KEY != 0 {
             return Err(Refused::UserToUser.into());
         }
-        let (service_key, plain) = self.open(&request.ticket)?;
+        // One keytab for the whole of it, should it be replaced meanwhile.
+        let keytab = self.keytab();
+        let (service_key, plain) = open(&keytab, &request.ticket)?;
         let malformed = Refused::Malformed { what: "inside of a ticket" };
         let ticket = TicketPart::read(&plain).ok_or(malformed)?;
         let now = unix_seconds(leg.now);
@@ -179,37 +205,10 @@ impl Acceptor {
         let bound = check_binding(&proof, channel)?;
         let account = account(&ticket, &service_key.key)?;
         self.take_once(&request, proof.seconds, now)?;
+        service_key.used.note(now);
         let mutual = request.options & MUTUAL_REQUIRED != 0;
         let reply = if mutual { Some(reply(&proof, &session_key, leg)?) } else { None };
         Ok(Accepted { account, service: service_key.to_string(), bound, reply })
-    }
-
-    /// Every key of the service and of the type is tried: while a password is being changed, tickets made with
-    /// the old one and with the new one come.
-    fn open(&self, ticket: &Ticket<'_>) -> Result<(&ServiceKey, Zeroizing<Vec<u8>>), Refused> {
-        let service = format!("{}@{}", ticket.service.join("/"), ticket.realm);
-        let keys = self.keytab.of(&ticket.service, &ticket.realm);
-        if keys.is_empty() {
-            return Err(Refused::UnknownService { service, known: self.keytab.services().join(", ") });
-        }
-        let Encrypted { etype, key_version, cipher } = ticket.encrypted;
-        let Some(etype) = Etype::of_number(etype) else {
-            return Err(Refused::WeakCipher { what: "ticket", etype, service });
-        };
-        let opened = keys
-            .iter()
-            .filter(|key| key.key.etype() == etype)
-            .find_map(|key| Some((*key, key.key.decrypt(Usage::Ticket, cipher)?)));
-        opened.ok_or_else(|| {
-            let version = key_version.map_or_else(|| "?".into(), |version| version.to_string());
-            let known: Vec<String> =
-                keys.iter().map(|key| format!("{} version {}", key.key.etype(), key.version)).collect();
-            Refused::NoKeyOpens {
-                service,
-                made_with: format!("{etype} version {version}"),
-                known: known.join(", "),
-            }
-        })
     }
 
     fn take_once(&self, request: &Request<'_>, seconds: i64, now: i64) -> Result<(), Refused> {
@@ -225,8 +224,39 @@ impl Acceptor {
 
 impl fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Acceptor").field("keytab", &self.keytab).finish_non_exhaustive()
+        f.debug_struct("Acceptor").field("keytab", &self.keytab()).finish_non_exhaustive()
     }
+}
+
+/// Every key of the service and of the type is tried: while a password is being changed, tickets made with
+/// the old one and with the new one come.
+fn open<'a>(
+    keytab: &'a Keytab,
+    ticket: &Ticket<'_>,
+) -> Result<(&'a ServiceKey, Zeroizing<Vec<u8>>), Refused> {
+    let service = format!("{}@{}", ticket.service.join("/"), ticket.realm);
+    let keys = keytab.of(&ticket.service, &ticket.realm);
+    if keys.is_empty() {
+        return Err(Refused::UnknownService { service, known: keytab.services().join(", ") });
+    }
+    let Encrypted { etype, key_version, cipher } = ticket.encrypted;
+    let Some(etype) = Etype::of_number(etype) else {
+        return Err(Refused::WeakCipher { what: "ticket", etype, service });
+    };
+    let opened = keys
+        .iter()
+        .filter(|key| key.key.etype() == etype)
+        .find_map(|key| Some((*key, key.key.decrypt(Usage::Ticket, cipher)?)));
+    opened.ok_or_else(|| {
+        let version = key_version.map_or_else(|| "?".into(), |version| version.to_string());
+        let known: Vec<String> =
+            keys.iter().map(|key| format!("{} version {}", key.key.etype(), key.version)).collect();
+        Refused::NoKeyOpens {
+            service,
+            made_with: format!("{etype} version {version}"),
+            known: known.join(", "),
+        }
+    })
 }
 
 fn check_time(ticket: &TicketPart<'_>, now: i64) -> Result<(), Refused> {

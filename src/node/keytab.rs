@@ -1,6 +1,6 @@
 //! The keytab's file: read at the start, if nobody else can read it.
 
-use crate::identity::kerberos::{Acceptor, Keytab, KeytabError};
+use crate::identity::kerberos::{Keytab, KeytabError};
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -44,12 +44,13 @@ pub enum OpenError {
     },
 }
 
-/// Takes the tickets that this keytab has keys of.
-pub(super) fn acceptor(path: &Path) -> Result<Acceptor, OpenError> {
+/// The keys of a file; none where there is no file.
+pub(super) fn open(path: Option<&Path>) -> Result<Keytab, OpenError> {
+    let Some(path) = path else { return Ok(Keytab::default()) };
     let keytab =
         Keytab::parse(&read(path)?).map_err(|source| OpenError::Unusable { path: path.into(), source })?;
-    tracing::info!(services = keytab.services().join(", "), "takes Kerberos");
-    Ok(Acceptor::new(keytab))
+    tracing::info!(services = keytab.services().join(", "), path = %path.display(), "has keys of a file");
+    Ok(keytab)
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError> {

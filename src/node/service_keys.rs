@@ -1,0 +1,136 @@
+//! The keys that this node opens Kerberos tickets with: those of its own file and those of the cluster. It takes
+//! what the roster says as soon as it is applied here; nothing is restarted, and no connection ends.
+
+use super::{StartError, keytab, now};
+use crate::cluster::{Cluster, KeyInUse};
+use crate::enrolment::{Enrolment, OpenedKeys};
+use crate::event::Event;
+use crate::identity::kerberos::{self, Acceptor, Keytab, NamedKey, Source};
+use crate::state::{Change, Roster, RosterChange, ServiceKeyId, Timestamp};
+use crate::tasks::Tasks;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The keys of this node.
+#[derive(Clone)]
+pub(super) struct ServiceKeys {
+    file: Arc<Keytab>,
+    acceptor: Arc<Acceptor>,
+}
+
+impl ServiceKeys {
+    /// With the keys of the file, if there is one.
+    pub(super) fn open(file: Option<&Path>) -> Result<Self, StartError> {
+        let file = keytab::open(file)?;
+        Ok(ServiceKeys { acceptor: Arc::new(Acceptor::new(file.clone())), file: Arc::new(file) })
+    }
+
+    /// What opens tickets with them.
+    pub(super) fn acceptor(&self) -> Arc<Acceptor> {
+        self.acceptor.clone()
+    }
+
+    /// What other nodes are told about them.
+    pub(super) fn shown(&self) -> Vec<KeyInUse> {
+        self.acceptor.keys().into_iter().take(SHOWN_MAX).map(shown).collect()
+    }
+
+    /// Takes the keys of a roster beside those of the file.
+    pub(super) fn take(&self, roster: &Roster, enrolment: &Enrolment) {
+        let OpenedKeys { keys, closed } = enrolment.open_service_keys(roster, now());
+        for (id, error) in &closed {
+            Event::ServiceKeyClosed { key: id, reason: error }.log();
+        }
+        let named = keys.into_iter().map(|key| NamedKey {
+            service: key.id.service,
+            version: key.id.version,
+            etype: key.id.etype,
+            bytes: key.bytes,
+        });
+        // The cluster's first: the newest keys are there.
+        self.acceptor.replace(Keytab::of_cluster(named).and(&self.file));
+    }
+
+    /// Follows the roster until the tasks drain.
+    pub(super) async fn follow(self, cluster: Cluster, enrolment: Enrolment, tasks: Tasks) {
+        let mut state = cluster.state();
+        let mut taken = None;
+        loop {
+            let roster = state.borrow_and_update().roster.clone();
+            let is = live(&roster, now());
+            if taken.as_ref() != Some(&is) {
+                self.take(&roster, &enrolment);
+                taken = Some(is);
+            }
+            tokio::select! {
+                changed = state.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(until_next(&roster, now())) => {}
+                () = tasks.draining() => return,
+            }
+        }
+    }
+}
+
+/// The keys whose time is not over, each with what tells it from another one.
+fn live(roster: &Roster, now: Timestamp) -> BTreeMap<ServiceKeyId, [u8; 16]> {
+    let live = roster.service_keys.iter().filter(|(_, key)| !key.is_retired(now));
+    live.map(|(id, key)| (id.clone(), key.mark.0)).collect()
+}
+
+/// Logs who changed the keys and forgets those whose time is over, if this node leads; until the tasks drain.
+/// Nothing rests on the latter but that nothing is kept longer than it is of use.
+pub(super) async fn log_and_drop(cluster: Cluster, tasks: Tasks) {
+    let mut state = cluster.state();
+    let mut founded = state.borrow().roster.is_founded();
+    let ids = |roster: &Roster| roster.service_keys.keys().cloned().collect::<BTreeSet<_>>();
+    let mut known = ids(&state.borrow().roster);
+    loop {
+        let roster = state.borrow_and_update().roster.clone();
+        let is = ids(&roster);
+        // What a new node learns first was there before.
+        if std::mem::replace(&mut founded, roster.is_founded()) && is != known {
+            let names = |ids: BTreeSet<&ServiceKeyId>| {
+                ids.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            };
+            let added = names(is.difference(&known).collect());
+            let removed = names(known.difference(&is).collect());
+            Event::ServiceKeysChanged { added: &added, removed: &removed }.log();
+        }
+        known = is;
+        let retired = roster.service_keys.values().any(|key| key.is_retired(now()));
+        if let Some(name) = cluster.leads().filter(|_| retired) {
+            let change = Change::Roster(RosterChange::DropRetiredKeys);
+            if let Err(error) = cluster.write(name, change, None, now()).await {
+                tracing::info!(%error, "keys whose time is over are not forgotten yet");
+            }
+        }
+        tokio::select! {
+            changed = state.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(until_next(&roster, now())) => {}
+            () = tasks.draining() => return,
+        }
+    }
+}
+
+/// How long until another key's time is over; not longer than a while, since clocks are set and leaders change.
+fn until_next(roster: &Roster, now: Timestamp) -> Duration {
+    let next = roster.service_keys.values().filter_map(|key| key.retires_at).filter(|at| *at > now).min();
+    let left = next.and_then(|at| u64::try_from(at.0 - now.0).ok()).map(Duration::from_millis);
+    left.unwrap_or(LOOK_EVERY).clamp(LOOK_AGAIN, LOOK_EVERY)
+}
+
+fn shown(key: kerberos::KeyInUse) -> KeyInUse {
+    KeyInUse {
+        id: ServiceKeyId { service: key.service, version: key.version, etype: key.etype },
+        of_file: key.source == Source::File,
+        used_at: key.used_at.map(|seconds| Timestamp(seconds.saturating_mul(1_000))),
+    }
+}
+
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// A millisecond too early would be once more.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// All of the cluster, and more of a file than anybody reads.
+const SHOWN_MAX: usize = 512;
