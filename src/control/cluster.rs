@@ -155,7 +155,8 @@ fn kerberos(picture: &Picture) -> proto::KerberosSources {
     let now = super::changes::now();
     let taken = picture.state.roster.service_keys.values().filter(|key| !key.is_retired(now)).count();
     let of_file = |seat: &Seat| {
-        seat.status.as_ref().is_some_and(|status| status.facts.service_keys.iter().any(|key| key.of_file))
+        let keys = seat.status.as_ref().map(|status| &status.facts.service_keys);
+        keys.is_some_and(|keys| keys.iter().any(|key| key.of_file))
     };
     let cluster_keys = u32::try_from(taken).unwrap_or(u32::MAX);
     proto::KerberosSources { cluster_keys, files: picture.names(of_file) }

@@ -54,7 +54,7 @@ impl KerberosKeys for Service {
         let proto::ImportKeysRequest { keytab, keep_others_s, request_id } = request.into_inner();
         let (keys, left_out) = read(&Zeroizing::new(keytab))?;
         let before = self.newest().await?;
-        check_realms(&before, &keys)?;
+        check_realms(&before, &self.survey.ask().await, &keys)?;
         let others_retire_at = keep_others_s.map(|seconds| retirement(seconds, now())).transpose()?;
         if others_retire_at.is_some() {
             check_newer(&before, &keys)?;
@@ -109,10 +109,7 @@ impl KerberosKeys for Service {
         let effect = effect::of(&self.survey, written.log_index).await;
         // What a node has out of its own file is not the cluster's to forget, and goes on letting people in.
         let picture = self.survey.ask().await;
-        let has = |status: &crate::cluster::NodeStatus| {
-            status.facts.service_keys.iter().any(|key| key.of_file && is_meant(&key.id))
-        };
-        let files = picture.names(|seat| seat.status.as_ref().is_some_and(has));
+        let files = picture.names(|seat| judge::of_file(seat).any(is_meant));
         Ok(Response::new(proto::RemoveKeysResponse { service, removed, files, effect: Some(effect) }))
     }
 }
@@ -152,20 +149,38 @@ fn is_service(service: &str) -> bool {
 }
 
 /// A ticket says which groups its account is in, and the key of one realm would let it say so of another
-/// realm's accounts. So all keys are of one realm.
-fn check_realms(roster: &Roster, keys: &[PlainServiceKey]) -> Result<(), Status> {
-    let new = keys.iter().map(|key| judge::realm(&key.id));
-    let known = roster.service_keys.keys().map(judge::realm);
-    let realms: BTreeSet<String> = new.chain(known).map(str::to_uppercase).collect();
-    if realms.len() <= 1 {
-        return Ok(());
+/// realm's accounts. So all keys of the cluster are of one realm, which is one of those of each node's file.
+fn check_realms(roster: &Roster, picture: &Picture, keys: &[PlainServiceKey]) -> Result<(), Status> {
+    let of = |ids: &mut dyn Iterator<Item = &ServiceKeyId>| {
+        ids.map(|id| judge::realm(id).to_uppercase()).collect::<BTreeSet<String>>()
+    };
+    let new = of(&mut keys.iter().map(|key| &key.id));
+    let cluster = of(&mut new_and_known(roster, keys));
+    let refused = |realms: BTreeSet<String>, whose: &str| {
+        let realms: Vec<String> = realms.into_iter().collect();
+        Err(Status::failed_precondition(format!(
+            "with this keytab {whose} would have keys of {}: who has the key of one realm could be anybody of the \
+             other. Export the keys of one realm alone, or remove those of the other first",
+            realms.join(" and ")
+        )))
+    };
+    if cluster.len() > 1 {
+        return refused(cluster, "the cluster");
     }
-    let realms: Vec<String> = realms.into_iter().collect();
-    Err(Status::failed_precondition(format!(
-        "with this keytab the cluster would have keys of {}: who has the key of one realm could be anybody of the \
-         other. Export the keys of one realm alone, or remove those of the other first (rmsc kerberos remove)",
-        realms.join(" and ")
-    )))
+    for seat in &picture.seats {
+        let file = of(&mut judge::of_file(seat));
+        if !file.is_empty() && !new.is_subset(&file) {
+            return refused(file.union(&new).cloned().collect(), seat.name());
+        }
+    }
+    Ok(())
+}
+
+fn new_and_known<'a>(
+    roster: &'a Roster,
+    keys: &'a [PlainServiceKey],
+) -> impl Iterator<Item = &'a ServiceKeyId> {
+    keys.iter().map(|key| &key.id).chain(roster.service_keys.keys())
 }
 
 /// A rotation brings what the domain will use from now on.

@@ -248,12 +248,18 @@ fn what_is_no_use_is_refused_and_says_why() {
     assert!(check.check_code(0).stdout.contains(&format!("and those of {}", file.display())), "{check:?}");
     let status = cluster.rmsc(&["status"]);
     assert!(status.stdout.contains("2 keys of the cluster; a keytab file on node-1"), "{status:?}");
+    let other = folder.path().join("other.keytab");
+    fs::write(&other, keytab::file(&[entry("OTHER.TEST", 2, 1)]))
+        .expect("the temporary folder can be written");
+    kerberos(&cluster, &["import"], &other).check_code(4);
     let removed = cluster.rmsc(&["kerberos", "remove", "HTTP/rmsconnector.lab.test@LAB.TEST"]);
     assert!(
         removed.check_code(3).stdout.contains("node-1 still take it out of their own file"),
         "{removed:?}"
     );
     cluster.rmsc(&["kerberos", "test"]).check_code(3);
+    let foreign = kerberos(&cluster, &["import"], &other);
+    foreign.check_code(4).check_says(&["node-1 would have keys of LAB.TEST and OTHER.TEST"]);
 }
 
 #[track_caller]

@@ -196,6 +196,11 @@ fn upper((_, realm): (&str, &str)) -> String {
     realm.to_uppercase()
 }
 
+/// The keys that a node has out of its own file.
+pub(super) fn of_file(seat: &Seat) -> impl Iterator<Item = &ServiceKeyId> {
+    in_use(seat).iter().filter(|key| key.of_file).map(|key| &key.id)
+}
+
 fn in_use(seat: &Seat) -> &[KeyInUse] {
     seat.status.as_ref().map_or(&[], |status| &status.facts.service_keys)
 }
