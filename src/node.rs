@@ -36,6 +36,7 @@ use crate::tls::{FrontServer, Guests};
 use crate::upstream::{self, Upstream};
 use administrators::Administrators;
 use duty::Duty;
+use futures::FutureExt;
 use own::Own;
 use service_keys::ServiceKeys;
 use std::future::Future;
@@ -95,7 +96,7 @@ impl Node {
         let enrolment = own.enrolment(config.basics(), &cluster, &mut registry);
         enrolment.renew_if_due();
         // Before the first caller comes: what was known before the restart.
-        keys.take(&cluster.state().borrow().roster, &enrolment);
+        keys.take(&cluster, &enrolment);
         let following = keys.clone().follow(cluster.clone(), enrolment.clone(), groups.storage.clone());
         groups.storage.spawn("service keys", following);
         let upstream = Upstream::new(config.upstream.clone(), upstream::Metrics::register(&mut registry))?;
@@ -132,7 +133,8 @@ impl Node {
             tenant_url: relay.tenant_url(),
             metrics: front::Metrics::register(&mut registry),
         }));
-        serve_clients(&config, &front, &groups.clients).await?;
+        let caught_up = keys.caught_up(cluster.clone(), enrolment.clone(), groups.clients.clone());
+        serve_clients(&config, &front, caught_up.shared(), &groups.clients).await?;
         let readings = monitors::Readings { duty: duty.clone(), rotation: Some(rotation), survey, registry };
         monitors::serve(&config.listen, &cluster, readings, &groups.control).await?;
         keep_up(&cluster, &enrolment, &duty, &groups.storage);
@@ -313,7 +315,13 @@ async fn serve_administrators(
     Ok(())
 }
 
-async fn serve_clients(config: &Config, front: &Arc<Front>, tasks: &Tasks) -> Result<(), StartError> {
+/// Who comes before `ready` waits to be accepted.
+async fn serve_clients(
+    config: &Config,
+    front: &Arc<Front>,
+    ready: impl Future<Output = ()> + Clone + Send + 'static,
+    tasks: &Tasks,
+) -> Result<(), StartError> {
     let mut listeners = Vec::new();
     if let Some((address, files)) = &config.listen.https {
         listeners.push(("https", *address, Some(FrontServer::load(files)?)));
@@ -325,7 +333,8 @@ async fn serve_clients(config: &Config, front: &Arc<Front>, tasks: &Tasks) -> Re
         let listener = Listener::bind(address, tls, &config.front)
             .await
             .map_err(|source| StartError::Listen { what, address, source })?;
-        tasks.spawn("client listener", listener.serve(front.clone(), tasks.clone()));
+        let serving = listener.serve(front.clone(), tasks.clone());
+        tasks.spawn("client listener", ready.clone().then(|()| serving));
     }
     Ok(())
 }

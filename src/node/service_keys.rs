@@ -6,11 +6,11 @@ use crate::cluster::{Cluster, KeyInUse};
 use crate::enrolment::{Enrolment, OpenedKeys};
 use crate::event::Event;
 use crate::identity::kerberos::{self, Acceptor, Keytab, NamedKey, Source};
-use crate::state::{Change, Roster, RosterChange, ServiceKeyId, Timestamp};
+use crate::state::{Change, KeyMark, Roster, RosterChange, ServiceKeyId, Timestamp};
 use crate::tasks::Tasks;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The keys of this node.
@@ -18,13 +18,19 @@ use std::time::Duration;
 pub(super) struct ServiceKeys {
     file: Arc<Keytab>,
     acceptor: Arc<Acceptor>,
+    /// What was taken of the roster last.
+    taken: Arc<Mutex<Live>>,
 }
+
+/// Keys whose time is not over, each with what tells it from another one of the same name.
+type Live = BTreeMap<ServiceKeyId, KeyMark>;
 
 impl ServiceKeys {
     /// With the keys of the file, if there is one.
     pub(super) fn open(file: Option<&Path>) -> Result<Self, StartError> {
         let file = keytab::open(file)?;
-        Ok(ServiceKeys { acceptor: Arc::new(Acceptor::new(file.clone())), file: Arc::new(file) })
+        let acceptor = Arc::new(Acceptor::new(file.clone()));
+        Ok(ServiceKeys { file: Arc::new(file), acceptor, taken: Arc::default() })
     }
 
     /// What opens tickets with them.
@@ -37,9 +43,16 @@ impl ServiceKeys {
         self.acceptor.keys().into_iter().take(SHOWN_MAX).map(shown).collect()
     }
 
-    /// Takes the keys of a roster beside those of the file.
-    pub(super) fn take(&self, roster: &Roster, enrolment: &Enrolment) {
-        let OpenedKeys { keys, closed } = enrolment.open_service_keys(roster, now());
+    /// Takes the keys of the newest roster that is applied here beside those of the file, if they are others.
+    pub(super) fn take(&self, cluster: &Cluster, enrolment: &Enrolment) {
+        // The state is read under the lock, so that an older one never takes the place of a newer one.
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let roster = cluster.state().borrow().roster.clone();
+        let is = live(&roster, now());
+        if *taken == is {
+            return;
+        }
+        let OpenedKeys { keys, closed } = enrolment.open_service_keys(&roster, now());
         for (id, error) in &closed {
             Event::ServiceKeyClosed { key: id, reason: error }.log();
         }
@@ -49,21 +62,16 @@ impl ServiceKeys {
             etype: key.id.etype,
             bytes: key.bytes,
         });
-        // The cluster's first: the newest keys are there.
         self.acceptor.replace(Keytab::of_cluster(named).and(&self.file));
+        *taken = is;
     }
 
     /// Follows the roster until the tasks drain.
     pub(super) async fn follow(self, cluster: Cluster, enrolment: Enrolment, tasks: Tasks) {
         let mut state = cluster.state();
-        let mut taken = None;
         loop {
             let roster = state.borrow_and_update().roster.clone();
-            let is = live(&roster, now());
-            if taken.as_ref() != Some(&is) {
-                self.take(&roster, &enrolment);
-                taken = Some(is);
-            }
+            self.take(&cluster, &enrolment);
             tokio::select! {
                 changed = state.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(until_next(&roster, now())) => {}
@@ -71,12 +79,20 @@ impl ServiceKeys {
             }
         }
     }
+
+    /// Ends when this node has the keys of now, or no leader was there to ask for a while. A node that was away
+    /// has those of then, and one that has just joined has none: whom it lets wait it would have refused.
+    pub(super) async fn caught_up(self, cluster: Cluster, enrolment: Enrolment, tasks: Tasks) {
+        tokio::select! {
+            _ = tokio::time::timeout(CATCH_UP, cluster.read_barrier()) => self.take(&cluster, &enrolment),
+            () = tasks.draining() => {}
+        }
+    }
 }
 
-/// The keys whose time is not over, each with what tells it from another one.
-fn live(roster: &Roster, now: Timestamp) -> BTreeMap<ServiceKeyId, [u8; 16]> {
+fn live(roster: &Roster, now: Timestamp) -> Live {
     let live = roster.service_keys.iter().filter(|(_, key)| !key.is_retired(now));
-    live.map(|(id, key)| (id.clone(), key.mark.0)).collect()
+    live.map(|(id, key)| (id.clone(), key.mark)).collect()
 }
 
 /// Logs who changed the keys and forgets those whose time is over, if this node leads; until the tasks drain.
@@ -129,6 +145,8 @@ fn shown(key: kerberos::KeyInUse) -> KeyInUse {
     }
 }
 
+/// A leader answers at once, and an election takes less.
+const CATCH_UP: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// A millisecond too early would be once more.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);

@@ -11,6 +11,7 @@ use crate::support::soap::ACQUIRE_LICENSE;
 use crate::support::wait::{self, PATIENCE};
 use serde_json::{Value, json};
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -77,10 +78,12 @@ fn keys_given_to_one_node_open_tickets_on_all_at_once_and_on_those_that_come_lat
     assert!(status["cluster_keys"].as_u64() > Some(1), "{status}");
     cluster.kill("node-2");
     cluster.restart("node-2");
-    let host = Host::new(&cluster, "node-4");
-    let mut host = host;
+    let mut host = Host::new(&cluster, "node-4");
     host.join(&nodes[0], &token(&cluster, &[])).check_code(0);
     host.start();
+    wait::until_true("the new node listens", PATIENCE, || TcpStream::connect(host.node.front()).is_ok());
+    // It may not relay yet; but it does not refuse whom the others know.
+    assert_ne!(post(&tickets, &host.node, "localhost").status, 401);
     nodes.push(host.node.clone());
     wait::until_true("all nodes use the keys", PATIENCE, || {
         let test = cluster.rmsc(&["kerberos", "test", "-o", "json"]).field("nodes");
