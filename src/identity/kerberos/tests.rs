@@ -2,6 +2,7 @@
 
 mod forged;
 mod mutants;
+mod replaced;
 
 use super::super::spnego;
 use super::super::{Bound, Handshake, Refused as Outer, Scheme, Settings, Step, TicketProven};
