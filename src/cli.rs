@@ -10,6 +10,7 @@ mod effect;
 mod host;
 mod init;
 mod join;
+mod kerberos;
 mod leave;
 mod node;
 mod output;
@@ -72,6 +73,8 @@ enum Command {
     #[command(subcommand)]
     Node(node::Node),
     #[command(subcommand)]
+    Kerberos(kerberos::Kerberos),
+    #[command(subcommand)]
     Cluster(cluster::Cluster),
     #[command(subcommand)]
     Backup(backup::Backup),
@@ -132,6 +135,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Authz(authorization) => authorization.run(&global).await,
         Command::Status(status) => status.run(&global).await,
         Command::Node(node) => node.run(&global).await,
+        Command::Kerberos(kerberos) => kerberos.run(&global).await,
         Command::Cluster(cluster) => cluster.run(&global).await,
         Command::Backup(backup) => backup.run(&global).await,
         Command::Simulate(simulate) => simulate.run().await,

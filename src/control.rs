@@ -11,6 +11,7 @@ mod convert;
 mod drain;
 mod effect;
 mod entry;
+mod kerberos;
 mod leadership;
 mod metrics;
 mod nodes;
@@ -33,6 +34,7 @@ use crate::proto::control::v1::administrators_server::AdministratorsServer;
 use crate::proto::control::v1::authorizations_server::AuthorizationsServer;
 use crate::proto::control::v1::backups_server::BackupsServer;
 use crate::proto::control::v1::cluster_server::ClusterServer;
+use crate::proto::control::v1::kerberos_keys_server::KerberosKeysServer;
 use crate::proto::control::v1::nodes_server::NodesServer;
 use crate::proto::control::v1::tokens_server::TokensServer;
 use crate::tasks::Tasks;
@@ -90,6 +92,7 @@ pub async fn routes(
     let tokens = tokens::Service::new(enrolment.clone(), survey.clone(), config.peer_address.clone());
     let (service_name, node) = (config.service_name.clone(), config.node.clone());
     let administrators = administrators::Service::new(survey.clone(), enrolment.clone());
+    let keys = kerberos::Service::new(survey.clone(), enrolment.clone(), service_name.clone());
     let backups = backup::Service::new(raft, enrolment, service_name, node);
     let cluster = cluster::Service::new(config, survey);
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -99,6 +102,7 @@ pub async fn routes(
     reporter.set_serving::<TokensServer<tokens::Service>>().await;
     reporter.set_serving::<BackupsServer<backup::Service>>().await;
     reporter.set_serving::<AdministratorsServer<administrators::Service>>().await;
+    reporter.set_serving::<KerberosKeysServer<kerberos::Service>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -109,6 +113,7 @@ pub async fn routes(
         .with_service_name(TokensServer::<tokens::Service>::NAME)
         .with_service_name(BackupsServer::<backup::Service>::NAME)
         .with_service_name(AdministratorsServer::<administrators::Service>::NAME)
+        .with_service_name(KerberosKeysServer::<kerberos::Service>::NAME)
         .with_service_name(HEALTH)
         .build_v1()?;
     Ok(Routes::new(AuthorizationsServer::new(authorizations))
@@ -117,6 +122,7 @@ pub async fn routes(
         .add_service(TokensServer::new(tokens))
         .add_service(BackupsServer::new(backups))
         .add_service(AdministratorsServer::new(administrators))
+        .add_service(KerberosKeysServer::new(keys))
         .add_service(health)
         .add_service(reflection))
 }

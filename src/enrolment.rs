@@ -12,6 +12,7 @@ mod leave;
 mod metrics;
 mod reach;
 mod refound;
+mod service_keys;
 mod throttle;
 mod token;
 mod tokens;
@@ -26,6 +27,7 @@ pub use leave::{LeaveError, put_aside};
 pub use metrics::Metrics;
 pub use reach::answering;
 pub use refound::{Kept, Refounding, refound};
+pub use service_keys::{OpenedKeys, PlainServiceKey};
 pub use token::{TokenText, TokenTextError, hex};
 pub use tokens::{NewToken, TokenError, TokenMade};
 

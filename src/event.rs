@@ -13,7 +13,8 @@ use catalogue::{
     ACCESS_ALLOWED, ACCESS_REFUSED, ADMINISTRATOR_ADDED, ADMINISTRATOR_REMOVED, AMBIGUOUS,
     CERTIFICATE_RENEWED, CLEAR_TEXT, DAMAGE_SET_ASIDE, DISK_FULL, DISK_HAS_ROOM, NODE_DRAINED, NODE_JOINED,
     NODE_LEFT, NODE_REFUSED, NODE_REMOVED, PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE,
-    SERVICE_STARTED, SERVICE_STOPPED, TABLE_EMPTY, TABLE_UPDATED, UNEXPECTED,
+    SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED, SERVICE_STARTED, SERVICE_STOPPED, TABLE_EMPTY, TABLE_UPDATED,
+    UNEXPECTED,
 };
 use std::error::Error;
 use std::fmt;
@@ -179,6 +180,20 @@ pub enum Event<'a> {
         /// Who removed it.
         by: &'a str,
     },
+    /// 4050: the Kerberos keys of the cluster are others.
+    ServiceKeysChanged {
+        /// Those that came.
+        added: &'a str,
+        /// Those that went.
+        removed: &'a str,
+    },
+    /// 4051: a Kerberos key of the cluster is of no use here.
+    ServiceKeyClosed {
+        /// Which one.
+        key: &'a dyn fmt::Display,
+        /// Why.
+        reason: &'a dyn fmt::Display,
+    },
     /// 4042: another node says that this one is none of the cluster.
     NodeRefused {
         /// What it says.
@@ -246,6 +261,8 @@ impl Event<'_> {
             Event::RenewalFailed { .. } => RENEWAL_FAILED,
             Event::SealKeyInFile { .. } => SEAL_KEY_IN_FILE,
             Event::NodeRefused { .. } => NODE_REFUSED,
+            Event::ServiceKeysChanged { .. } => SERVICE_KEYS_CHANGED,
+            Event::ServiceKeyClosed { .. } => SERVICE_KEY_CLOSED,
         }
     }
 
@@ -292,6 +309,8 @@ impl Event<'_> {
             }
             Event::RenewalFailed { until, reason } => warn!(event, %until, reason, remedy, "{words}"),
             Event::SealKeyInFile { path } => warn!(event, %path, remedy, "{words}"),
+            Event::ServiceKeysChanged { added, removed } => warn!(event, added, removed, remedy, "{words}"),
+            Event::ServiceKeyClosed { key, reason } => warn!(event, %key, %reason, remedy, "{words}"),
             Event::NodeRefused { reason } => warn!(event, reason, remedy, "{words}"),
             Event::TableEmpty { revision } => warn!(event, revision, remedy, "{words}"),
             Event::DiskFull { reason } => warn!(event, reason, remedy, "{words}"),

@@ -115,6 +115,11 @@ impl Settings {
         self.channel_binding
     }
 
+    /// What takes tickets, if there is any key now.
+    fn kerberos(&self) -> Option<&kerberos::Acceptor> {
+        self.kerberos.as_deref().filter(|acceptor| acceptor.has_keys())
+    }
+
     fn computer(&self) -> &str {
         &self.computer
     }
@@ -250,7 +255,7 @@ impl Handshake {
 
     /// Kerberos as it is.
     fn ticket(&self, token: &[u8], leg: &Leg) -> Result<kerberos::Accepted, Refused> {
-        let acceptor = self.settings.kerberos.as_ref().ok_or(Refused::NoMechanismInCommon)?;
+        let acceptor = self.settings.kerberos().ok_or(Refused::NoMechanismInCommon)?;
         let policy = self.settings.channel_binding;
         acceptor.accept(token, &kerberos::Channel { policy, binding: self.binding.as_ref() }, leg)
     }
@@ -289,7 +294,8 @@ impl Handshake {
     /// The first token of a negotiation.
     fn choose(&mut self, init: &spnego::Init<'_>, leg: &Leg) -> Result<Step, Refused> {
         let favourite = init.mechs.first().copied().unwrap_or_default();
-        if let Some(token) = init.token.filter(|_| self.settings.kerberos.is_some() && is_kerberos(favourite))
+        if let Some(token) =
+            init.token.filter(|_| self.settings.kerberos().is_some() && is_kerberos(favourite))
         {
             let accepted = self.ticket(token, leg)?;
             let (state, reply) = (spnego::State::Completed, accepted.reply.as_deref());

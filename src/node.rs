@@ -11,6 +11,7 @@ mod own;
 mod peer_service;
 mod relays;
 mod roster_events;
+mod service_keys;
 mod start_error;
 mod table_events;
 mod witness;
@@ -25,7 +26,7 @@ use crate::enrolment::{self, Enrolment, JoinService};
 use crate::event::{Event, with_causes};
 use crate::front::{self, Authenticator, Front, Listener, Peer, Peers};
 use crate::identity::Settings;
-use crate::identity::kerberos::Realms;
+use crate::identity::kerberos::{Acceptor, Realms};
 use crate::listener::{self, Port};
 use crate::relay::{self, Readiness, Relay};
 use crate::state::{NodeKind, Timestamp};
@@ -35,7 +36,9 @@ use crate::tls::{FrontServer, Guests};
 use crate::upstream::{self, Upstream};
 use administrators::Administrators;
 use duty::Duty;
+use futures::FutureExt;
 use own::Own;
+use service_keys::ServiceKeys;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -83,13 +86,20 @@ impl Node {
         let mut registry = Registry::default();
         let own = Own::open(config.basics(), NodeKind::Relay)?;
         let directory = Arc::new(Directory::open_local(&config.identity.accounts_file)?);
+        let realms = Realms::new(&config.identity.realms, directory.domain_sid().cloned());
+        let keys = ServiceKeys::open(config.identity.keytab.as_deref(), realms)?;
         let relay_metrics = relay::Metrics::register(&mut registry);
         let duty = Duty::new(own.node_id(), NodeKind::Relay);
         let rotation = Arc::new(OnceLock::new());
-        let counted = Counted { relay: relay_metrics.clone(), rotation: rotation.clone() };
+        let counted =
+            Counted { relay: relay_metrics.clone(), rotation: rotation.clone(), keys: keys.clone() };
         let (cluster, admission) = own.join_in(config.basics(), facts(&duty, &own, counted), &groups).await?;
         let enrolment = own.enrolment(config.basics(), &cluster, &mut registry);
         enrolment.renew_if_due();
+        // Before the first caller comes: what was known before the restart.
+        keys.take(&cluster, &enrolment);
+        let following = keys.clone().follow(cluster.clone(), enrolment.clone(), groups.storage.clone());
+        groups.storage.spawn("service keys", following);
         let upstream = Upstream::new(config.upstream.clone(), upstream::Metrics::register(&mut registry))?;
         let relay = Relay::new(cluster.state(), duty.serving(), upstream, relay_metrics);
         let hop = relay::Server::new(relay.clone(), groups.hops.clone());
@@ -118,13 +128,14 @@ impl Node {
             node: config.node.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
             service_name: config.cluster.service_name.clone(),
-            authenticator: authenticator(&config, directory)?,
+            authenticator: authenticator(&config, directory, keys.acceptor())?,
             peers,
             state: cluster.state(),
             tenant_url: relay.tenant_url(),
             metrics: front::Metrics::register(&mut registry),
         }));
-        serve_clients(&config, &front, &groups.clients).await?;
+        let caught_up = keys.caught_up(cluster.clone(), enrolment.clone(), groups.clients.clone());
+        serve_clients(&config, &front, caught_up.shared(), &groups.clients).await?;
         let readings = monitors::Readings { duty: duty.clone(), rotation: Some(rotation), survey, registry };
         monitors::serve(&config.listen, &cluster, readings, &groups.control).await?;
         keep_up(&cluster, &enrolment, &duty, &groups.storage);
@@ -202,6 +213,7 @@ struct Counted {
     relay: relay::Metrics,
     /// Its front comes later than the cluster that tells others about it.
     rotation: Arc<OnceLock<Peers>>,
+    keys: ServiceKeys,
 }
 
 fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Send + Sync> {
@@ -220,6 +232,8 @@ fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Se
             rotation: counted.rotation.get().map(Peers::ids).unwrap_or_default(),
             certificate_expires_at: Some(own::expires_at(&membership)),
             plain_seal_key,
+            service_keys: counted.keys.shown(),
+            clock: Some(now()),
         }
     })
 }
@@ -228,6 +242,7 @@ fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Se
 fn keep_up(cluster: &Cluster, enrolment: &Enrolment, duty: &Duty, tasks: &Tasks) {
     tasks.spawn("table events", table_events::log(cluster.state(), cluster.members(), tasks.clone()));
     tasks.spawn("administrator events", administrators::log(cluster.roster(), tasks.clone()));
+    tasks.spawn("service key events", service_keys::log_and_drop(cluster.clone(), tasks.clone()));
     tasks.spawn("roster events", roster_events::log(cluster.roster(), tasks.clone()));
     tasks.spawn("freshness", freshness::keep(cluster.clone(), duty.clone(), tasks.clone()));
     tasks.spawn("refusals", freshness::hear(cluster.clone(), duty.clone(), tasks.clone()));
@@ -301,7 +316,13 @@ async fn serve_administrators(
     Ok(())
 }
 
-async fn serve_clients(config: &Config, front: &Arc<Front>, tasks: &Tasks) -> Result<(), StartError> {
+/// Who comes before `ready` waits to be accepted.
+async fn serve_clients(
+    config: &Config,
+    front: &Arc<Front>,
+    ready: impl Future<Output = ()> + Clone + Send + 'static,
+    tasks: &Tasks,
+) -> Result<(), StartError> {
     let mut listeners = Vec::new();
     if let Some((address, files)) = &config.listen.https {
         listeners.push(("https", *address, Some(FrontServer::load(files)?)));
@@ -313,12 +334,17 @@ async fn serve_clients(config: &Config, front: &Arc<Front>, tasks: &Tasks) -> Re
         let listener = Listener::bind(address, tls, &config.front)
             .await
             .map_err(|source| StartError::Listen { what, address, source })?;
-        tasks.spawn("client listener", listener.serve(front.clone(), tasks.clone()));
+        let serving = listener.serve(front.clone(), tasks.clone());
+        tasks.spawn("client listener", ready.clone().then(|()| serving));
     }
     Ok(())
 }
 
-fn authenticator(config: &Config, directory: Arc<Directory>) -> Result<Authenticator, StartError> {
+fn authenticator(
+    config: &Config,
+    directory: Arc<Directory>,
+    acceptor: Arc<Acceptor>,
+) -> Result<Authenticator, StartError> {
     let computer: String = config.node.name.chars().take(NETBIOS_NAME_CHARS_MAX).collect();
     let settings = Settings::new(
         directory.domain(),
@@ -326,13 +352,7 @@ fn authenticator(config: &Config, directory: Arc<Directory>) -> Result<Authentic
         &config.cluster.service_name,
         config.identity.channel_binding,
     )?;
-    let settings = match &config.identity.keytab {
-        Some(path) => {
-            let realms = Realms::new(&config.identity.realms, directory.domain_sid().cloned());
-            settings.with_kerberos(Arc::new(keytab::acceptor(path, realms)?))
-        }
-        None => settings,
-    };
+    let settings = settings.with_kerberos(acceptor);
     Ok(Authenticator::new(settings, directory, config.identity.target_names.clone()))
 }
 

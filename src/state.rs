@@ -10,6 +10,7 @@ mod clients;
 mod command;
 mod enrolment;
 mod roster;
+mod service_keys;
 mod sorted;
 
 pub use crate::principal::Kind;
@@ -21,6 +22,7 @@ pub use command::{Change, ClientId, Command, Digest, NewAdministrator, NewEntry,
 pub use roster::{
     Drained, FOUNDER, KeyHash, Node, NodeKind, RemovedNode, Roster, Sealed, Token, TokenFate, TokenId,
 };
+pub use service_keys::{KeyMark, NewServiceKey, ServiceKey, ServiceKeyId};
 pub use sorted::Sorted;
 
 use std::sync::Arc;

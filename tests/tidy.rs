@@ -84,6 +84,7 @@ const TABLE: &[(&str, May)] = &[
             "directory",
             "enrolment",
             "event",
+            "identity::kerberos",
             "principal",
             "proto",
             "seal",

@@ -21,12 +21,15 @@ pub enum ConfigCommand {
 impl ConfigCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let ConfigCommand::Check { config, witness } = self;
-        let (kind, node) = if witness {
-            ("witness", config::Witness::load(&config)?.node)
-        } else {
-            ("node", Config::load(&config)?.node)
-        };
-        output::line(&format!("{} is good: {kind} {}", config.display(), node.name));
+        if witness {
+            let node = config::Witness::load(&config)?.node;
+            output::line(&format!("{} is good: witness {}", config.display(), node.name));
+            return Ok(Exit::Fine);
+        }
+        let Config { node, identity, .. } = Config::load(&config)?;
+        output::line(&format!("{} is good: node {}", config.display(), node.name));
+        let file = identity.keytab.map(|path| format!(", and those of {}", path.display()));
+        output::line(&format!("Kerberos keys: those of the cluster{}", file.unwrap_or_default()));
         Ok(Exit::Fine)
     }
 }

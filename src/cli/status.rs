@@ -56,6 +56,9 @@ fn print(status: &proto::StatusResponse) {
     if let Some(upstream) = &status.upstream {
         output::line(&format!("  Service  {} at {}", upstream.kind, upstream.address));
     }
+    if let Some(kerberos) = &status.kerberos {
+        output::line(&format!("  Kerberos {}", sources(kerberos)));
+    }
     output::line("");
     let rows = status.nodes.iter().map(|node| {
         [
@@ -86,6 +89,18 @@ fn bounded(status: &proto::StatusResponse) -> String {
     format!(" (without a majority of the voters for {})", words::span(status.stale_after_ms))
 }
 
+fn sources(kerberos: &proto::KerberosSources) -> String {
+    let cluster = match kerberos.cluster_keys {
+        0 => None,
+        1 => Some("1 key of the cluster".to_owned()),
+        keys => Some(format!("{keys} keys of the cluster")),
+    };
+    let files =
+        (!kerberos.files.is_empty()).then(|| format!("a keytab file on {}", kerberos.files.join(", ")));
+    let sources: Vec<String> = cluster.into_iter().chain(files).collect();
+    if sources.is_empty() { "no keys, so no tickets are taken".into() } else { sources.join("; ") }
+}
+
 pub(super) fn survives(failures: i32) -> String {
     match failures {
         ..0 => "not possible".into(),
@@ -110,6 +125,8 @@ fn json(status: &proto::StatusResponse) -> serde_json::Value {
         "relay_survives": status.relay_survives, "changes_survive": status.changes_survive,
         "upstream": upstream.map(|upstream| json!({ "kind": upstream.kind, "address": upstream.address })),
         "warnings": status.warnings, "current": status.current, "table_age_ms": status.fresh_ms,
-        "stale_after_ms": status.stale_after_ms,
+        "stale_after_ms": status.stale_after_ms, "kerberos": status.kerberos.as_ref().map(|it| json!({
+            "cluster_keys": it.cluster_keys, "files": it.files,
+        })),
     })
 }

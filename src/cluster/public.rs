@@ -1,6 +1,6 @@
 //! The values that go in and out of a [`Cluster`](super::Cluster).
 
-use crate::state::{KeyHash, NodeKind, Outcome, Rejection, Timestamp};
+use crate::state::{KeyHash, NodeKind, Outcome, Rejection, ServiceKeyId, Timestamp};
 use crate::storage::{log, version};
 use std::io;
 use std::path::PathBuf;
@@ -62,6 +62,21 @@ pub struct Facts {
     pub certificate_expires_at: Option<Timestamp>,
     /// Whether its seal key lies in the clear, though nobody chose that.
     pub plain_seal_key: bool,
+    /// What it opens Kerberos tickets with.
+    pub service_keys: Vec<KeyInUse>,
+    /// What time it is there.
+    pub clock: Option<Timestamp>,
+}
+
+/// A key with which a node opens Kerberos tickets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyInUse {
+    /// Which one.
+    pub id: ServiceKeyId,
+    /// Whether it is out of the node's own file, and not the cluster's.
+    pub of_file: bool,
+    /// When it last opened a ticket there.
+    pub used_at: Option<Timestamp>,
 }
 
 /// A node of the cluster.

@@ -1,8 +1,8 @@
 //! How the nodes fare, and how far they have come: this one and the others.
 
-use super::{Cluster, Facts, Member, NodeStatus, disk};
+use super::{Cluster, Facts, KeyInUse, Member, NodeStatus, disk};
 use crate::proto::peer::v1 as wire;
-use crate::state::Timestamp;
+use crate::state::{ServiceKeyId, Timestamp};
 use openraft::async_runtime::WatchReceiver;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -33,6 +33,13 @@ impl Cluster {
         let answer = tokio::time::timeout(timeout, client.status(wire::StatusRequest {})).await.ok()?;
         let answer = answer.inspect_err(|status| self.shared.peers.note(status));
         Some(from_wire(answer.ok()?.into_inner()))
+    }
+
+    /// This node's name, if it leads.
+    #[must_use]
+    pub fn leads(&self) -> Option<&str> {
+        let config = &self.shared.config;
+        (self.standing().leader == Some(config.node_id)).then_some(config.name.as_str())
     }
 
     /// What a member last said when it refused this node as none of the cluster: one that was removed while it
@@ -85,7 +92,24 @@ pub(super) fn to_wire(status: NodeStatus) -> wire::StatusResponse {
         rotation: facts.rotation,
         certificate_expires_at_ms: facts.certificate_expires_at.map_or(0, |at| at.0),
         plain_seal_key: facts.plain_seal_key,
+        service_keys: facts.service_keys.into_iter().map(key_to_wire).collect(),
+        clock_ms: facts.clock.map_or(0, |clock| clock.0),
     }
+}
+
+fn key_to_wire(KeyInUse { id, of_file, used_at }: KeyInUse) -> wire::KeyInUse {
+    let used_at_ms = used_at.map_or(0, |at| at.0);
+    wire::KeyInUse { service: id.service, version: id.version, etype: id.etype.into(), of_file, used_at_ms }
+}
+
+fn key_from_wire(key: wire::KeyInUse) -> KeyInUse {
+    let etype = u16::try_from(key.etype).unwrap_or(u16::MAX);
+    let id = ServiceKeyId { service: key.service, version: key.version, etype };
+    KeyInUse { id, of_file: key.of_file, used_at: known(key.used_at_ms) }
+}
+
+fn known(milliseconds: i64) -> Option<Timestamp> {
+    (milliseconds != 0).then_some(Timestamp(milliseconds))
 }
 
 pub(super) fn from_wire(status: wire::StatusResponse) -> NodeStatus {
@@ -103,10 +127,10 @@ pub(super) fn from_wire(status: wire::StatusResponse) -> NodeStatus {
             stale_after: Duration::from_millis(status.stale_after_ms),
             in_flight: status.in_flight,
             rotation: status.rotation,
-            certificate_expires_at: Some(status.certificate_expires_at_ms)
-                .filter(|at| *at != 0)
-                .map(Timestamp),
+            certificate_expires_at: known(status.certificate_expires_at_ms),
             plain_seal_key: status.plain_seal_key,
+            service_keys: status.service_keys.into_iter().take(KEYS_MAX).map(key_from_wire).collect(),
+            clock: known(status.clock_ms),
         },
     }
 }
@@ -114,6 +138,9 @@ pub(super) fn from_wire(status: wire::StatusResponse) -> NodeStatus {
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+/// Of the cluster and of a large file together.
+const KEYS_MAX: usize = 1_024;
 
 #[cfg(test)]
 mod tests {
@@ -132,6 +159,12 @@ mod tests {
             rotation: vec![1, 2],
             certificate_expires_at: Some(Timestamp(5)),
             plain_seal_key: true,
+            service_keys: vec![KeyInUse {
+                id: ServiceKeyId { service: "HTTP/rms@R".into(), version: 3, etype: 18 },
+                of_file: true,
+                used_at: Some(Timestamp(6)),
+            }],
+            clock: Some(Timestamp(7)),
         };
         let disk_full = "full".into();
         let status = NodeStatus { version: "1".into(), revision: 4, applied: 8, disk_full, facts };

@@ -152,8 +152,12 @@ fn kerberos(reader: &Reader<'_>) -> (Option<PathBuf>, BTreeMap<String, Vec<Sid>>
     let realms = reader.section("identity.kerberos.realms").lists(accepted, domain);
     let section = reader.section("identity.kerberos");
     let keytab = section.text("keytab").map(PathBuf::from);
-    if section.is_there() && !section.has("keytab") {
-        section.missing("keytab", "write where the keys of HTTP/HOST are, or take the section out");
+    if section.is_there() && !section.has("keytab") && realms.is_empty() {
+        section.missing(
+            "keytab",
+            "write where the keys of HTTP/HOST are, or take the section out: rmsc kerberos import gives them to \
+             the whole cluster",
+        );
     }
     section.end();
     (keytab, realms)

@@ -63,16 +63,19 @@ pub(super) fn rejected(rejection: &Rejection) -> Status {
     match rejection {
         Rejection::NoSuchNode { .. }
         | Rejection::NoSuchToken { .. }
-        | Rejection::NoSuchAdministrator { .. } => Status::not_found(words),
+        | Rejection::NoSuchAdministrator { .. }
+        | Rejection::NoSuchServiceKey { .. } => Status::not_found(words),
         Rejection::NameTaken { .. }
         | Rejection::AlreadyFounded
         | Rejection::AdministratorExists { .. }
-        | Rejection::KeyUsed { .. } => Status::already_exists(words),
+        | Rejection::KeyUsed { .. }
+        | Rejection::ServiceKeyDiffers { .. } => Status::already_exists(words),
         Rejection::NotFounded
         | Rejection::LastNode { .. }
         | Rejection::TooManyNodes { .. }
         | Rejection::LastAdministrator { .. }
         | Rejection::TooManyAdministrators { .. }
+        | Rejection::TooManyServiceKeys { .. }
         | Rejection::TokenExpired { .. }
         | Rejection::TokenUsed { .. }
         | Rejection::TokenRevoked { .. }

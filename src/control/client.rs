@@ -5,6 +5,7 @@ use crate::proto::control::v1::administrators_client::AdministratorsClient;
 use crate::proto::control::v1::authorizations_client::AuthorizationsClient;
 use crate::proto::control::v1::backups_client::BackupsClient;
 use crate::proto::control::v1::cluster_client::ClusterClient;
+use crate::proto::control::v1::kerberos_keys_client::KerberosKeysClient;
 use crate::proto::control::v1::nodes_client::NodesClient;
 use crate::proto::control::v1::tokens_client::TokensClient;
 use crate::tls::{self, Files, MemberClient, Membership};
@@ -87,6 +88,12 @@ impl Client {
     #[must_use]
     pub fn tokens(&self) -> TokensClient<Channel> {
         TokensClient::new(self.channel.clone())
+    }
+
+    /// What Kerberos tickets are opened with.
+    #[must_use]
+    pub fn kerberos_keys(&self) -> KerberosKeysClient<Channel> {
+        KerberosKeysClient::new(self.channel.clone())
     }
 
     /// Copies of everything.

@@ -46,6 +46,7 @@ impl Service {
             current: picture.current,
             fresh_ms: age_ms,
             stale_after_ms: convert::milliseconds(own.stale_after),
+            kerberos: Some(kerberos(picture)),
         }
     }
 
@@ -148,6 +149,17 @@ impl ClusterService for Service {
             newest,
         }))
     }
+}
+
+fn kerberos(picture: &Picture) -> proto::KerberosSources {
+    let now = super::changes::now();
+    let taken = picture.state.roster.service_keys.values().filter(|key| !key.is_retired(now)).count();
+    let of_file = |seat: &Seat| {
+        let keys = seat.status.as_ref().map(|status| &status.facts.service_keys);
+        keys.is_some_and(|keys| keys.iter().any(|key| key.of_file))
+    };
+    let cluster_keys = u32::try_from(taken).unwrap_or(u32::MAX);
+    proto::KerberosSources { cluster_keys, files: picture.names(of_file) }
 }
 
 /// The node that is to lead, if it can.

@@ -214,6 +214,9 @@ fn rejected(rejection: &Rejection) -> No {
         | Rejection::LastAdministrator { .. }
         | Rejection::TooManyAdministrators { .. }
         | Rejection::KeyUsed { .. }
+        | Rejection::NoSuchServiceKey { .. }
+        | Rejection::ServiceKeyDiffers { .. }
+        | Rejection::TooManyServiceKeys { .. }
         | Rejection::Version { .. } => Why::Rejected,
     };
     No { why, reason: rejection.to_string() }

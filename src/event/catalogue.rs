@@ -68,6 +68,8 @@ pub const CATALOGUE: &[Description] = &[
     RENEWAL_FAILED,
     SEAL_KEY_IN_FILE,
     NODE_REFUSED,
+    SERVICE_KEYS_CHANGED,
+    SERVICE_KEY_CLOSED,
 ];
 
 pub(super) const SERVICE_STARTED: Description =
@@ -197,4 +199,16 @@ pub(super) const NODE_REFUSED: Description = Description {
     level: Level::Warning,
     words: "another node says that this one is none of the cluster",
     remedy: "ask the cluster: rmsc node list; if it is so, stop this node, empty its data folder, and join it anew",
+};
+pub(super) const SERVICE_KEYS_CHANGED: Description = Description {
+    number: 4050,
+    level: Level::Warning,
+    words: "the Kerberos keys of the cluster were changed",
+    remedy: "if nobody should have done that: rmsc kerberos show, and see who has the keys of that administrator",
+};
+pub(super) const SERVICE_KEY_CLOSED: Description = Description {
+    number: 4051,
+    level: Level::Warning,
+    words: "a Kerberos key of the cluster cannot be opened on this node, and is left out",
+    remedy: "remove the key and import it again: rmsc kerberos remove SERVICE, then rmsc kerberos import FILE",
 };

@@ -5,12 +5,14 @@ mod crypto;
 mod keytab;
 mod logon_info;
 pub(super) mod messages;
+mod named;
 mod pac;
 mod realms;
 mod refused;
 mod replay;
 
 pub use keytab::{Keytab, KeytabError};
+pub use named::{KeyInUse, LeftOut, NamedKey, Source, etype_name};
 pub use pac::PacError;
 pub use realms::Realms;
 pub use refused::Refused;
@@ -25,13 +27,13 @@ use realms::Realm;
 use replay::{Known, Proof, Replays};
 use sha2::{Digest, Sha256};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
 /// Takes tickets, and remembers which proofs it took: one for a node.
 pub struct Acceptor {
-    keytab: Keytab,
+    keytab: Mutex<Arc<Keytab>>,
     realms: Realms,
     replays: Mutex<Replays>,
 }
@@ -61,13 +63,35 @@ impl Acceptor {
     /// With the keys of our services.
     #[must_use]
     pub fn new(keytab: Keytab) -> Self {
-        Acceptor { keytab, realms: Realms::default(), replays: Mutex::default() }
+        Acceptor { keytab: Mutex::new(Arc::new(keytab)), realms: Realms::default(), replays: Mutex::default() }
     }
 
     /// Holds what the controllers of each realm say against this.
     #[must_use]
     pub fn with_realms(self, realms: Realms) -> Self {
         Acceptor { realms, ..self }
+    }
+
+    /// Takes other keys from now on. What was taken before is remembered, so that no proof is taken again.
+    pub fn replace(&self, mut keytab: Keytab) {
+        let mut now = self.keytab.lock().unwrap_or_else(PoisonError::into_inner);
+        keytab.succeed(&now);
+        *now = Arc::new(keytab);
+    }
+
+    /// The keys, without the keys themselves.
+    #[must_use]
+    pub fn keys(&self) -> Vec<KeyInUse> {
+        self.keytab().in_use()
+    }
+
+    /// Whether there is any key.
+    pub(super) fn has_keys(&self) -> bool {
+        !self.keytab().is_empty()
+    }
+
+    fn keytab(&self) -> Arc<Keytab> {
+        self.keytab.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes a GSS token with an AP-REQ, [RFC 4121] 4.1.
@@ -82,7 +106,9 @@ impl Acceptor {
         if request.options & USE_SESSION_KEY != 0 {
             return Err(Refused::UserToUser.into());
         }
-        let (service_key, plain) = self.open(&request.ticket)?;
+        // One keytab for the whole of it, should it be replaced meanwhile.
+        let keytab = self.keytab();
+        let (service_key, plain) = open(&keytab, &request.ticket)?;
         let malformed = Refused::Malformed { what: "inside of a ticket" };
         let ticket = TicketPart::read(&plain).ok_or(malformed)?;
         let now = unix_seconds(leg.now);
@@ -96,8 +122,9 @@ impl Acceptor {
         check_clock(proof.seconds, now)?;
         let said = ClientSaid::read(&proof)?;
         let bound = check_binding(&proof, &said, channel)?;
-        let account = self.account(&ticket, service_key)?;
+        let account = self.account(&ticket, service_key, keytab.has_one_realm())?;
         self.take_once(&request, &account, proof.seconds, now)?;
+        service_key.used.note(now);
         let mutual = request.options & MUTUAL_REQUIRED != 0;
         let reply = if mutual { Some(reply(&proof, &session_key, leg)?) } else { None };
         let ends = Duration::from_secs(u64::try_from(ticket.ends).unwrap_or_default());
@@ -105,38 +132,13 @@ impl Acceptor {
         Ok(Accepted { account, service, target, ends: SystemTime::UNIX_EPOCH + ends, bound, reply })
     }
 
-    /// Every key of the service and of the type is tried: while a password is being changed, tickets made with
-    /// the old one and with the new one come.
-    fn open(&self, ticket: &Ticket<'_>) -> Result<(&ServiceKey, Zeroizing<Vec<u8>>), Refused> {
-        // Nobody has proven it.
-        let service = format!("{}@{}", ticket.service.join("/"), ticket.realm);
-        let service: String = service.chars().take(SERVICE_SHOWN_CHARS_MAX).collect();
-        let keys = self.keytab.of(&ticket.service, &ticket.realm);
-        if keys.is_empty() {
-            return Err(Refused::UnknownService { service, known: self.keytab.some_services() });
-        }
-        let Encrypted { etype, key_version, cipher } = ticket.encrypted;
-        let Some(etype) = Etype::of_number(etype) else {
-            return Err(Refused::WeakCipher { what: "ticket", etype, service });
-        };
-        let opened = keys
-            .iter()
-            .filter(|key| key.key.etype() == etype)
-            .find_map(|key| Some((*key, key.key.decrypt(Usage::Ticket, cipher)?)));
-        opened.ok_or_else(|| {
-            let version = key_version.map_or_else(|| "?".into(), |version| version.to_string());
-            let known: Vec<String> =
-                keys.iter().map(|key| format!("{} version {}", key.key.etype(), key.version)).collect();
-            Refused::NoKeyOpens {
-                service,
-                made_with: format!("{etype} version {version}"),
-                known: known.join(", "),
-            }
-        })
-    }
-
     /// Who the client is, by the PAC.
-    fn account(&self, ticket: &TicketPart<'_>, service: &ServiceKey) -> Result<Account, Refused> {
+    fn account(
+        &self,
+        ticket: &TicketPart<'_>,
+        service: &ServiceKey,
+        one_realm: bool,
+    ) -> Result<Account, Refused> {
         let Client { name, .. } = &ticket.client;
         let client = name.join("/");
         let bytes = pac::find(ticket.authorization.ok_or(PacError::Missing)?)?;
@@ -153,7 +155,7 @@ impl Acceptor {
             return Err(Refused::Delegated { account: name.to_string() });
         }
         // The realm of the key: that in the ticket is not proven.
-        let realm = Realm { name: &service.realm, alone: self.keytab.has_one_realm() };
+        let realm = Realm { name: &service.realm, alone: one_realm };
         let info = self.realms.hold(realm, info)?;
         Ok(Account { sid: info.sid, name, groups: info.groups })
     }
@@ -178,8 +180,41 @@ impl Acceptor {
 
 impl fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Acceptor").field("keytab", &self.keytab).finish_non_exhaustive()
+        f.debug_struct("Acceptor").field("keytab", &self.keytab()).finish_non_exhaustive()
     }
+}
+
+/// Every key of the service and of the type is tried: while a password is being changed, tickets made with
+/// the old one and with the new one come.
+fn open<'a>(
+    keytab: &'a Keytab,
+    ticket: &Ticket<'_>,
+) -> Result<(&'a ServiceKey, Zeroizing<Vec<u8>>), Refused> {
+    // Nobody has proven it.
+    let service = format!("{}@{}", ticket.service.join("/"), ticket.realm);
+    let service: String = service.chars().take(SERVICE_SHOWN_CHARS_MAX).collect();
+    let keys = keytab.of(&ticket.service, &ticket.realm);
+    if keys.is_empty() {
+        return Err(Refused::UnknownService { service, known: keytab.some_services() });
+    }
+    let Encrypted { etype, key_version, cipher } = ticket.encrypted;
+    let Some(etype) = Etype::of_number(etype) else {
+        return Err(Refused::WeakCipher { what: "ticket", etype, service });
+    };
+    let opened = keys
+        .iter()
+        .filter(|key| key.key.etype() == etype)
+        .find_map(|key| Some((*key, key.key.decrypt(Usage::Ticket, cipher)?)));
+    opened.ok_or_else(|| {
+        let version = key_version.map_or_else(|| "?".into(), |version| version.to_string());
+        let known: Vec<String> =
+            keys.iter().map(|key| format!("{} version {}", key.key.etype(), key.version)).collect();
+        Refused::NoKeyOpens {
+            service,
+            made_with: format!("{etype} version {version}"),
+            known: known.join(", "),
+        }
+    })
 }
 
 fn check_time(ticket: &TicketPart<'_>, now: i64) -> Result<(), Refused> {

@@ -1,6 +1,6 @@
 //! The keytab's file: read at the start, if nobody else can read it.
 
-use crate::identity::kerberos::{Acceptor, Keytab, KeytabError, Realms};
+use crate::identity::kerberos::{Keytab, KeytabError, Realms};
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -54,13 +54,14 @@ pub enum OpenError {
     },
 }
 
-/// Takes the tickets that this keytab has keys of.
-pub(super) fn acceptor(path: &Path, realms: Realms) -> Result<Acceptor, OpenError> {
+/// The keys of a file, if it is known for whom each of its realms may speak; none where there is no file.
+pub(super) fn open(path: Option<&Path>, realms: &Realms) -> Result<Keytab, OpenError> {
+    let Some(path) = path else { return Ok(Keytab::default()) };
     let unusable = |source| OpenError::Unusable { path: path.into(), source };
     let keytab = Keytab::parse(&read(path)?).map_err(unusable)?;
     realms.check(&keytab).map_err(unusable)?;
-    tracing::info!(services = keytab.services().join(", "), "takes Kerberos");
-    Ok(Acceptor::new(keytab).with_realms(realms))
+    tracing::info!(services = keytab.services().join(", "), path = %path.display(), "has keys of a file");
+    Ok(keytab)
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError> {

@@ -76,6 +76,7 @@ fn facts(duty: &Duty, own: &Own) -> Arc<dyn Fn() -> Facts + Send + Sync> {
         stale_after: duty.stale_after(),
         certificate_expires_at: Some(own::expires_at(&membership)),
         plain_seal_key,
+        clock: Some(super::now()),
         ..Facts::default()
     })
 }

@@ -1,6 +1,6 @@
 //! Applies a command to the state: pure, and the same on every node.
 
-use super::{Answered, Change, Command, Entry, NewEntry, Role, State, Table, TokenId};
+use super::{Answered, Change, Command, Entry, NewEntry, Role, ServiceKeyId, State, Table, TokenId};
 use crate::principal::Sid;
 use std::sync::Arc;
 
@@ -137,6 +137,31 @@ pub enum Rejection {
         /// Whose.
         name: String,
     },
+    /// No such key.
+    #[error("there is no key of {service}{} in the cluster; see rmsc kerberos show", of_version(*version))]
+    NoSuchServiceKey {
+        /// The service.
+        service: String,
+        /// The version that was asked for.
+        version: Option<u32>,
+    },
+    /// The same version means another key already.
+    #[error(
+        "the cluster has another key as {id}: one of the two is not what the domain has. If it is the old one: \
+         rmsc kerberos remove {} --kvno {}, and import again", id.service, id.version
+    )]
+    ServiceKeyDiffers {
+        /// Which one.
+        id: ServiceKeyId,
+    },
+    /// There are as many as may be.
+    #[error(
+        "the cluster would have more than {keys_max} keys, which is the most; remove old ones: rmsc kerberos show"
+    )]
+    TooManyServiceKeys {
+        /// How many may be.
+        keys_max: u64,
+    },
     /// Not all nodes know those rules, or the cluster keeps to newer ones.
     #[error(
         "the cluster cannot keep to the rules of version {wanted}; it keeps to {now}, and all nodes know {known}"
@@ -149,6 +174,10 @@ pub enum Rejection {
         /// What all nodes know.
         known: u32,
     },
+}
+
+fn of_version(version: Option<u32>) -> String {
+    version.map(|version| format!(" of version {version}")).unwrap_or_default()
 }
 
 impl State {

@@ -1,6 +1,6 @@
 //! What a node may propose to change the state.
 
-use super::{KeyHash, Kind, NodeKind, Role, Sealed, Timestamp, Token, TokenId};
+use super::{KeyHash, Kind, NewServiceKey, NodeKind, Role, Sealed, Timestamp, Token, TokenId};
 use crate::principal::Sid;
 
 /// One proposed change, with all that applying it may depend on.
@@ -138,6 +138,22 @@ pub enum RosterChange {
         /// Its name.
         name: String,
     },
+    /// Take tickets that were made with these keys.
+    PutServiceKeys {
+        /// The keys.
+        keys: Vec<NewServiceKey>,
+        /// Until when keys of other versions of these services are taken; nothing leaves them as they are.
+        others_retire_at: Option<Timestamp>,
+    },
+    /// Forget keys of a service at once.
+    RemoveServiceKeys {
+        /// Whose, `HTTP/host@REALM`.
+        service: String,
+        /// Of which version; nothing stands for all.
+        version: Option<u32>,
+    },
+    /// Forget the keys whose time is over.
+    DropRetiredKeys,
 }
 
 /// An administrator that is to be let in; who adds it and when come from the command.

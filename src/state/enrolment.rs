@@ -119,6 +119,13 @@ impl Roster {
             }
             RosterChange::AddAdministrator(new) => self.add_administrator(new, command)?,
             RosterChange::RemoveAdministrator { name } => self.remove_administrator(name, command)?,
+            RosterChange::PutServiceKeys { keys, others_retire_at } => {
+                self.put_service_keys(keys, *others_retire_at, command)?;
+            }
+            RosterChange::RemoveServiceKeys { service, version } => {
+                self.remove_service_keys(service, *version, command)?;
+            }
+            RosterChange::DropRetiredKeys => self.drop_retired_keys(command.at),
         }
         Ok(Outcome::RosterChanged)
     }

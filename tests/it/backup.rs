@@ -3,6 +3,7 @@
 use crate::support::cluster::{NewDir, TestCluster};
 use crate::support::host::Host;
 use crate::support::http::{self, Request};
+use crate::support::keytab;
 use crate::support::lab::Node;
 use crate::support::log::await_event;
 use crate::support::program::{Ran, rmsc, run};
@@ -115,6 +116,10 @@ fn a_backup_is_for_somebody_and_overwrites_nothing() {
 #[test]
 fn a_cluster_begins_anew_out_of_a_backup_and_the_old_nodes_are_out() {
     let cluster = TestCluster::alone(3);
+    let keys = cluster.dir().join("some.keytab");
+    let entry = keytab::entry("HTTP/rmsconnector.lab.test", "LAB.TEST", 2, 18, &[7; 32]);
+    fs::write(&keys, keytab::file(&[entry])).expect("the lab's folder can be written");
+    run(cluster.administrator().args(["kerberos", "import"]).arg(&keys)).check_code(0);
     let backup = Backup::of(&cluster);
     // What comes after the backup is lost with the nodes; nobody may mistake the table after for the one before.
     let mallory = cluster.mallory().name;
@@ -158,6 +163,8 @@ fn a_cluster_begins_anew_out_of_a_backup_and_the_old_nodes_are_out() {
     assert!(!list.stdout.contains("mallory") && list.stdout.contains("EXCH01"), "{list:?}");
     administer(&["authz", "add", "--role", "sharepoint", &mallory]).check_code(0);
 
+    // Its Kerberos keys are taken.
+    administer(&["kerberos", "test"]).check_code(0);
     // The secrets open: the authority issues, so another host can join.
     let mut second = Host::new(&cluster, "node-2");
     let token = administer(&["token", "create", "-o", "json"]);

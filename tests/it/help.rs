@@ -3,7 +3,7 @@
 use crate::support::program::{manifest_dir, rmsc, run};
 use std::fs;
 
-const COMMANDS: [&str; 47] = [
+const COMMANDS: [&str; 54] = [
     "",
     "server",
     "init",
@@ -35,6 +35,13 @@ const COMMANDS: [&str; 47] = [
     "node replace",
     "node remove",
     "node rename",
+    "kerberos",
+    "kerberos import",
+    "kerberos rotate",
+    "kerberos show",
+    "kerberos test",
+    "kerberos remove",
+    "kerberos spn-commands",
     "cluster",
     "cluster show",
     "cluster step-down",

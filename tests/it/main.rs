@@ -20,6 +20,7 @@ mod footprint;
 mod help;
 mod join;
 mod kerberos;
+mod kerberos_keys;
 mod lab_command;
 mod leadership;
 mod nodes;

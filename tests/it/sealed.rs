@@ -3,7 +3,8 @@
 use crate::support::certificates;
 use crate::support::cluster::{NewDir, TestCluster};
 use crate::support::host::Host;
-use crate::support::program::{rmsc, run};
+use crate::support::keytab;
+use crate::support::program::{Ran, rmsc, run};
 use crate::support::stored;
 use crate::support::wait::{self, PATIENCE};
 use base64::Engine as _;
@@ -120,6 +121,7 @@ fn neither_disk_nor_log_shows_a_secret() {
     let context = first.path().join("context.toml");
     let as_admin = |arguments: &[&str]| run(rmsc().args(arguments).arg("--context").arg(&context));
     wait::until_true("the cluster makes tokens", PATIENCE, || as_admin(&["token", "create"]).code == Some(0));
+    canaries.push(with_service_key(first.path(), &as_admin));
     let mut ids = Vec::new();
     let mut used = String::new();
     for _ in 0..2 {
@@ -141,18 +143,19 @@ fn neither_disk_nor_log_shows_a_secret() {
     });
     first.kill();
     second.kill();
-    let mut ids_seen = 0;
+    let (mut ids_seen, mut names_seen) = (0, 0);
     for host in [&first, &second] {
         let mut searched = files(&host.node.data_dir);
         searched.extend([host.node.log.clone(), host.node.config.clone()]);
         for file in searched {
             let bytes = fs::read(&file).expect("a file of the test's own");
             check_shows_none(&canaries, &file.display(), &bytes);
+            names_seen += usize::from(has(&bytes, SERVICE.as_bytes()));
             ids_seen += ids.iter().filter(|id| has(&bytes, &id.0)).count();
         }
     }
     // What is no secret is found, so the search looks where the tokens are.
-    assert!(ids_seen >= 4, "{ids_seen}");
+    assert!(ids_seen >= 4 && names_seen >= 2, "{ids_seen} {names_seen}");
 }
 
 #[test]
@@ -174,6 +177,7 @@ fn neither_snapshot_nor_backup_shows_a_secret() {
     let token = as_admin(&["token", "create", "-o", "json"]).field("token");
     let (id, of_token) = of_token(token.as_str().expect("a text"));
     canaries.extend(of_token);
+    canaries.push(with_service_key(host.path(), &as_admin));
     let add = ["authz", "add", "--role", "sharepoint", "--sid", "S-1-5-21-77-77-77-1", "--computer"];
     as_admin(&[&add[..], &[r"LAB\host1$", "--note", NOTE]].concat()).check_code(0);
 
@@ -209,11 +213,27 @@ fn neither_snapshot_nor_backup_shows_a_secret() {
         let rows = stored::unpacked(snapshot);
         check_shows_none(&canaries, &what, &rows);
         // What is no secret is found, and the sealed ones are there: the search looks where they are.
-        for wanted in [NOTE.as_bytes(), b"authority-key", &id.0] {
+        for wanted in [NOTE.as_bytes(), b"authority-key", &id.0, SERVICE.as_bytes()] {
             assert!(has(&rows, wanted), "{what} lacks {}", String::from_utf8_lossy(wanted));
         }
     }
 }
 
+/// Gives the cluster a Kerberos key.
+#[track_caller]
+fn with_service_key(folder: &Path, as_admin: &dyn Fn(&[&str]) -> Ran) -> Canary {
+    let (key, file) = (rand::random::<[u8; 32]>(), folder.join("canary.keytab"));
+    let (spn, realm) = SERVICE.split_once('@').expect("it has a realm");
+    fs::write(&file, keytab::file(&[keytab::entry(spn, realm, 7, 18, &key)])).expect("a folder of the test");
+    let path = file.to_str().expect("a path of the test is a text");
+    // It is not of the service name, which is remarked.
+    as_admin(&["kerberos", "import", path]).check_code(3);
+    let shown = as_admin(&["kerberos", "show"]);
+    assert!(shown.check_code(0).stdout.contains(SERVICE), "{shown:?}");
+    fs::remove_file(file).expect("it is there");
+    Canary::new("a Kerberos key", &key)
+}
+
+const SERVICE: &str = "HTTP/canary.lab.test@LAB.TEST";
 /// Like a secret, and none.
 const NOTE: &str = "canary-of-a-note-5e1d70b3";

@@ -1,7 +1,7 @@
 //! An Active Directory domain for the tests: a Samba domain controller, made from nothing by a script.
 
 use super::cluster::NewDir;
-use super::program::{Ran, manifest_dir, run};
+use super::program::{Ran, manifest_dir, python, run};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -68,6 +68,28 @@ impl Domain {
         self.dir.path().join("rmsc.keytab")
     }
 
+    /// The keys that an account has with a password, under one of its names: made without asking the domain, as
+    /// ktutil and ktpass do it.
+    #[track_caller]
+    pub fn keytab_of(&self, account: &str, spn: &str, password: &str, version: u32) -> PathBuf {
+        let file =
+            self.tickets.path().join(format!("{account}-{version}-{:08x}.keytab", rand::random::<u32>()));
+        let path = file.to_str().expect("a path of the test is a text");
+        let salt = format!("CONTOSO.TEST{account}");
+        let arguments = [path, spn, "CONTOSO.TEST", &version.to_string(), password, &salt];
+        python::<bool>("keytab_of.py", &arguments);
+        file
+    }
+
+    /// Sets a password: the account's keys get the next version.
+    #[track_caller]
+    pub fn set_password(&self, account: &str, password: &str) {
+        let new = format!("--newpassword={password}");
+        let settings = self.dir.path().join("smb.conf");
+        let arguments = ["user", "setpassword", account, &new, "-s"];
+        run(Command::new("samba-tool").args(arguments).arg(settings)).check_code(0);
+    }
+
     /// The SID of an account or a group.
     #[track_caller]
     pub fn sid(&self, name: &str) -> String {
@@ -116,6 +138,15 @@ impl Tickets<'_> {
         command
     }
 
+    /// The version of the key that the ticket for a service is made with; asks for one if there is none.
+    #[track_caller]
+    pub fn version(&self, spn: &str) -> u32 {
+        let ran = run(self.command("kvno").arg(spn));
+        let version =
+            ran.check_code(0).stdout.trim().rsplit_once("kvno = ").and_then(|(_, it)| it.parse().ok());
+        version.unwrap_or_else(|| panic!("no version: {ran:?}"))
+    }
+
     /// What klist says about them.
     pub fn listed(&self) -> Ran {
         run(self.command("klist").arg("-e"))
@@ -123,4 +154,4 @@ impl Tickets<'_> {
 }
 
 /// Of every account of the domain.
-const PASSWORD: &str = "Passw0rd.1";
+pub const PASSWORD: &str = "Passw0rd.1";

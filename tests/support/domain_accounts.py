@@ -64,6 +64,8 @@ for user in users:
 service(
     "svc-rmsc", AES, "HTTP/rms.contoso.test", "HTTP/localhost", "HTTP/rms-old.contoso.test", "cifs/rms.contoso.test"
 )
+# Its password is changed by a test.
+service("svc-keys", AES, "HTTP/127.0.0.1")
 service("svc-other", AES, "HTTP/other.contoso.test")
 service("svc-weak", RC4, "HTTP/weak.contoso.test")
 computers = ("EXCH01", "FS01")

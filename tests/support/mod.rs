@@ -6,6 +6,7 @@ pub mod disk;
 pub mod domain;
 pub mod host;
 pub mod http;
+pub mod keytab;
 pub mod lab;
 pub mod load;
 pub mod log;

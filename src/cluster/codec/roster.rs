@@ -1,13 +1,17 @@
 //! The roster and its changes to the stored messages, and back.
 
+mod administrators;
+mod service_keys;
+
 use super::raft::{random_from, random_to};
 use super::values::wrong;
 use crate::cluster::types::DecodeError;
 use crate::proto::state::v1 as stored;
 use crate::state::{
-    Administrator, Drained, FormerAdministrator, KeyHash, NewAdministrator, NewNode, Node, NodeKind,
-    Rejection, RemovedNode, Roster, RosterChange, Sealed, Timestamp, Token, TokenFate, TokenId,
+    Drained, KeyHash, NewNode, Node, NodeKind, Rejection, RemovedNode, Roster, RosterChange, Sealed,
+    Timestamp, Token, TokenFate, TokenId,
 };
+use administrators::{new_from as new_administrator_from, new_to as new_administrator_to};
 use stored::change::Change as StoredChange;
 use stored::rejection::Rejection as StoredRejection;
 use stored::roster_row::Row;
@@ -66,6 +70,13 @@ pub(super) fn change_to(change: &RosterChange) -> StoredChange {
         RosterChange::RemoveAdministrator { name } => {
             StoredChange::RemoveAdministrator(stored::RemoveAdministrator { name: name.clone() })
         }
+        RosterChange::PutServiceKeys { keys, others_retire_at } => {
+            StoredChange::PutServiceKeys(service_keys::put_to(keys, *others_retire_at))
+        }
+        RosterChange::RemoveServiceKeys { service, version } => {
+            StoredChange::RemoveServiceKeys(service_keys::choice_to(service, *version))
+        }
+        RosterChange::DropRetiredKeys => StoredChange::DropRetiredKeys(stored::Empty {}),
     }
 }
 
@@ -109,6 +120,11 @@ pub(super) fn change_from(change: StoredChange) -> Result<RosterChange> {
         },
         StoredChange::AddAdministrator(new) => RosterChange::AddAdministrator(new_administrator_from(new)?),
         StoredChange::RemoveAdministrator(remove) => RosterChange::RemoveAdministrator { name: remove.name },
+        StoredChange::PutServiceKeys(put) => service_keys::put_from(put)?,
+        StoredChange::RemoveServiceKeys(stored::ServiceKeyChoice { service, version }) => {
+            RosterChange::RemoveServiceKeys { service, version }
+        }
+        StoredChange::DropRetiredKeys(_) => RosterChange::DropRetiredKeys,
         StoredChange::Allow(_) | StoredChange::Remove(_) => {
             return Err(wrong("a change of the roster", &"it is one of the table"));
         }
@@ -142,6 +158,11 @@ pub(super) fn rejection_to(rejection: &Rejection) -> stored::Rejection {
             StoredRejection::TooManyAdministrators(*administrators_max)
         }
         Rejection::KeyUsed { name } => StoredRejection::KeyUsed(name.clone()),
+        Rejection::NoSuchServiceKey { service, version } => {
+            StoredRejection::NoSuchServiceKey(service_keys::choice_to(service, *version))
+        }
+        Rejection::ServiceKeyDiffers { id } => StoredRejection::ServiceKeyDiffers(service_keys::id_to(id)),
+        Rejection::TooManyServiceKeys { keys_max } => StoredRejection::TooManyServiceKeys(*keys_max),
     };
     stored::Rejection { rejection: Some(rejection) }
 }
@@ -174,6 +195,13 @@ pub(super) fn rejection_from(rejection: stored::Rejection) -> Result<Rejection> 
             Rejection::TooManyAdministrators { administrators_max }
         }
         StoredRejection::KeyUsed(name) => Rejection::KeyUsed { name },
+        StoredRejection::NoSuchServiceKey(stored::ServiceKeyChoice { service, version }) => {
+            Rejection::NoSuchServiceKey { service, version }
+        }
+        StoredRejection::ServiceKeyDiffers(id) => {
+            Rejection::ServiceKeyDiffers { id: service_keys::id_from(id)? }
+        }
+        StoredRejection::TooManyServiceKeys(keys_max) => Rejection::TooManyServiceKeys { keys_max },
     })
 }
 
@@ -204,7 +232,8 @@ pub(in crate::cluster) fn roster_to(roster: &Roster) -> Vec<(String, stored::Ros
         let secret = stored::NamedSecret { name: name.clone(), sealed: sealed.0.clone() };
         (format!("secret/{name}"), Row::Secret(secret))
     }));
-    rows.extend(administrators_to(roster));
+    rows.extend(administrators::rows(roster));
+    rows.extend(service_keys::rows(roster));
     rows.into_iter().map(|(key, row)| (key, stored::RosterRow { row: Some(row) })).collect()
 }
 
@@ -241,43 +270,11 @@ pub(in crate::cluster) fn roster_row_from(roster: &mut Roster, row: stored::Rost
             roster.tokens.insert(id, token);
         }
         Row::Secret(row) => drop(roster.secrets.insert(row.name, Sealed(row.sealed))),
-        Row::Administrator(row) => {
-            let NewAdministrator { name, key } =
-                new_administrator_from(row.administrator.unwrap_or_default())?;
-            let (added_by, added_at) = (row.added_by, Timestamp(row.added_at_ms));
-            roster.administrators.insert(name, Administrator { key, added_by, added_at });
-        }
-        Row::FormerAdministrator(row) => {
-            let NewAdministrator { name, key } =
-                new_administrator_from(row.administrator.unwrap_or_default())?;
-            let former = FormerAdministrator { name, by: row.by, at: Timestamp(row.at_ms) };
-            roster.former_administrators.insert(key, former);
-        }
+        Row::Administrator(row) => administrators::put(roster, row)?,
+        Row::FormerAdministrator(row) => administrators::put_former(roster, row)?,
+        Row::ServiceKey(row) => service_keys::put_row(roster, row)?,
     }
     Ok(())
-}
-
-fn administrators_to(roster: &Roster) -> impl Iterator<Item = (String, Row)> {
-    let administrators = roster.administrators.iter().map(|(name, it)| {
-        let administrator = Some(stored::NewAdministrator { name: name.clone(), key: it.key.0.to_vec() });
-        let (added_by, added_at_ms) = (it.added_by.clone(), it.added_at.0);
-        let row = stored::RosterAdministrator { administrator, added_by, added_at_ms };
-        (format!("administrator/{name}"), Row::Administrator(row))
-    });
-    let former = roster.former_administrators.iter().map(|(key, it)| {
-        let administrator = Some(stored::NewAdministrator { name: it.name.clone(), key: key.0.to_vec() });
-        let row = stored::FormerAdministrator { administrator, by: it.by.clone(), at_ms: it.at.0 };
-        (format!("former-administrator/{key}"), Row::FormerAdministrator(row))
-    });
-    administrators.chain(former)
-}
-
-fn new_administrator_to(new: &NewAdministrator) -> stored::NewAdministrator {
-    stored::NewAdministrator { name: new.name.clone(), key: new.key.0.to_vec() }
-}
-
-fn new_administrator_from(new: stored::NewAdministrator) -> Result<NewAdministrator> {
-    Ok(NewAdministrator { name: new.name, key: key_from(&new.key)? })
 }
 
 fn key_from(bytes: &[u8]) -> Result<KeyHash> {

@@ -1,13 +1,15 @@
 //! Keytabs: the keys of our services, several services, realms and key versions in one file of MIT's format.
 
 use super::crypto::{Etype, Key};
+use super::named::{LeftOut, Source, Used};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// The keys of a file that can be used: those of AES, of services of the class HTTP.
-#[derive(Clone)]
+/// The keys of a file or of the cluster that can be used: those of AES, of services of the class HTTP.
+#[derive(Clone, Default)]
 pub struct Keytab {
-    keys: Vec<ServiceKey>,
+    pub(super) keys: Vec<ServiceKey>,
+    pub(super) left_out: Vec<LeftOut>,
 }
 
 /// A key of one service.
@@ -17,6 +19,8 @@ pub(super) struct ServiceKey {
     pub(super) realm: String,
     pub(super) version: u32,
     pub(super) key: Key,
+    pub(super) source: Source,
+    pub(super) used: Used,
 }
 
 /// Why a file is of no use.
@@ -59,7 +63,7 @@ impl Keytab {
     /// When it is none, is damaged, or has no key that could be used.
     pub fn parse(bytes: &[u8]) -> Result<Self, KeytabError> {
         let mut rest = bytes.strip_prefix(&FORMAT).ok_or(KeytabError::NotAKeytab)?;
-        let (mut keys, mut entries) = (Vec::new(), 0);
+        let (mut keys, mut left_out, mut entries) = (Vec::new(), Vec::new(), 0);
         while let Some((length, after)) = rest.split_first_chunk() {
             let length = i32::from_be_bytes(*length);
             // What a deleted entry leaves is a hole, with its length as a negative number.
@@ -71,12 +75,14 @@ impl Keytab {
                 break;
             }
             if length > 0 {
-                keys.extend(read(entry).ok_or(damaged)?);
+                match read(entry).ok_or(damaged)? {
+                    Ok(key) => keys.push(key),
+                    Err(why) => left_out.push(why),
+                }
                 entries += 1;
             }
         }
-        keys.retain(|key| key.name.first().is_some_and(|class| class.eq_ignore_ascii_case(CLASS)));
-        if keys.is_empty() { Err(KeytabError::NoKey { entries }) } else { Ok(Keytab { keys }) }
+        if keys.is_empty() { Err(KeytabError::NoKey { entries }) } else { Ok(Keytab { keys, left_out }) }
     }
 
     /// The services that there are keys of, `HTTP/host@REALM`.
@@ -140,8 +146,8 @@ impl fmt::Display for ServiceKey {
     }
 }
 
-/// An entry; `Some(None)` is one whose key is of a cipher that we do not take.
-fn read(entry: &[u8]) -> Option<Option<ServiceKey>> {
+/// An entry, or why it is left out; `None` if it is damaged.
+fn read(entry: &[u8]) -> Option<Result<ServiceKey, LeftOut>> {
     let mut entry = entry;
     let components = usize::from(number(&mut entry)?);
     let realm = text(&mut entry)?;
@@ -161,8 +167,17 @@ fn read(entry: &[u8]) -> Option<Option<ServiceKey>> {
         Some((version, _)) if *version != [0; 4] => u32::from_be_bytes(*version),
         _ => u32::from(*short_version),
     };
-    let Some(etype) = Etype::of_number(etype.into()) else { return Some(None) };
-    Some(Some(ServiceKey { name, realm, version, key: Key::new(etype, bytes)? }))
+    let left_out = |why| {
+        let service = format!("{}@{realm}", name.join("/"));
+        Some(Err(LeftOut { service, version, etype, why }))
+    };
+    let Some(taken) = Etype::of_number(etype.into()) else { return left_out(WEAK) };
+    let key = Key::new(taken, bytes)?;
+    if !name.first().is_some_and(|class| class.eq_ignore_ascii_case(CLASS)) {
+        return left_out(OTHER_CLASS);
+    }
+    let (source, used) = (Source::File, Used::default());
+    Some(Ok(ServiceKey { name, realm, version, key, source, used }))
 }
 
 fn number(bytes: &mut &[u8]) -> Option<u16> {
@@ -183,7 +198,9 @@ fn text(bytes: &mut &[u8]) -> Option<String> {
 const SERVICES_SHOWN_MAX: usize = 10;
 const FORMAT: [u8; 2] = [5, 2];
 /// The class of the services that answer HTTP: a key of another one must not let anybody in here.
-const CLASS: &str = "HTTP";
+pub(super) const CLASS: &str = "HTTP";
+const WEAK: &str = "only AES keys are taken";
+const OTHER_CLASS: &str = "only keys of services HTTP/HOST are taken";
 
 #[cfg(test)]
 pub(super) mod tests {

@@ -4,6 +4,7 @@ mod built;
 mod claims;
 mod forged;
 mod mutants;
+mod replaced;
 
 use super::super::spnego;
 use super::super::{Bound, Handshake, Refused as Outer, Scheme, Settings, Step, TicketProven};

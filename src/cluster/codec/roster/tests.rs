@@ -2,7 +2,10 @@
 
 use super::super::values::{command_from, command_to, outcome_from, outcome_to};
 use super::*;
-use crate::state::{Change, ClientId, Command, Digest, Outcome};
+use crate::state::{
+    Administrator, Change, ClientId, Command, Digest, FormerAdministrator, KeyMark, NewAdministrator,
+    NewServiceKey, Outcome, ServiceKey, ServiceKeyId,
+};
 use crate::storage::frozen;
 use prost::Message;
 
@@ -22,6 +25,14 @@ fn new_administrator() -> NewAdministrator {
     NewAdministrator { name: "alice".into(), key: KeyHash([4; 32]) }
 }
 
+fn service_key_id() -> ServiceKeyId {
+    ServiceKeyId { service: "HTTP/rms.contoso.test@CONTOSO.TEST".into(), version: 300, etype: 18 }
+}
+
+fn new_service_key() -> NewServiceKey {
+    NewServiceKey { id: service_key_id(), sealed: Sealed(vec![1, 2, 3]), mark: KeyMark([6; 16]) }
+}
+
 fn token() -> Token {
     Token {
         key: Sealed(vec![1, 2, 3]),
@@ -37,7 +48,7 @@ fn token() -> Token {
 const ID: TokenId = TokenId([8; 8]);
 
 /// Each kind of change, with the name of its frozen bytes.
-fn changes() -> [(&'static str, RosterChange); 17] {
+fn changes() -> [(&'static str, RosterChange); 21] {
     [
         (
             "found",
@@ -83,6 +94,22 @@ fn changes() -> [(&'static str, RosterChange); 17] {
         ),
         ("add_administrator", RosterChange::AddAdministrator(new_administrator())),
         ("remove_administrator", RosterChange::RemoveAdministrator { name: "alice".into() }),
+        (
+            "put_service_keys",
+            RosterChange::PutServiceKeys {
+                keys: vec![new_service_key()],
+                others_retire_at: Some(Timestamp(7)),
+            },
+        ),
+        (
+            "remove_service_keys",
+            RosterChange::RemoveServiceKeys { service: service_key_id().service, version: Some(0) },
+        ),
+        (
+            "remove_all_service_keys",
+            RosterChange::RemoveServiceKeys { service: service_key_id().service, version: None },
+        ),
+        ("drop_retired_keys", RosterChange::DropRetiredKeys),
     ]
 }
 
@@ -126,6 +153,10 @@ fn outcomes_come_back_as_they_were_and_as_they_were_frozen() {
         Rejection::LastAdministrator { name: "x".into() },
         Rejection::TooManyAdministrators { administrators_max: 5 },
         Rejection::KeyUsed { name: "x".into() },
+        Rejection::NoSuchServiceKey { service: "HTTP/x@X".into(), version: None },
+        Rejection::NoSuchServiceKey { service: "HTTP/x@X".into(), version: Some(3) },
+        Rejection::ServiceKeyDiffers { id: service_key_id() },
+        Rejection::TooManyServiceKeys { keys_max: 9 },
     ];
     let outcomes = rejections.into_iter().map(Outcome::Rejected).chain(others);
     let outcomes = outcomes.chain(later.into_iter().map(Outcome::Rejected));
@@ -162,6 +193,16 @@ fn a_roster_comes_back_row_by_row() {
     roster.administrators.insert("alice".into(), administrator);
     let former = FormerAdministrator { name: "bob".into(), by: "alice".into(), at: Timestamp(9) };
     roster.former_administrators.insert(KeyHash([3; 32]), former);
+    let service_key = ServiceKey {
+        sealed: Sealed(vec![1, 2, 3]),
+        mark: KeyMark([6; 16]),
+        added_by: "admin".into(),
+        added_at: Timestamp(10),
+        retires_at: None,
+    };
+    let retiring = ServiceKey { retires_at: Some(Timestamp(11)), ..service_key.clone() };
+    roster.service_keys.insert(service_key_id(), service_key);
+    roster.service_keys.insert(ServiceKeyId { version: 2, ..service_key_id() }, retiring);
     roster.tokens.insert(ID, token());
     roster.tokens.insert(TokenId([1; 8]), Token { fate: TokenFate::Revoked, replaces: None, ..token() });
     roster.tokens.insert(TokenId([2; 8]), Token { fate: TokenFate::Open, ..token() });

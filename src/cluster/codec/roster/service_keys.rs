@@ -1,0 +1,69 @@
+//! The keys of our services to their stored rows, and back.
+
+use super::{Result, wrong};
+use crate::proto::state::v1 as stored;
+use crate::state::{
+    KeyMark, NewServiceKey, Roster, RosterChange, Sealed, ServiceKey, ServiceKeyId, Timestamp,
+};
+use stored::roster_row::Row;
+
+pub(super) fn put_to(keys: &[NewServiceKey], others_retire_at: Option<Timestamp>) -> stored::PutServiceKeys {
+    stored::PutServiceKeys {
+        keys: keys.iter().map(|key| key_to(&key.id, &key.sealed, key.mark)).collect(),
+        others_retire_at_ms: others_retire_at.map(|at| at.0),
+    }
+}
+
+pub(super) fn put_from(put: stored::PutServiceKeys) -> Result<RosterChange> {
+    Ok(RosterChange::PutServiceKeys {
+        keys: put.keys.into_iter().map(key_from).collect::<Result<_>>()?,
+        others_retire_at: put.others_retire_at_ms.map(Timestamp),
+    })
+}
+
+pub(super) fn choice_to(service: &str, version: Option<u32>) -> stored::ServiceKeyChoice {
+    stored::ServiceKeyChoice { service: service.into(), version }
+}
+
+pub(super) fn id_to(id: &ServiceKeyId) -> stored::ServiceKeyId {
+    stored::ServiceKeyId { service: id.service.clone(), version: id.version, etype: id.etype.into() }
+}
+
+pub(super) fn id_from(id: stored::ServiceKeyId) -> Result<ServiceKeyId> {
+    let etype = id.etype.try_into().map_err(|_| wrong("an encryption type", &id.etype))?;
+    Ok(ServiceKeyId { service: id.service, version: id.version, etype })
+}
+
+pub(super) fn rows(roster: &Roster) -> impl Iterator<Item = (String, Row)> {
+    roster.service_keys.iter().map(|(id, it)| {
+        let row = stored::ServiceKey {
+            key: Some(key_to(id, &it.sealed, it.mark)),
+            added_by: it.added_by.clone(),
+            added_at_ms: it.added_at.0,
+            retires_at_ms: it.retires_at.map(|at| at.0),
+        };
+        let key = format!("service-key/{}/{:010}/{:05}", id.service, id.version, id.etype);
+        (key, Row::ServiceKey(row))
+    })
+}
+
+pub(super) fn put_row(roster: &mut Roster, row: stored::ServiceKey) -> Result<()> {
+    let NewServiceKey { id, sealed, mark } = key_from(row.key.unwrap_or_default())?;
+    let (added_by, added_at) = (row.added_by, Timestamp(row.added_at_ms));
+    let retires_at = row.retires_at_ms.map(Timestamp);
+    roster.service_keys.insert(id, ServiceKey { sealed, mark, added_by, added_at, retires_at });
+    Ok(())
+}
+
+fn key_to(id: &ServiceKeyId, sealed: &Sealed, mark: KeyMark) -> stored::NewServiceKey {
+    stored::NewServiceKey { id: Some(id_to(id)), sealed: sealed.0.clone(), mark: mark.0.to_vec() }
+}
+
+fn key_from(key: stored::NewServiceKey) -> Result<NewServiceKey> {
+    let mark = key.mark.as_slice().try_into().map_err(|_| wrong("the mark of a key", &key.mark.len()))?;
+    Ok(NewServiceKey {
+        id: id_from(key.id.unwrap_or_default())?,
+        sealed: Sealed(key.sealed),
+        mark: KeyMark(mark),
+    })
+}
