@@ -1,7 +1,9 @@
 //! One function for each section of the node file: reads it, checks it, and gives what it means.
 
+use super::directory_section;
 use super::file::{Reader, Section};
 use super::{Cluster, Identity, Listen, Log, Node};
+use crate::directory;
 use crate::front;
 use crate::identity::ChannelBindingPolicy;
 use crate::seal;
@@ -120,10 +122,14 @@ pub(super) fn identity(
     cluster: Option<&Cluster>,
 ) -> Option<Identity> {
     let keytab = kerberos(reader);
+    let ldap = directory_section::read(reader);
     let section = reader.section("identity");
     let accounts_file = section.text("accounts_file").map(PathBuf::from);
-    if accounts_file.is_none() {
-        section.missing("accounts_file", "write where the local accounts file is");
+    if !section.has("accounts_file") && keytab.is_none() && !directory_section::is_there(reader) {
+        section.missing(
+            "accounts_file",
+            "write where the local accounts file is, or a keytab in [identity.kerberos]: nobody could be let in",
+        );
     }
     let channel_binding = section
         .parsed("channel_binding", "write off, allow or require", |text| match text {
@@ -135,7 +141,8 @@ pub(super) fn identity(
         .unwrap_or(ChannelBindingPolicy::Allow);
     let mut target_names = section.list("target_names").unwrap_or_default();
     target_names.extend(cluster.map(|cluster| cluster.service_name.clone()));
-    if let Some(http) = listen.and_then(|listen| listen.http).filter(|http| !is_local(http.ip())) {
+    let http = listen.and_then(|listen| listen.http).filter(|http| !is_local(http.ip()));
+    if let Some(http) = http.filter(|_| accounts_file.is_some()) {
         section.refuse(
             "accounts_file",
             &format!(
@@ -145,7 +152,8 @@ pub(super) fn identity(
         );
     }
     section.end();
-    Some(Identity { accounts_file: accounts_file?, keytab, target_names, channel_binding })
+    let directory = directory::Config { accounts_file, ldap };
+    Some(Identity { directory, keytab, target_names, channel_binding })
 }
 
 fn kerberos(reader: &Reader<'_>) -> Option<PathBuf> {

@@ -30,7 +30,7 @@ impl Service {
 
     async fn find(&self, name: &str) -> Result<Option<Found>, Status> {
         let directory = self.directory.as_ref().ok_or_else(|| Status::failed_precondition(NO_DIRECTORY))?;
-        directory.find(name).await.map_err(|error| Status::invalid_argument(error.to_string()))
+        directory.find(name).await.map_err(|error| status::of_find(&error))
     }
 
     async fn look_up(&self, name: &str) -> Result<Found, Status> {
@@ -47,16 +47,17 @@ impl Service {
         let note = convert::words("note", request.note, NOTE_CHARS_MAX)?;
         if request.sid.is_empty() {
             let found = self.look_up(&request.name).await?;
-            if let Some(asked) = asked.filter(|asked| *asked != found.kind) {
+            let kind = found.what.kind();
+            if let Some(asked) = asked.filter(|asked| *asked != kind) {
                 return Err(Status::invalid_argument(format!(
                     "in the directory {} is of the kind {}, not {asked}",
-                    found.account.name, found.kind
+                    found.account.name, kind
                 )));
             }
             return Ok(NewEntry {
                 sid: found.account.sid,
                 name: found.account.name.to_string(),
-                kind: found.kind,
+                kind,
                 role,
                 note,
             });

@@ -35,6 +35,7 @@ pub const CATALOGUE: &[Description] = &[
     NODE_JOINED,
     CERTIFICATE_RENEWED,
     NODE_LEFT,
+    DIRECTORY_BACK,
     PRINCIPAL_INVALID,
     ACCESS_REFUSED,
     CLEAR_TEXT,
@@ -68,6 +69,7 @@ pub const CATALOGUE: &[Description] = &[
     RENEWAL_FAILED,
     SEAL_KEY_IN_FILE,
     NODE_REFUSED,
+    DIRECTORY_AWAY,
 ];
 
 pub(super) const SERVICE_STARTED: Description =
@@ -100,6 +102,8 @@ pub(super) const NODE_LEFT: Description = Description {
     words: "the node is not in the cluster any more, and ends",
     remedy: "",
 };
+pub(super) const DIRECTORY_BACK: Description =
+    Description { number: 1013, level: Level::Information, words: "the directory answers again", remedy: "" };
 pub(super) const PRINCIPAL_INVALID: Description = Description {
     number: 2000,
     level: Level::Warning,
@@ -197,4 +201,10 @@ pub(super) const NODE_REFUSED: Description = Description {
     level: Level::Warning,
     words: "another node says that this one is none of the cluster",
     remedy: "ask the cluster: rmsc node list; if it is so, stop this node, empty its data folder, and join it anew",
+};
+pub(super) const DIRECTORY_AWAY: Description = Description {
+    number: 4050,
+    level: Level::Warning,
+    words: "the directory does not answer: callers have the groups that they had last, or those of their tickets",
+    remedy: "read the reason; test the way to the domain controllers from this node",
 };

@@ -87,7 +87,7 @@ impl Authenticator {
     pub async fn authenticate(&self, connection: &Connection, headers: &HeaderMap) -> Authenticated {
         let mut progress = connection.take();
         let result = match token(headers) {
-            Ok(None) => Ok(remembered(&mut progress, headers)),
+            Ok(None) => self.remembered(&mut progress, headers).await,
             Ok(Some((scheme, token))) => self.leg(connection, &mut progress, scheme, &token).await,
             Err(reason) => Err(reason),
         };
@@ -97,9 +97,9 @@ impl Authenticator {
             progress.refused += 1;
             self.report(connection, &reason);
             if progress.refused >= REFUSALS_MAX {
-                Authenticated::TooOften(offers())
+                Authenticated::TooOften(self.offers())
             } else {
-                Authenticated::Challenge(offers())
+                Authenticated::Challenge(self.offers())
             }
         });
         connection.put(progress);
@@ -132,14 +132,53 @@ impl Authenticator {
                 check_target(&proven.target, &self.target_names)?;
                 let token = proven.reply.map(|token| challenge(scheme, &token));
                 let caller = caller(connection, verified.account, Mechanism::Ntlm)?;
-                Ok(let_in(progress, caller, proven.bound, token))
+                remember(progress, &caller, proven.bound);
+                Ok(Authenticated::Caller { caller, token })
             }
             Step::Ticket(proven) => {
                 let token = proven.reply.map(|token| challenge(scheme, &token));
                 let caller = caller(connection, proven.account, Mechanism::Kerberos)?;
-                Ok(let_in(progress, caller, proven.bound, token))
+                let confirmed = self.confirm(&caller).await?;
+                // With the groups of the ticket: every request is confirmed anew.
+                remember(progress, &caller, proven.bound);
+                Ok(Authenticated::Caller { caller: confirmed, token })
             }
         }
+    }
+
+    /// A connection that a proxy shares between clients says so, and then nobody is remembered on it
+    /// (RFC 4559 6: the identity would be another client's).
+    async fn remembered(
+        &self,
+        progress: &mut Progress,
+        headers: &HeaderMap,
+    ) -> Result<Authenticated, String> {
+        let shared = headers.contains_key(header::VIA)
+            || headers.contains_key(header::FORWARDED)
+            || headers.contains_key("x-forwarded-for");
+        match progress.caller.clone() {
+            Some((caller, since)) if !shared && since.elapsed() < REMEMBERED_FOR => {
+                Ok(Authenticated::Caller { caller: self.confirm(&caller).await?, token: None })
+            }
+            _ => {
+                progress.caller = None;
+                Ok(Authenticated::Challenge(self.offers()))
+            }
+        }
+    }
+
+    /// The caller as its directory has it now. A local account is what the file says.
+    async fn confirm(&self, caller: &Arc<Caller>) -> Result<Arc<Caller>, String> {
+        match caller.mechanism {
+            Mechanism::Ntlm => Ok(caller.clone()),
+            Mechanism::Kerberos => self.directory.confirm(caller).await.map_err(|error| error.to_string()),
+        }
+    }
+
+    /// The schemes on offer, the better one first.
+    fn offers(&self) -> Vec<String> {
+        let ntlm = self.directory.takes_ntlm().then(|| "NTLM".to_owned());
+        std::iter::once("Negotiate".to_owned()).chain(ntlm).collect()
     }
 
     /// Event 2000, at most once a minute and source.
@@ -163,34 +202,11 @@ fn caller(connection: &Connection, account: Account, mechanism: Mechanism) -> Re
 
 /// Only a client that has bound itself to this very TLS connection is remembered on it: nobody can stand in
 /// between and share the connection with others (RFC 4559 6).
-fn let_in(
-    progress: &mut Progress,
-    caller: Arc<Caller>,
-    bound: Bound,
-    token: Option<String>,
-) -> Authenticated {
+fn remember(progress: &mut Progress, caller: &Arc<Caller>, bound: Bound) {
     if bound == Bound::ToChannel {
         progress.caller = Some((caller.clone(), Instant::now()));
     }
     progress.refused = 0;
-    Authenticated::Caller { caller, token }
-}
-
-/// A connection that a proxy shares between clients says so, and then nobody is remembered on it
-/// (RFC 4559 6: the identity would be another client's).
-fn remembered(progress: &mut Progress, headers: &HeaderMap) -> Authenticated {
-    let shared = headers.contains_key(header::VIA)
-        || headers.contains_key(header::FORWARDED)
-        || headers.contains_key("x-forwarded-for");
-    match &progress.caller {
-        Some((caller, since)) if !shared && since.elapsed() < REMEMBERED_FOR => {
-            Authenticated::Caller { caller: caller.clone(), token: None }
-        }
-        _ => {
-            progress.caller = None;
-            Authenticated::Challenge(offers())
-        }
-    }
 }
 
 /// A Windows client says, under its proof, which service it believes to talk to. If that is another one,
@@ -226,11 +242,6 @@ fn token(headers: &HeaderMap) -> Result<Option<(Scheme, Vec<u8>)>, String> {
     };
     let token = STANDARD.decode(token.trim()).map_err(|_| "a token that is not base64".to_owned())?;
     Ok(Some((scheme, token)))
-}
-
-/// The schemes on offer, the better one first.
-pub fn offers() -> Vec<String> {
-    vec!["Negotiate".into(), "NTLM".into()]
 }
 
 fn challenge(scheme: Scheme, token: &[u8]) -> String {
