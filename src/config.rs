@@ -262,7 +262,10 @@ password_file = "password"
         let config = Config::parse(&format!("{GOOD}{DIRECTORY}")).unwrap();
         let ldap = config.identity.directory.ldap.unwrap();
         assert_eq!(ldap.controllers, ["ldaps://dc1.contoso.com", "ldap://10.1.0.5:1389"]);
-        assert_eq!((ldap.group_cache, ldap.last_good_max), (Duration::from_secs(60), Duration::from_secs(3_600)));
+        assert_eq!(
+            (ldap.group_cache, ldap.last_good_max),
+            (Duration::from_secs(60), Duration::from_secs(3_600))
+        );
     }
 
     #[test]

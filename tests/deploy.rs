@@ -34,6 +34,11 @@ fn every_setting_that_the_example_names_is_known() {
     expected.listen.http = all.listen.http;
     expected.upstream.authority.clone_from(&all.upstream.authority);
     expected.identity.keytab.clone_from(&all.identity.keytab);
+    // A directory is not asked for either; what can be left out of it has a default.
+    let ldap = all.identity.directory.ldap.as_ref().expect("the example has a directory");
+    let defaults = [ldap.group_cache, ldap.last_good_max, ldap.lists_every].map(|it| it.as_secs());
+    assert_eq!(defaults, [60, 3_600, 300]);
+    expected.identity.directory.ldap = Some(ldap.clone());
     assert_eq!(all, expected, "a commented line is not the default");
 }
 
@@ -126,7 +131,9 @@ fn words(line: &str) -> Vec<String> {
 /// Takes `#key = value` out of its comment; prose has a space behind the mark.
 fn uncommented(text: &str) -> String {
     let line = |line: &str| match line.strip_prefix('#') {
-        Some(key) if key.starts_with(|char: char| char.is_ascii_lowercase()) => format!("{key}\n"),
+        Some(key) if key.starts_with(|char: char| char == '[' || char.is_ascii_lowercase()) => {
+            format!("{key}\n")
+        }
         _ => format!("{line}\n"),
     };
     text.lines().map(line).collect()

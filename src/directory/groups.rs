@@ -178,3 +178,38 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 const GONE_FRESH_MAX: Duration = Duration::from_secs(5);
 /// Servers have accounts in hundreds; with a hundred groups each this is 35 MB.
 const ACCOUNTS_MAX: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account() -> Answer {
+        Answer::Account { name: "EXCH01$".into(), groups: Vec::new(), enabled: true }
+    }
+
+    #[test]
+    fn an_answer_is_fresh_for_the_setting_at_most_and_not_for_the_same_time() {
+        let minute = Duration::from_secs(60);
+        let times: Vec<Duration> = (0..100).map(|_| fresh_for(&account(), minute)).collect();
+        assert!(times.iter().all(|time| (minute * 3 / 4..=minute).contains(time)), "{times:?}");
+        assert!(times.iter().any(|time| *time != times[0]));
+        assert!(fresh_for(&Answer::Gone, minute) <= GONE_FRESH_MAX);
+    }
+
+    #[test]
+    fn the_oldest_make_room_and_no_question_that_is_out() {
+        let mut slots = HashMap::new();
+        let start = Instant::now();
+        let sid = |number: usize| Sid::new(5, &[21, 1, 2, 3, u32::try_from(number).unwrap()]).unwrap();
+        for number in 0..ACCOUNTS_MAX {
+            let at = start + Duration::from_millis(number as u64);
+            let known = Known { answer: Arc::new(account()), at, fresh_for: Duration::ZERO };
+            let asking = (number == 0).then(|| watch::channel(()).1);
+            slots.insert(sid(number), Slot { known: Some(known), asking });
+        }
+        make_room(&mut slots);
+        assert_eq!(slots.len(), ACCOUNTS_MAX - ACCOUNTS_MAX / 10);
+        assert!(slots.contains_key(&sid(0)) && !slots.contains_key(&sid(1)));
+        assert!(slots.contains_key(&sid(ACCOUNTS_MAX - 1)));
+    }
+}

@@ -4,7 +4,7 @@ use crate::support::cluster::TestCluster;
 use crate::support::domain::{Domain, Tickets};
 use crate::support::lab::Node;
 use crate::support::log::{await_event, field};
-use crate::support::program::{Curled, curl_with};
+use crate::support::program::{Curled, curl_ntlm, curl_with};
 use crate::support::soap::ACQUIRE_LICENSE;
 use crate::support::wait;
 use std::fs;
@@ -98,9 +98,15 @@ fn groups_of_the_directory_count_and_its_last_ones_while_it_is_away() {
         assert!(!is_served(&cluster, &exch));
     }
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
-    let metrics = cluster.monitor(&node, "/metrics").text();
-    assert!(metrics.contains("rmsc_directory_up 0"), "{metrics}");
-    assert!(metrics.contains(r#"rmsc_directory_groups_total{source="LastGood"}"#), "{metrics}");
+    let metrics = || cluster.monitor(&node, "/metrics").text();
+    assert!(metrics().contains("rmsc_directory_up 0"), "{}", metrics());
+    let last_good = r#"rmsc_directory_groups_total{source="LastGood"}"#;
+    wait::until_true("what is known is no longer fresh", SOON, || {
+        check_served(&cluster, &fs01);
+        metrics().contains(last_good)
+    });
+    let tested = cluster.rmsc(&["authz", "test", r"CONTOSO\FS01$"]);
+    assert!(tested.stdout.contains("the directory does not answer; this is what it said"), "{tested:?}");
     // A node that knows nothing from before has the tickets.
     cluster.kill("node-1");
     cluster.restart("node-1");
@@ -124,6 +130,8 @@ fn members_of_a_distribution_group_are_served_and_the_next_controller_is_asked()
     let [_, starttls] = domain.controller();
     let cluster = ask(&domain, &["ldaps://127.0.0.1:1", &starttls]);
     authorize(&cluster, "sharepoint", r"CONTOSO\All Mail");
+    let shown = cluster.rmsc(&["directory", "search", r"contoso\all m", "-o", "json"]).field("principals");
+    assert_eq!(shown[0]["kind"], "distribution group", "{shown}");
     // FS01$ by a distribution group in it, alice by a group of security, bob not at all.
     let [fs01, alice, bob] = ["FS01$", "alice", "bob"].map(|account| domain.login(account));
     wait::until_true("the members were read", SOON, || is_served(&cluster, &fs01));
@@ -170,4 +178,114 @@ fn a_password_that_others_may_read_keeps_a_node_from_starting() {
         assert_ne!(ran.code, Some(0), "{ran:?}");
         ran.check_says(&[words]);
     }
+}
+
+/// A node of the shared domain that stays as it is.
+#[test]
+fn names_are_looked_up_and_one_that_means_two_is_refused_with_both() {
+    let domain = Domain::shared();
+    let [ldaps, _] = domain.controller();
+    let cluster = ask(&domain, &[&ldaps]);
+    let found = |text: &str| {
+        let begun = Instant::now();
+        let ran = cluster.rmsc(&["directory", "search", text, "-o", "json"]);
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        ran.check_code(0);
+        ran.json::<serde_json::Value>()
+    };
+    let exch = &found("exch")["principals"];
+    let named = |name: &str| exch.as_array().unwrap().iter().find(|it| it["name"] == name).cloned();
+    let computer = named(r"CONTOSO\EXCH01$").expect("it begins so");
+    assert_eq!((&computer["kind"], &computer["sid"]), (&"computer".into(), &domain.sid("EXCH01$").into()));
+    assert_eq!(named(r"CONTOSO\Exchange Servers").expect("it too")["kind"], "group");
+    // A thousand teams, page after page.
+    let (mut after, mut names) = (String::new(), Vec::new());
+    for _ in 0..3 {
+        let page = cluster.rmsc(&["directory", "search", "team", "--after", &after, "-o", "json"]);
+        let rows = page.field("principals");
+        let rows = rows.as_array().unwrap().clone();
+        assert_eq!(rows.len(), 50);
+        names.extend(rows.iter().map(|row| row["name"].as_str().unwrap().to_owned()));
+        after = names.last().unwrap().clone();
+    }
+    assert!(names.is_sorted_by_key(|name| name.to_lowercase()), "{names:?}");
+    names.dedup();
+    assert_eq!(names.len(), 150);
+    // What looks like a filter is a name that nobody has.
+    for text in ["*)(objectClass=*", "exch*"] {
+        assert_eq!(found(text)["principals"], serde_json::json!([]), "{text}");
+    }
+    let both = cluster.rmsc(&["authz", "add", "--role", "sharepoint", "--group", r"CONTOSO\Twins"]);
+    both.check_code(4).check_says(&[
+        r"CONTOSO\twins-1",
+        r"CONTOSO\twins-2",
+        &domain.sid("twins-1"),
+        &domain.sid("twins-2"),
+    ]);
+    let nobody = cluster.rmsc(&["authz", "add", "--role", "sharepoint", r"CONTOSO\nobody"]);
+    nobody.check_code(1).check_says(&["the directory does not know"]);
+}
+
+#[test]
+fn test_and_show_say_by_which_groups_and_an_account_cannot_match_twice() {
+    let domain = Domain::shared();
+    let [ldaps, _] = domain.controller();
+    let cluster = ask(&domain, &[&ldaps]);
+    let chain = |ran: &crate::support::program::Ran, key: &str| {
+        let groups = ran.field(key);
+        let outer = groups.as_array().unwrap().iter().find(|it| it["name"] == r"CONTOSO\RMS Everything");
+        outer.expect("it is in there")["via"].clone()
+    };
+    let way = serde_json::json!([r"CONTOSO\Exchange Servers", r"CONTOSO\RMS Servers"]);
+    let shown = cluster.rmsc(&["directory", "show", "exch01$@contoso.test", "-o", "json"]);
+    assert_eq!(chain(&shown, "groups"), way);
+    authorize(&cluster, "exchange", r"CONTOSO\RMS Everything");
+    let tested = cluster.rmsc(&["authz", "test", r"CONTOSO\EXCH01$", "-o", "json"]);
+    tested.check_code(0);
+    assert_eq!(chain(&tested, "memberships"), way);
+    // By the account itself, and by a group around a part of the members.
+    for (kind, name) in [("--computer", r"CONTOSO\EXCH01$"), ("--group", r"CONTOSO\Exchange Servers")] {
+        let add = ["authz", "add", "--role", "sharepoint", kind, name];
+        let twice = cluster.rmsc(&add);
+        twice.check_code(4).check_says(&[
+            r"CONTOSO\EXCH01$ would match two",
+            name,
+            "RMS Everything",
+            "--force",
+        ]);
+    }
+    let near = cluster.rmsc(&["authz", "test", "crowd"]);
+    near.check_code(4);
+    assert!(near.stdout.contains("would be refused: no entry"), "{near:?}");
+    // A thousand teams and the users of the domain; what fits a screen is shown.
+    assert!(near.stdout.contains("and 95"), "{near:?}");
+    let force = ["authz", "add", "--role", "sharepoint", "--force", r"CONTOSO\EXCH01$"];
+    cluster.rmsc(&force).check_code(0);
+    // The lab's accounts file has one of that name, too.
+    let both = cluster.rmsc(&["authz", "test", "EXCH01$"]);
+    both.check_code(4).check_says(&[r"LAB\EXCH01$ (S-1-5-21-", r"CONTOSO\EXCH01$ (S-1-5-21-"]);
+    let tested = cluster.rmsc(&["authz", "test", r"CONTOSO\EXCH01$"]);
+    assert!(tested.check_code(0).stdout.contains("also matches"), "{tested:?}");
+    // One letter of another.
+    cluster.rmsc(&["authz", "add", "--role", "fileserver", r"CONTOSO\bob"]).check_code(0);
+    authorize(&cluster, "fileserver", r"CONTOSO\twins-1");
+    let nearest = cluster.rmsc(&["authz", "test", r"CONTOSO\twins-2", "-o", "json"]).field("nearest");
+    assert_eq!(nearest["name"], r"CONTOSO\twins-1");
+}
+
+#[test]
+fn without_an_accounts_file_ntlm_is_refused_and_says_why() {
+    let domain = Domain::shared();
+    let cluster = ask(&domain, &[&domain.controller()[0]]);
+    let (node, account) = (cluster.node("node-1"), cluster.exchange());
+    let text = fs::read_to_string(&node.config).expect("the lab wrote it");
+    let accounts = text.lines().find(|line| line.starts_with("accounts_file")).expect("the lab has accounts");
+    cluster.reconfigure("node-1", accounts, "");
+    cluster.await_rotation();
+    let url = format!("{}{}", node.http, ACQUIRE_LICENSE.path);
+    let refused = curl_ntlm(&account, &[&url]);
+    assert_eq!(refused.status, 401, "{refused:?}");
+    assert_eq!(refused.all("www-authenticate"), ["Negotiate"], "{refused:?}");
+    let event = await_event(&node, 2000, |event| field(event, "reason").contains("NTLM"));
+    assert!(field(&event, "reason").contains("takes Kerberos alone"), "{event}");
 }
