@@ -290,6 +290,8 @@ password_file = "password"
         for instead in ["[identity.kerberos]\nkeytab = \"k\"\n", DIRECTORY] {
             let config = Config::parse(&format!("{without}{instead}")).unwrap();
             assert_eq!(config.identity.directory.accounts_file, None);
+            let text = format!("{without}{instead}").replace("peer =", "http = \"0.0.0.0:80\"\npeer =");
+            check_faults(&text, &["listen.http: cannot be 0.0.0.0:80"]);
         }
     }
 

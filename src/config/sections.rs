@@ -151,6 +151,14 @@ pub(super) fn identity(
             ),
         );
     }
+    if let Some(http) = http.filter(|_| accounts_file.is_none()) {
+        // A node remembers the proofs that it took, but not those that another one took.
+        let words = format!(
+            "cannot be {http}: who reads a ticket's proof off a clear connection can repeat it at another node; \
+             use 127.0.0.1, or https alone"
+        );
+        reader.section("listen").refuse("http", &words);
+    }
     section.end();
     let directory = directory::Config { accounts_file, ldap };
     Some(Identity { directory, keytab, target_names, channel_binding })

@@ -208,7 +208,7 @@ impl Client {
 
     async fn ask(&self, connected: &Connected, query: &Query) -> Result<Found, Failed> {
         match tokio::time::timeout(ANSWER_TIMEOUT, asked(connected, query)).await {
-            Ok(result) => result.map_err(|error| failed(&connected.controller, error)),
+            Ok(result) => result.map_err(|error| failed(&connected.controller, &error)),
             Err(_) => Err(Failed::Connection(format!("no answer for {} s", ANSWER_TIMEOUT.as_secs()))),
         }
     }
@@ -369,13 +369,13 @@ async fn object(ldap: &mut Ldap, name: &str, attributes: &[&str]) -> Result<[Sea
     Ok([SearchEntry::construct(row)])
 }
 
-fn failed(controller: &str, error: LdapError) -> Failed {
-    let code = match &error {
+fn failed(controller: &str, error: &LdapError) -> Failed {
+    let code = match error {
         LdapError::LdapResult { result } if !OF_THE_CONNECTION.contains(&result.rc) => result.rc,
         LdapError::FilterParsing | LdapError::AdapterInit(_) => 0,
-        _ => return Failed::Connection(words(&error)),
+        _ => return Failed::Connection(words(error)),
     };
-    Failed::Answer(AccessError::Refused { controller: controller.into(), code, reason: words(&error) })
+    Failed::Answer(AccessError::Refused { controller: controller.into(), code, reason: words(error) })
 }
 
 /// What went wrong, in one line: Windows ends its texts with a zero.

@@ -50,7 +50,7 @@ impl Directory {
         else {
             return Ok(local);
         };
-        let rows = remote.rows(&typed).await.map_err(no_answer)?;
+        let rows = remote.rows(&typed).await.map_err(|error| no_answer(&error))?;
         if rows.len() + usize::from(local.is_some()) > 1 {
             let local = local.iter().map(|found| (found.account.name.clone(), found.account.sid.clone()));
             let all = local.chain(rows.into_iter().map(|row| (row.name, row.sid)));
@@ -59,7 +59,7 @@ impl Directory {
         }
         match rows.into_iter().next() {
             None => Ok(local),
-            Some(row) => remote.found(row).await.map(Some).map_err(no_answer),
+            Some(row) => remote.found(row).await.map(Some).map_err(|error| no_answer(&error)),
         }
     }
 
@@ -97,7 +97,7 @@ impl Directory {
             page.rows = local.like(name, what);
         }
         if let Some(remote) = self.remote.as_ref().filter(|remote| remote.is_ours(domain)) {
-            let (rows, cut) = remote.client.like(name, what).await.map_err(no_answer)?;
+            let (rows, cut) = remote.client.like(name, what).await.map_err(|error| no_answer(&error))?;
             page.rows.extend(rows.into_iter().map(|row| bare(row, Vec::new(), Duration::ZERO)));
             page.cut = cut;
         }
@@ -130,11 +130,12 @@ impl Directory {
         let mut more = accounts.len() == rows_max;
         let Some(remote) = &self.remote else { return Ok((accounts, more)) };
         let client = &remote.client;
-        if let Some(row) = client.by_sid(group).await.map_err(no_answer)? {
-            let members = client.members(&row, Follow::All, rows_max).await.map_err(no_answer)?;
+        if let Some(row) = client.by_sid(group).await.map_err(|error| no_answer(&error))? {
+            let members =
+                client.members(&row, Follow::All, rows_max).await.map_err(|error| no_answer(&error))?;
             more |= members.more;
             for row in members.rows.into_iter().filter(|row| row.what.kind() != super::Kind::Group) {
-                accounts.push(remote.found(row).await.map_err(no_answer)?);
+                accounts.push(remote.found(row).await.map_err(|error| no_answer(&error))?);
             }
         }
         Ok((accounts, more))
@@ -231,7 +232,7 @@ fn bare(row: Row, groups: Vec<Sid>, age: Duration) -> Found {
     Found { account, what: row.what, enabled: row.enabled, age }
 }
 
-fn no_answer(error: AccessError) -> FindError {
+fn no_answer(error: &AccessError) -> FindError {
     FindError::NoAnswer { reason: error.to_string() }
 }
 
