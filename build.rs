@@ -12,11 +12,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
     "rmsc/control/v1/administrators.proto",
     "rmsc/control/v1/authorization.proto",
     "rmsc/control/v1/backups.proto",
     "rmsc/control/v1/cluster.proto",
+    "rmsc/control/v1/directory.proto",
     "rmsc/control/v1/kerberos.proto",
     "rmsc/control/v1/nodes.proto",
     "rmsc/control/v1/tokens.proto",

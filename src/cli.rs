@@ -6,6 +6,7 @@ mod backup;
 mod cluster;
 mod config;
 mod dev;
+mod directory;
 mod effect;
 mod host;
 mod init;
@@ -69,6 +70,8 @@ enum Command {
     Dev(dev::Dev),
     #[command(subcommand)]
     Authz(authorization::Authorization),
+    #[command(subcommand)]
+    Directory(directory::Directory),
     Status(status::Status),
     #[command(subcommand)]
     Node(node::Node),
@@ -133,6 +136,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Admin(admin) => admin.run(&global).await,
         Command::Dev(dev) => dev.run(global.output).await,
         Command::Authz(authorization) => authorization.run(&global).await,
+        Command::Directory(directory) => directory.run(&global).await,
         Command::Status(status) => status.run(&global).await,
         Command::Node(node) => node.run(&global).await,
         Command::Kerberos(kerberos) => kerberos.run(&global).await,

@@ -1,5 +1,6 @@
 //! Checks what the operator typed, reports every fault at once, and builds each part's own `Config`.
 
+mod directory_section;
 mod file;
 mod sections;
 mod witness;
@@ -7,6 +8,7 @@ mod witness;
 pub use file::Fault;
 pub use witness::{Any, Witness};
 
+use crate::directory;
 use crate::front;
 use crate::identity::ChannelBindingPolicy;
 use crate::principal::Sid;
@@ -102,8 +104,8 @@ pub struct Cluster {
 /// `[identity]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The local accounts file.
-    pub accounts_file: PathBuf,
+    /// Where accounts and their groups come from.
+    pub directory: directory::Config,
     /// `[identity.kerberos] keytab`: the keys of our services; without it NTLM alone is taken.
     pub keytab: Option<PathBuf>,
     /// `[identity.kerberos.realms]`: for each realm of the keytab the SIDs of the domains that it may speak for.
@@ -253,6 +255,54 @@ url = "http://127.0.0.1:18080"
                 "identity.kerberos.keytabs: is not a known key; did you mean keytab?",
             ],
         );
+    }
+
+    const DIRECTORY: &str = r#"
+[directory]
+domain = "CONTOSO"
+controllers = ["ldaps://dc1.contoso.com", "ldap://10.1.0.5:1389/"]
+authority = "ca.pem"
+user = "svc-rmsc@contoso.com"
+password_file = "password"
+"#;
+
+    #[test]
+    fn takes_a_directory_and_its_defaults() {
+        assert_eq!(Config::parse(GOOD).unwrap().identity.directory.ldap, None);
+        let config = Config::parse(&format!("{GOOD}{DIRECTORY}")).unwrap();
+        let ldap = config.identity.directory.ldap.unwrap();
+        assert_eq!(ldap.controllers, ["ldaps://dc1.contoso.com", "ldap://10.1.0.5:1389"]);
+        assert_eq!(
+            (ldap.group_cache, ldap.last_good_max),
+            (Duration::from_secs(60), Duration::from_secs(3_600))
+        );
+    }
+
+    #[test]
+    fn names_what_a_directory_lacks_and_what_it_cannot_be() {
+        let missing: Vec<String> = ["domain", "controllers", "authority", "user", "password_file"]
+            .map(|key| format!("directory.{key}: is missing"))
+            .into();
+        let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+        check_faults(&format!("{GOOD}[directory]\n"), &missing);
+        for wrong in ["http://dc1", "ldaps://dc1/dc=contoso", "ldaps://user@dc1", "dc1", ""] {
+            let text = format!("{GOOD}{DIRECTORY}").replace("ldaps://dc1.contoso.com", wrong);
+            check_faults(&text, &["directory.controllers: write one to eight"]);
+        }
+        let text = format!("{GOOD}{DIRECTORY}group_cache = \"2m\"\nlast_good_max = \"1m\"\n");
+        check_faults(&text, &["directory.last_good_max: must not be less than group_cache"]);
+    }
+
+    #[test]
+    fn accounts_may_be_left_out_where_kerberos_proves_who_calls() {
+        let without = GOOD.replace("accounts_file = \"accounts.toml\"\n", "");
+        check_faults(&without, &["identity.accounts_file: is missing"]);
+        for instead in ["[identity.kerberos]\nkeytab = \"k\"\n", DIRECTORY] {
+            let config = Config::parse(&format!("{without}{instead}")).unwrap();
+            assert_eq!(config.identity.directory.accounts_file, None);
+            let text = format!("{without}{instead}").replace("peer =", "http = \"0.0.0.0:80\"\npeer =");
+            check_faults(&text, &["listen.http: cannot be 0.0.0.0:80"]);
+        }
     }
 
     #[test]

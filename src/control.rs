@@ -6,8 +6,10 @@ mod backup;
 mod changes;
 mod client;
 mod cluster;
+mod conflicts;
 mod context;
 mod convert;
+mod directory;
 mod drain;
 mod effect;
 mod entry;
@@ -19,6 +21,7 @@ mod removal;
 mod status;
 mod survey;
 mod survival;
+mod tested;
 mod tokens;
 mod warnings;
 
@@ -34,6 +37,7 @@ use crate::proto::control::v1::administrators_server::AdministratorsServer;
 use crate::proto::control::v1::authorizations_server::AuthorizationsServer;
 use crate::proto::control::v1::backups_server::BackupsServer;
 use crate::proto::control::v1::cluster_server::ClusterServer;
+use crate::proto::control::v1::directory_server::DirectoryServer;
 use crate::proto::control::v1::kerberos_keys_server::KerberosKeysServer;
 use crate::proto::control::v1::nodes_server::NodesServer;
 use crate::proto::control::v1::tokens_server::TokensServer;
@@ -86,7 +90,8 @@ pub async fn routes(
     tasks: Tasks,
 ) -> Result<Routes, tonic_reflection::server::Error> {
     let Parts { survey, enrolment, directory } = parts;
-    let authorizations = authorization::Service::new(survey.clone(), directory);
+    let authorizations = authorization::Service::new(survey.clone(), directory.clone());
+    let directory = directory::Service::new(directory);
     let nodes = nodes::Service::new(survey.clone(), config.node_id, tasks);
     let raft = survey.cluster().clone();
     let tokens = tokens::Service::new(enrolment.clone(), survey.clone(), config.peer_address.clone());
@@ -98,6 +103,7 @@ pub async fn routes(
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<AuthorizationsServer<authorization::Service>>().await;
     reporter.set_serving::<ClusterServer<cluster::Service>>().await;
+    reporter.set_serving::<DirectoryServer<directory::Service>>().await;
     reporter.set_serving::<NodesServer<nodes::Service>>().await;
     reporter.set_serving::<TokensServer<tokens::Service>>().await;
     reporter.set_serving::<BackupsServer<backup::Service>>().await;
@@ -109,6 +115,7 @@ pub async fn routes(
         // The descriptors hold what nodes say to each other too, which is not to be found here.
         .with_service_name(AuthorizationsServer::<authorization::Service>::NAME)
         .with_service_name(ClusterServer::<cluster::Service>::NAME)
+        .with_service_name(DirectoryServer::<directory::Service>::NAME)
         .with_service_name(NodesServer::<nodes::Service>::NAME)
         .with_service_name(TokensServer::<tokens::Service>::NAME)
         .with_service_name(BackupsServer::<backup::Service>::NAME)
@@ -118,6 +125,7 @@ pub async fn routes(
         .build_v1()?;
     Ok(Routes::new(AuthorizationsServer::new(authorizations))
         .add_service(ClusterServer::new(cluster))
+        .add_service(DirectoryServer::new(directory))
         .add_service(NodesServer::new(nodes))
         .add_service(TokensServer::new(tokens))
         .add_service(BackupsServer::new(backups))

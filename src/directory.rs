@@ -1,19 +1,52 @@
-//! Accounts and groups: who may prove what, and under which SID. One maker for now: a local file.
+//! Accounts and groups: who may prove what, and under which SID. Out of a local file, and by LDAP.
 
+mod groups;
+mod ldap;
+mod lists;
 pub mod local;
-
-use crate::identity::{NtlmProof, SessionBaseKey};
-use crate::principal::{Account, Sid};
-use local::LocalDirectory;
-use std::path::Path;
+mod look;
+mod metrics;
+mod name;
 
 pub use crate::principal::Kind;
-pub use local::OpenError;
+pub use ldap::Config as LdapConfig;
+pub use look::{Group, Page, Shown};
+pub use metrics::Metrics;
+
+use crate::identity::{NtlmProof, SessionBaseKey};
+use crate::principal::{Account, Caller, Sid};
+use crate::tasks::Tasks;
+use groups::Groups;
+use ldap::{Answer, Client};
+use lists::Lists;
+use local::LocalDirectory;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
 
 /// Where accounts come from. The SID and the name of an account are always the directory's, never the client's.
 #[derive(Debug)]
 pub struct Directory {
-    local: LocalDirectory,
+    domain: String,
+    local: Option<LocalDirectory>,
+    remote: Option<Remote>,
+}
+
+/// What makes a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The accounts that can prove themselves with NTLM.
+    pub accounts_file: Option<PathBuf>,
+    /// `[directory]`: the groups of those that come with a ticket.
+    pub ldap: Option<LdapConfig>,
+}
+
+/// The domain controllers, and what is known from them.
+struct Remote {
+    client: Arc<Client>,
+    groups: Groups,
+    lists: Lists,
 }
 
 /// An account whose proof holds.
@@ -25,13 +58,43 @@ pub struct Verified {
     pub key: SessionBaseKey,
 }
 
+/// What something in a directory is: finer than what the table distinguishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A person's account, or one that is used like that.
+    User,
+    /// A managed service account.
+    ServiceAccount,
+    /// A computer account.
+    Computer,
+    /// A group of security.
+    Group,
+    /// A group of distribution, which no ticket shows.
+    DistributionGroup,
+}
+
 /// An account or a group that was looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Its SID, its name, and the groups it is in, nested ones included.
     pub account: Account,
     /// What it is.
-    pub kind: Kind,
+    pub what: What,
+    /// It may log on.
+    pub enabled: bool,
+    /// How old this is; zero where the directory was asked just now.
+    pub age: Duration,
+}
+
+/// Why no directory can be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The accounts file.
+    #[error(transparent)]
+    Local(#[from] local::OpenError),
+    /// What is needed to ask domain controllers.
+    #[error(transparent)]
+    Ldap(#[from] ldap::OpenError),
 }
 
 /// Why a proof was not accepted: for the log. A client learns neither which, nor from the time it takes.
@@ -53,6 +116,33 @@ pub enum VerifyError {
         /// The domain that it wrote.
         domain: String,
     },
+    /// There is nothing to check a proof against.
+    #[error(
+        "NTLM for {user:?} of domain {domain:?}, but this node takes Kerberos alone: it has no identity.accounts_file"
+    )]
+    KerberosAlone {
+        /// The name that the client wrote.
+        user: String,
+        /// The domain that it wrote.
+        domain: String,
+    },
+}
+
+/// Why a caller with a valid ticket is refused all the same.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ConfirmError {
+    /// It was disabled after it got its ticket.
+    #[error("{account} is disabled in the directory")]
+    Disabled {
+        /// The account.
+        account: String,
+    },
+    /// It was deleted after it got its ticket.
+    #[error("{account} is not in the directory any more")]
+    Gone {
+        /// The account.
+        account: String,
+    },
 }
 
 /// Why nothing was looked for.
@@ -64,27 +154,68 @@ pub enum FindError {
         /// The text, or its beginning.
         text: String,
     },
+    /// More than one principal has this name.
+    #[error("{text:?} means more than one; write DOMAIN\\name or the SID of the one that is meant: {}", objects.join(", "))]
+    Ambiguous {
+        /// The text.
+        text: String,
+        /// What it could mean, with SIDs.
+        objects: Vec<String>,
+    },
+    /// Nobody can say.
+    #[error("the directory was asked and gave no answer: {reason}")]
+    NoAnswer {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Directory {
+    /// Reads the accounts file, and makes ready to ask domain controllers. `fallback` is the domain's name
+    /// where neither gives one.
+    ///
+    /// # Errors
+    /// Names the file, the key and the value that cannot be used.
+    pub fn open(config: Config, fallback: &str, metrics: Metrics, tasks: &Tasks) -> Result<Self, OpenError> {
+        let local = config.accounts_file.map(|path| LocalDirectory::open(&path)).transpose()?;
+        let ldap_domain = config.ldap.as_ref().map(|ldap| ldap.domain.clone());
+        let remote = match config.ldap {
+            None => None,
+            Some(ldap) => {
+                let client = Arc::new(Client::new(ldap, metrics, tasks.clone())?);
+                let groups = Groups::new(client.clone(), tasks.clone());
+                Some(Remote { client, groups, lists: Lists::default() })
+            }
+        };
+        let domain = local.as_ref().map(|local| local.domain().to_owned()).or(ldap_domain);
+        Ok(Directory { domain: domain.unwrap_or_else(|| fallback.to_owned()), local, remote })
+    }
+
     /// Reads a file of accounts, which nobody else may read.
     ///
     /// # Errors
     /// Names the file, the key and the value that cannot be used.
-    pub fn open_local(path: &Path) -> Result<Self, OpenError> {
-        LocalDirectory::open(path).map(|local| Directory { local })
+    pub fn open_local(path: &Path) -> Result<Self, local::OpenError> {
+        let local = LocalDirectory::open(path)?;
+        Ok(Directory { domain: local.domain().to_owned(), local: Some(local), remote: None })
     }
 
     /// The short name of the domain.
     #[must_use]
     pub fn domain(&self) -> &str {
-        self.local.domain()
+        &self.domain
+    }
+
+    /// Whether an account can prove itself with NTLM.
+    #[must_use]
+    pub fn takes_ntlm(&self) -> bool {
+        self.local.is_some()
     }
 
     /// The SID of the domain of local accounts: nobody else may speak for it.
     #[must_use]
     pub fn domain_sid(&self) -> Option<&Sid> {
-        self.local.domain_sid()
+        self.local.as_ref()?.domain_sid()
     }
 
     /// Checks a proof, and says whose it is.
@@ -92,14 +223,72 @@ impl Directory {
     /// # Errors
     /// When there is no such account, or the proof does not hold.
     pub async fn verify_ntlm(&self, proof: &NtlmProof) -> Result<Verified, VerifyError> {
-        self.local.verify(proof)
+        match &self.local {
+            Some(local) => local.verify(proof),
+            None => {
+                let (user, domain) = (proof.user.clone(), proof.domain.clone());
+                Err(VerifyError::KerberosAlone { user, domain })
+            }
+        }
     }
 
-    /// Finds an account or a group by its SID or its name; `None` if there is none.
+    /// A caller with a ticket, with the groups that the directory says it has. Without an answer they are
+    /// those that it said last, and without that those of the ticket: no trouble adds a group to either.
     ///
     /// # Errors
-    /// When the text is neither.
-    pub async fn find(&self, name_or_sid: &str) -> Result<Option<Found>, FindError> {
-        self.local.find(name_or_sid)
+    /// The account is disabled or gone.
+    pub async fn confirm(&self, caller: &Arc<Caller>) -> Result<Arc<Caller>, ConfirmError> {
+        let Some(Remote { client, groups, lists }) = &self.remote else { return Ok(caller.clone()) };
+        let sid = &caller.account.sid;
+        let known = groups.of(sid).await;
+        let account = || caller.account.name.to_string();
+        let mut all = match known.as_ref().map(|known| &*known.answer) {
+            Some(Answer::Account { enabled: false, .. }) => {
+                return Err(ConfirmError::Disabled { account: account() });
+            }
+            Some(Answer::Gone) => return Err(ConfirmError::Gone { account: account() }),
+            Some(Answer::Account { groups, .. }) => groups.clone(),
+            Some(Answer::Foreign) | None => caller.account.groups.clone(),
+        };
+        all.extend(lists.of(client, sid, &all));
+        let mut confirmed = Caller::clone(caller);
+        confirmed.account.groups = all;
+        Ok(Arc::new(confirmed))
+    }
+
+    /// Asks the directory now and then, and reads the members of distribution groups out of `groups`, the
+    /// groups that are authorized. Ends when the tasks drain.
+    pub async fn keep(&self, groups: watch::Receiver<Arc<Vec<Sid>>>, tasks: Tasks) {
+        if let Some(Remote { client, lists, .. }) = &self.remote {
+            tokio::join!(client.keep(&tasks), lists.keep(client, groups, &tasks));
+        }
+    }
+}
+
+impl What {
+    /// What the table calls it.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        match self {
+            What::User | What::ServiceAccount => Kind::Account,
+            What::Computer => Kind::Computer,
+            What::Group | What::DistributionGroup => Kind::Group,
+        }
+    }
+}
+
+impl From<Kind> for What {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Account => What::User,
+            Kind::Computer => What::Computer,
+            Kind::Group => What::Group,
+        }
+    }
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remote").field("client", &self.client).finish_non_exhaustive()
     }
 }

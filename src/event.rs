@@ -11,9 +11,10 @@ pub use seen::Seen;
 
 use catalogue::{
     ACCESS_ALLOWED, ACCESS_REFUSED, ADMINISTRATOR_ADDED, ADMINISTRATOR_REMOVED, AMBIGUOUS,
-    CERTIFICATE_RENEWED, CLEAR_TEXT, DAMAGE_SET_ASIDE, DISK_FULL, DISK_HAS_ROOM, NODE_DRAINED, NODE_JOINED,
-    NODE_LEFT, NODE_REFUSED, NODE_REMOVED, PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE,
-    SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED, SERVICE_STARTED, SERVICE_STOPPED, TABLE_EMPTY, TABLE_UPDATED,
+    CERTIFICATE_RENEWED, CLEAR_TEXT, DAMAGE_SET_ASIDE, DIRECTORY_AWAY, DIRECTORY_BACK, DISK_FULL,
+    DISK_HAS_ROOM, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, PRINCIPAL_INVALID,
+    RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED, SERVICE_STARTED,
+    SERVICE_STOPPED, TABLE_EMPTY, TABLE_UPDATED,
     UNEXPECTED,
 };
 use std::error::Error;
@@ -199,6 +200,18 @@ pub enum Event<'a> {
         /// What it says.
         reason: &'a str,
     },
+    /// 1013: a domain controller answers again.
+    DirectoryBack {
+        /// The domain.
+        domain: &'a str,
+    },
+    /// 4050: no domain controller answers.
+    DirectoryAway {
+        /// The domain.
+        domain: &'a str,
+        /// What each of them did.
+        reason: &'a str,
+    },
     /// 3000: an unexpected error on the way to the service or in the node.
     Unexpected {
         /// What was being done.
@@ -263,6 +276,8 @@ impl Event<'_> {
             Event::NodeRefused { .. } => NODE_REFUSED,
             Event::ServiceKeysChanged { .. } => SERVICE_KEYS_CHANGED,
             Event::ServiceKeyClosed { .. } => SERVICE_KEY_CLOSED,
+            Event::DirectoryBack { .. } => DIRECTORY_BACK,
+            Event::DirectoryAway { .. } => DIRECTORY_AWAY,
         }
     }
 
@@ -312,6 +327,8 @@ impl Event<'_> {
             Event::ServiceKeysChanged { added, removed } => warn!(event, added, removed, remedy, "{words}"),
             Event::ServiceKeyClosed { key, reason } => warn!(event, %key, %reason, remedy, "{words}"),
             Event::NodeRefused { reason } => warn!(event, reason, remedy, "{words}"),
+            Event::DirectoryBack { domain } => info!(event, domain, "{words}"),
+            Event::DirectoryAway { domain, reason } => warn!(event, domain, reason, remedy, "{words}"),
             Event::TableEmpty { revision } => warn!(event, revision, remedy, "{words}"),
             Event::DiskFull { reason } => warn!(event, reason, remedy, "{words}"),
             Event::DiskHasRoom => info!(event, "{words}"),

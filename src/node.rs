@@ -2,6 +2,7 @@
 
 mod administrators;
 mod admission;
+mod authorized_groups;
 mod dial;
 mod duty;
 mod freshness;
@@ -21,7 +22,7 @@ pub use start_error::StartError;
 use crate::cluster::{Cluster, Facts};
 use crate::config::{Config, Listen};
 use crate::control::{self, Survey};
-use crate::directory::Directory;
+use crate::directory::{self, Directory};
 use crate::enrolment::{self, Enrolment, JoinService};
 use crate::event::{Event, with_causes};
 use crate::front::{self, Authenticator, Front, Listener, Peer, Peers};
@@ -85,7 +86,7 @@ impl Node {
         let groups = Groups::default();
         let mut registry = Registry::default();
         let own = Own::open(config.basics(), NodeKind::Relay)?;
-        let directory = Arc::new(Directory::open_local(&config.identity.accounts_file)?);
+        let directory = Arc::new(open_directory(&config, &mut registry, &groups)?);
         let realms = Realms::new(&config.identity.realms, directory.domain_sid().cloned());
         let keys = ServiceKeys::open(config.identity.keytab.as_deref(), realms)?;
         let relay_metrics = relay::Metrics::register(&mut registry);
@@ -128,7 +129,7 @@ impl Node {
             node: config.node.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
             service_name: config.cluster.service_name.clone(),
-            authenticator: authenticator(&config, directory, keys.acceptor())?,
+            authenticator: authenticator(&config, directory.clone(), keys.acceptor())?,
             peers,
             state: cluster.state(),
             tenant_url: relay.tenant_url(),
@@ -139,6 +140,7 @@ impl Node {
         let readings = monitors::Readings { duty: duty.clone(), rotation: Some(rotation), survey, registry };
         monitors::serve(&config.listen, &cluster, readings, &groups.control).await?;
         keep_up(&cluster, &enrolment, &duty, &groups.storage);
+        authorized_groups::keep(&cluster, directory, &groups.control);
         Event::ServiceStarted { node: &config.node.name, version: env!("CARGO_PKG_VERSION") }.log();
         Ok(Node {
             name: config.node.name,
@@ -338,6 +340,18 @@ async fn serve_clients(
         tasks.spawn("client listener", ready.clone().then(|()| serving));
     }
     Ok(())
+}
+
+/// Where neither an accounts file nor `[directory]` names the domain, the service's own domain does.
+fn open_directory(
+    config: &Config,
+    registry: &mut Registry,
+    groups: &Groups,
+) -> Result<Directory, directory::OpenError> {
+    let labels = config.cluster.service_name.split_once('.').map_or("", |(_, domain)| domain);
+    let name = labels.split('.').next().filter(|label| !label.is_empty()).unwrap_or("DOMAIN");
+    let metrics = directory::Metrics::register(registry);
+    Directory::open(config.identity.directory.clone(), &name.to_uppercase(), metrics, &groups.control)
 }
 
 fn authenticator(

@@ -47,6 +47,11 @@ fn every_setting_that_the_example_names_is_known() {
     expected.upstream.authority.clone_from(&all.upstream.authority);
     expected.identity.keytab.clone_from(&all.identity.keytab);
     expected.identity.realms.clone_from(&all.identity.realms);
+    // A directory is not asked for either; what can be left out of it has a default.
+    let ldap = all.identity.directory.ldap.as_ref().expect("the example has a directory");
+    let defaults = [ldap.group_cache, ldap.last_good_max, ldap.lists_every].map(|it| it.as_secs());
+    assert_eq!(defaults, [60, 3_600, 300]);
+    expected.identity.directory.ldap = Some(ldap.clone());
     assert_eq!(all, expected, "a commented line is not the default");
 }
 

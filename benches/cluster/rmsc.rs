@@ -187,6 +187,8 @@ fn addition(sid: String, wait_for: proto::WaitFor) -> proto::AddRequest {
         note,
         request_id: rand::random::<[u8; 16]>().to_vec(),
         wait_for: wait_for.into(),
+        // The change is measured, not what the directory says about it.
+        force: true,
     }
 }
 

@@ -1,7 +1,7 @@
 //! `rmsc authz`: who may use the connector.
 
 use super::output::{self, Format};
-use super::{Exit, Global, effect, words::date};
+use super::{Exit, Global, directory, effect, words::date};
 use crate::proto::control::v1 as proto;
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
@@ -36,6 +36,9 @@ pub struct Add {
     /// A note, for instance a change number.
     #[arg(long, default_value = "")]
     note: String,
+    /// Add it even if an account then matches two entries.
+    #[arg(long)]
+    force: bool,
     /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
@@ -138,6 +141,7 @@ impl Add {
             }
             .into(),
             note: self.note,
+            force: self.force,
             request_id: rand::random::<[u8; 16]>().to_vec(),
             ..Default::default()
         };
@@ -145,6 +149,10 @@ impl Add {
         let entry = response.entry.context("the answer has no entry")?;
         let effect = response.effect.context("the answer has no effect")?;
         let what = if response.added { "added" } else { "renewed" };
+        if !response.unchecked.is_empty() {
+            let why = &response.unchecked;
+            output::remark(&format!("‼ Whether an account matches two entries now is not sure: {why}"));
+        }
         print_change(global.output, what, Some(&entry), &effect)
     }
 }
@@ -196,13 +204,17 @@ impl Test {
             Format::Json => output::json(&json!({
                 "name": response.name, "sid": response.sid, "groups": response.groups,
                 "known": response.known, "revision": response.revision,
-                "authorized": response.matched.is_some(),
+                "authorized": response.matched.is_some() && !response.disabled,
                 "matched": response.matched.as_ref().map(entry_json),
                 "also_matched": response.also_matched.iter().map(entry_json).collect::<Vec<_>>(),
+                "memberships": directory::memberships_json(&response.memberships),
+                "nearest": response.nearest.as_ref().map(entry_json),
+                "groups_age_ms": response.groups_age_ms, "disabled": response.disabled,
             }))?,
             Format::Table => print_test(&response),
         }
-        Ok(if response.matched.is_some() { Exit::Fine } else { Exit::Refused })
+        let is_let_in = response.matched.is_some() && !response.disabled;
+        Ok(if is_let_in { Exit::Fine } else { Exit::Refused })
     }
 }
 
@@ -210,11 +222,24 @@ fn print_test(response: &proto::TestResponse) {
     let name = if response.known { &response.name } else { "(not in the directory)" };
     output::line(&format!("Account   {name}"));
     output::line(&format!("SID       {}", response.sid));
-    output::line(&format!(
-        "Groups    {}",
-        if response.groups.is_empty() { "none".into() } else { response.groups.join(", ") }
-    ));
+    if response.memberships.is_empty() {
+        let groups = if response.groups.is_empty() { "none".into() } else { response.groups.join(", ") };
+        output::line(&format!("Groups    {groups}"));
+    }
+    for (at, group) in response.memberships.iter().take(GROUPS_SHOWN_MAX).enumerate() {
+        let title = if at == 0 { "Groups" } else { "" };
+        output::line(&format!("{title:9} {}", directory::in_words(group)));
+    }
+    if let Some(left) = response.memberships.len().checked_sub(GROUPS_SHOWN_MAX).filter(|left| *left > 0) {
+        output::line(&format!("{:9} and {left} more: rmsc directory show", ""));
+    }
+    if response.groups_age_ms > 0 {
+        output::line(&directory::old(response.groups_age_ms));
+    }
     match &response.matched {
+        Some(_) if response.disabled => {
+            output::line("Verdict   would be refused: the account is disabled in the directory");
+        }
         Some(entry) => output::line(&format!(
             "Verdict   would be let in, as {} by the entry {} ({})",
             role_word(entry),
@@ -225,6 +250,14 @@ fn print_test(response: &proto::TestResponse) {
             "Verdict   would be refused: no entry for the account or its groups (revision {})",
             response.revision
         )),
+    }
+    if let Some(entry) = &response.nearest {
+        output::line(&format!(
+            "Nearest   {} {} ({}), which it is not, nor in it",
+            kind_word(entry),
+            entry.name,
+            entry.sid
+        ));
     }
     for entry in &response.also_matched {
         output::line(&format!(
@@ -286,3 +319,6 @@ fn role_word(entry: &proto::Entry) -> &'static str {
         proto::Role::Unspecified => "?",
     }
 }
+
+/// What fits a screen.
+const GROUPS_SHOWN_MAX: usize = 50;

@@ -76,6 +76,11 @@ impl<'a> Reader<'a> {
         Section { name, reader: self, table, known: RefCell::default() }
     }
 
+    /// Whether a section is there, right or wrong.
+    pub fn has_section(&self, name: &str) -> bool {
+        self.root.contains_key(name)
+    }
+
     /// Says that a section must not be there.
     pub fn refuse_section(&'a self, name: &'static str, words: &str) {
         self.sections.borrow_mut().push(name);

@@ -1,7 +1,9 @@
 //! One function for each section of the node file: reads it, checks it, and gives what it means.
 
+use super::directory_section;
 use super::file::{Reader, Section};
 use super::{Cluster, Identity, Listen, Log, Node};
+use crate::directory;
 use crate::front;
 use crate::identity::ChannelBindingPolicy;
 use crate::principal::Sid;
@@ -126,11 +128,9 @@ pub(super) fn cluster(reader: &Reader<'_>) -> Option<Cluster> {
 
 pub(super) fn identity(reader: &Reader<'_>, cluster: Option<&Cluster>) -> Option<Identity> {
     let (keytab, realms) = kerberos(reader);
+    let ldap = directory_section::read(reader);
     let section = reader.section("identity");
     let accounts_file = section.text("accounts_file").map(PathBuf::from);
-    if accounts_file.is_none() {
-        section.missing("accounts_file", "write where the local accounts file is");
-    }
     let channel_binding = section
         .parsed("channel_binding", "write off, allow or require", |text| match text {
             "off" => Some(ChannelBindingPolicy::Off),
@@ -142,7 +142,8 @@ pub(super) fn identity(reader: &Reader<'_>, cluster: Option<&Cluster>) -> Option
     let mut target_names = section.list("target_names").unwrap_or_default();
     target_names.extend(cluster.map(|cluster| cluster.service_name.clone()));
     section.end();
-    Some(Identity { accounts_file: accounts_file?, keytab, realms, target_names, channel_binding })
+    let directory = directory::Config { accounts_file, ldap };
+    Some(Identity { directory, keytab, realms, target_names, channel_binding })
 }
 
 fn kerberos(reader: &Reader<'_>) -> (Option<PathBuf>, BTreeMap<String, Vec<Sid>>) {

@@ -1,10 +1,11 @@
 //! The table of authorized accounts: add, remove, list, watch, test.
 
 use super::changes::{self, now, unexpected, used_before};
-use super::{Survey, administrator, convert, effect, entry, status};
+use super::directory::{self, no_directory};
+use super::{Survey, administrator, conflicts, convert, effect, entry, status, tested};
 use crate::cluster::Written;
 use crate::directory::{Directory, Found};
-use crate::principal::{Account, AccountName, Sid};
+use crate::principal::{AccountName, Sid};
 use crate::proto::control::v1 as proto;
 use crate::proto::control::v1::authorizations_server::Authorizations;
 use crate::state::{Change, Entry, NewEntry, Outcome, State, Table};
@@ -12,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 /// The service.
 pub(super) struct Service {
@@ -29,16 +30,12 @@ impl Service {
     }
 
     async fn find(&self, name: &str) -> Result<Option<Found>, Status> {
-        let directory = self.directory.as_ref().ok_or_else(|| Status::failed_precondition(NO_DIRECTORY))?;
-        directory.find(name).await.map_err(|error| Status::invalid_argument(error.to_string()))
+        let directory = self.directory.as_ref().ok_or_else(no_directory)?;
+        directory.find(name).await.map_err(|error| status::of_find(&error))
     }
 
     async fn look_up(&self, name: &str) -> Result<Found, Status> {
-        self.find(name).await?.ok_or_else(|| {
-            Status::not_found(format!(
-                "the directory does not know {name:?}; write DOMAIN\\name as the directory does, or give the SID"
-            ))
-        })
+        self.find(name).await?.ok_or_else(|| directory::unknown(name))
     }
 
     async fn new_entry(&self, request: proto::AddRequest) -> Result<NewEntry, Status> {
@@ -47,16 +44,17 @@ impl Service {
         let note = convert::words("note", request.note, NOTE_CHARS_MAX)?;
         if request.sid.is_empty() {
             let found = self.look_up(&request.name).await?;
-            if let Some(asked) = asked.filter(|asked| *asked != found.kind) {
+            let kind = found.what.kind();
+            if let Some(asked) = asked.filter(|asked| *asked != kind) {
                 return Err(Status::invalid_argument(format!(
                     "in the directory {} is of the kind {}, not {asked}",
-                    found.account.name, found.kind
+                    found.account.name, kind
                 )));
             }
             return Ok(NewEntry {
                 sid: found.account.sid,
                 name: found.account.name.to_string(),
-                kind: found.kind,
+                kind,
                 role,
                 note,
             });
@@ -79,8 +77,13 @@ impl Service {
 
     /// A name beside a SID is a label; where the directory knows better, it must not lie.
     async fn check_label(&self, sid: &Sid, name: &str) -> Result<(), Status> {
-        let by_sid = self.find(&sid.to_string()).await?;
-        let by_name = if name.is_empty() { None } else { self.find(name).await? };
+        // A directory that does not answer knows nothing better; the SID decides.
+        let find = async |text: &str| match self.find(text).await {
+            Err(status) if status.code() == Code::Aborted => Ok(None),
+            found => found,
+        };
+        let by_sid = find(&sid.to_string()).await?;
+        let by_name = if name.is_empty() { None } else { find(name).await? };
         for found in by_sid.into_iter().chain(by_name) {
             let named = name.is_empty() || name.parse() == Ok(found.account.name.clone());
             if found.account.sid != *sid || !named {
@@ -115,6 +118,11 @@ impl Service {
         }
     }
 
+    async fn check_conflicts(&self, new: &NewEntry) -> Result<String, Status> {
+        let state = self.newest().await?;
+        conflicts::check(self.directory.as_deref(), &state.table, new).await
+    }
+
     async fn write(&self, by: &str, change: Change, request_id: &[u8]) -> Result<Written, Status> {
         changes::write(self.survey.cluster(), by, change, request_id).await
     }
@@ -139,6 +147,7 @@ impl Authorizations for Service {
         let by = administrator(&request)?;
         let request = request.into_inner();
         let (request_id, wait_for) = (request.request_id.clone(), request.wait_for());
+        let force = request.force;
         let new = self.new_entry(request).await?;
         if new.sid.is_crowd() {
             return Err(Status::invalid_argument(format!(
@@ -146,6 +155,7 @@ impl Authorizations for Service {
                 new.name, new.sid
             )));
         }
+        let unchecked = if force { String::new() } else { self.check_conflicts(&new).await? };
         let written = self.write(&by, Change::Allow(new.clone()), &request_id).await?;
         let added = match &written.outcome {
             Outcome::Allowed => true,
@@ -182,6 +192,7 @@ impl Authorizations for Service {
             entry: Some(convert::entry(&entry)),
             added,
             effect: Some(effect),
+            unchecked,
         }))
     }
 
@@ -253,39 +264,12 @@ impl Authorizations for Service {
         administrator(&request)?;
         let asked = request.into_inner().account;
         let state = self.newest().await?;
-        let found = self.find(&asked).await?;
-        let known = found.is_some();
-        let account = match found {
-            Some(found) => found.account,
-            None => unknown(&asked)?,
-        };
-        Ok(Response::new(tested(&state.table, &account, known)))
-    }
-}
-
-/// An account that only its SID is known of.
-fn unknown(asked: &str) -> Result<Account, Status> {
-    let sid = asked.parse().map_err(|_| {
-        Status::not_found(format!(
-            "the directory does not know {asked:?}; write DOMAIN\\name as it does, or give a SID"
-        ))
-    })?;
-    let name = AccountName::new("unknown", "unknown");
-    let name = name.ok_or_else(|| Status::internal("a name that is always possible is not"))?;
-    Ok(Account { sid, name, groups: Vec::new() })
-}
-
-fn tested(table: &Table, account: &Account, known: bool) -> proto::TestResponse {
-    let matching = table.matching(account);
-    let mut entries = matching.iter().map(|entry| convert::entry(entry));
-    proto::TestResponse {
-        name: if known { account.name.to_string() } else { String::new() },
-        sid: account.sid.to_string(),
-        groups: account.groups.iter().map(ToString::to_string).collect(),
-        matched: entries.next(),
-        also_matched: entries.collect(),
-        revision: table.revision,
-        known,
+        let directory = self.directory.as_ref().ok_or_else(no_directory)?;
+        let shown = directory.show(&asked).await.map_err(|error| status::of_find(&error))?;
+        Ok(Response::new(match shown {
+            Some(shown) => tested::known(&state.table, &shown),
+            None => tested::unknown(&state.table, &asked)?,
+        }))
     }
 }
 
@@ -295,5 +279,3 @@ fn list(state: &State) -> proto::ListResponse {
 }
 
 const NOTE_CHARS_MAX: usize = 500;
-const NO_DIRECTORY: &str =
-    "this node is a witness and cannot look accounts up; call a node that relays: --endpoint HOST:PORT";

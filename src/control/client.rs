@@ -5,6 +5,7 @@ use crate::proto::control::v1::administrators_client::AdministratorsClient;
 use crate::proto::control::v1::authorizations_client::AuthorizationsClient;
 use crate::proto::control::v1::backups_client::BackupsClient;
 use crate::proto::control::v1::cluster_client::ClusterClient;
+use crate::proto::control::v1::directory_client::DirectoryClient;
 use crate::proto::control::v1::kerberos_keys_client::KerberosKeysClient;
 use crate::proto::control::v1::nodes_client::NodesClient;
 use crate::proto::control::v1::tokens_client::TokensClient;
@@ -106,6 +107,12 @@ impl Client {
     #[must_use]
     pub fn cluster(&self) -> ClusterClient<Channel> {
         ClusterClient::new(self.channel.clone())
+    }
+
+    /// Accounts and groups.
+    #[must_use]
+    pub fn directory(&self) -> DirectoryClient<Channel> {
+        DirectoryClient::new(self.channel.clone())
     }
 
     /// The nodes.

@@ -1,6 +1,7 @@
 //! Errors of the cluster to gRPC status codes, once.
 
 use crate::cluster::{ReadError, WriteError};
+use crate::directory::FindError;
 use crate::event::with_causes;
 use tonic::Status;
 
@@ -16,4 +17,13 @@ pub(super) fn of_write(error: &WriteError) -> Status {
 
 pub(super) fn of_read(error: &ReadError) -> Status {
     Status::unavailable(with_causes(error))
+}
+
+pub(super) fn of_find(error: &FindError) -> Status {
+    match error {
+        FindError::NotAName { .. } => Status::invalid_argument(error.to_string()),
+        FindError::Ambiguous { .. } => Status::failed_precondition(error.to_string()),
+        // Not UNAVAILABLE: the cluster is there, and another node may reach the directory.
+        FindError::NoAnswer { .. } => Status::aborted(error.to_string()),
+    }
 }

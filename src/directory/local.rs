@@ -1,11 +1,13 @@
 //! A file of accounts, for a trial without a directory service. An NT hash is as good as its password.
 
 mod file;
+mod look;
 mod write;
 
 pub use write::{NewAccount, NewDirectory, NewGroup, WriteError, write};
 
-use super::{FindError, Found, Kind, Verified, VerifyError};
+use super::name::Typed;
+use super::{Found, Kind, Verified, VerifyError, What};
 use crate::identity::{NtlmProof, verify};
 use crate::principal::{Account, AccountName, Sid};
 use crate::secret::Secret;
@@ -13,6 +15,7 @@ use file::{File, Named};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Why a file of accounts cannot be used. No message holds a hash.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +85,8 @@ pub(super) struct LocalDirectory {
 
 struct Entry {
     found: Found,
+    /// The places of the groups that it is in directly.
+    above: Vec<usize>,
     /// `None`: a group.
     nt_hash: Option<Secret<[u8; 16]>>,
 }
@@ -116,24 +121,13 @@ impl LocalDirectory {
         }
     }
 
-    pub(super) fn find(&self, name_or_sid: &str) -> Result<Option<Found>, FindError> {
-        let not_a_name =
-            || FindError::NotAName { text: name_or_sid.chars().take(TEXT_SHOWN_CHARS_MAX).collect() };
-        let found = |entry: &Entry| entry.found.clone();
-        if let Ok(sid) = name_or_sid.parse::<Sid>() {
-            let place = self.by_sid.get(&sid).and_then(|place| self.entries.get(*place));
-            return Ok(place.map(found));
-        }
-        let (domain, name) = match name_or_sid.split_once('\\') {
-            Some((domain, name)) => (domain, name),
-            None => name_or_sid.split_once('@').map_or(("", name_or_sid), |(name, domain)| (domain, name)),
+    pub(super) fn look_up(&self, typed: &Typed<'_>) -> Option<Found> {
+        let entry = match typed {
+            Typed::Sid(sid) => self.by_sid.get(sid).and_then(|place| self.entries.get(*place)),
+            Typed::Name { domain: Some(domain), .. } if !self.is_ours(domain) => None,
+            Typed::Name { name, .. } => self.by_name(name),
         };
-        let shown_domain = if domain.is_empty() { &self.domain } else { domain };
-        AccountName::new(shown_domain, name).ok_or_else(not_a_name)?;
-        if !domain.is_empty() && !self.is_ours(domain) {
-            return Ok(None);
-        }
-        Ok(self.by_name(name).map(found))
+        entry.map(|entry| entry.found.clone())
     }
 
     /// The short name that a client means. With no domain, the account may be written as a UPN.
@@ -155,7 +149,7 @@ impl LocalDirectory {
         self.domain_sid.as_ref()
     }
 
-    fn is_ours(&self, domain: &str) -> bool {
+    pub(super) fn is_ours(&self, domain: &str) -> bool {
         let domain = fold(domain);
         domain == fold(&self.domain) || self.dns_domain.as_deref().is_some_and(|ours| domain == fold(ours))
     }
@@ -228,7 +222,8 @@ impl Reader<'_> {
             return Err(self.value(key("sid"), &sid.to_string(), "two accounts or groups have this SID"));
         }
         let account = Account { sid, name, groups: Vec::new() };
-        directory.entries.push(Entry { found: Found { account, kind }, nt_hash });
+        let found = Found { account, what: What::from(kind), enabled: true, age: Duration::ZERO };
+        directory.entries.push(Entry { found, above: Vec::new(), nt_hash });
         Ok(())
     }
 
@@ -258,6 +253,7 @@ impl Reader<'_> {
                     next.extend(parents.get(group).into_iter().flatten());
                 }
             }
+            entry.above = parents.get(place).cloned().unwrap_or_default();
             entry.found.account.groups = seen.iter().filter_map(|group| sids.get(*group).cloned()).collect();
         }
         Ok(())

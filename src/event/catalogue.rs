@@ -35,6 +35,7 @@ pub const CATALOGUE: &[Description] = &[
     NODE_JOINED,
     CERTIFICATE_RENEWED,
     NODE_LEFT,
+    DIRECTORY_BACK,
     PRINCIPAL_INVALID,
     ACCESS_REFUSED,
     CLEAR_TEXT,
@@ -70,6 +71,7 @@ pub const CATALOGUE: &[Description] = &[
     NODE_REFUSED,
     SERVICE_KEYS_CHANGED,
     SERVICE_KEY_CLOSED,
+    DIRECTORY_AWAY,
 ];
 
 pub(super) const SERVICE_STARTED: Description =
@@ -102,6 +104,8 @@ pub(super) const NODE_LEFT: Description = Description {
     words: "the node is not in the cluster any more, and ends",
     remedy: "",
 };
+pub(super) const DIRECTORY_BACK: Description =
+    Description { number: 1013, level: Level::Information, words: "the directory answers again", remedy: "" };
 pub(super) const PRINCIPAL_INVALID: Description = Description {
     number: 2000,
     level: Level::Warning,
@@ -211,4 +215,10 @@ pub(super) const SERVICE_KEY_CLOSED: Description = Description {
     level: Level::Warning,
     words: "a Kerberos key of the cluster cannot be opened on this node, and is left out",
     remedy: "remove the key and import it again: rmsc kerberos remove SERVICE, then rmsc kerberos import FILE",
+};
+pub(super) const DIRECTORY_AWAY: Description = Description {
+    number: 4052,
+    level: Level::Warning,
+    words: "the directory does not answer: callers have the groups that they had last, or those of their tickets",
+    remedy: "read the reason; test the way to the domain controllers from this node",
 };

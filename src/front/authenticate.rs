@@ -116,7 +116,7 @@ impl Authenticator {
     pub async fn authenticate(&self, connection: &Connection, headers: &HeaderMap) -> Authenticated {
         let mut progress = connection.take();
         let result = match token(headers) {
-            Ok(None) => Ok(remembered(&mut progress, headers)),
+            Ok(None) => Ok(self.remembered(&mut progress, headers)),
             Ok(Some((scheme, token))) => self.leg(connection, &mut progress, scheme, &token).await,
             Err(reason) => Err(reason.into()),
         };
@@ -138,9 +138,9 @@ impl Authenticator {
         progress.refused += 1;
         self.report(connection, reason);
         if progress.refused >= REFUSALS_MAX {
-            Authenticated::TooOften(offers())
+            Authenticated::TooOften(self.offers())
         } else {
-            Authenticated::Challenge(offers())
+            Authenticated::Challenge(self.offers())
         }
     }
 
@@ -170,10 +170,7 @@ impl Authenticator {
                 check_target(&proven.target, &self.target_names)?;
                 let token = proven.reply.map(|token| challenge(scheme, &token));
                 let caller = caller(connection, verified.account, Mechanism::Ntlm)?;
-                if proven.bound == Bound::ToChannel {
-                    progress.caller = Some((caller.clone(), Instant::now()));
-                }
-                progress.refused = 0;
+                remember(progress, &caller, proven.bound);
                 Ok(Authenticated::Caller { caller, token })
             }
             // Nobody is remembered: see `Progress`.
@@ -184,9 +181,37 @@ impl Authenticator {
                 let token = proven.reply.map(|token| challenge(scheme, &token));
                 let caller = caller(connection, proven.account, Mechanism::Kerberos)?;
                 progress.refused = 0;
-                Ok(Authenticated::Caller { caller, token })
+                Ok(Authenticated::Caller { caller: self.confirm(&caller).await?, token })
             }
         }
+    }
+
+    /// A connection that a proxy shares between clients says so, and then nobody is remembered on it
+    /// (RFC 4559 6: the identity would be another client's).
+    fn remembered(&self, progress: &mut Progress, headers: &HeaderMap) -> Authenticated {
+        let shared = headers.contains_key(header::VIA)
+            || headers.contains_key(header::FORWARDED)
+            || headers.contains_key("x-forwarded-for");
+        match &progress.caller {
+            Some((caller, since)) if !shared && since.elapsed() < REMEMBERED_FOR => {
+                Authenticated::Caller { caller: caller.clone(), token: None }
+            }
+            _ => {
+                progress.caller = None;
+                Authenticated::Challenge(self.offers())
+            }
+        }
+    }
+
+    /// The caller of a ticket as the directory has it now.
+    async fn confirm(&self, caller: &Arc<Caller>) -> Result<Arc<Caller>, String> {
+        self.directory.confirm(caller).await.map_err(|error| error.to_string())
+    }
+
+    /// The schemes on offer, the better one first.
+    fn offers(&self) -> Vec<String> {
+        let ntlm = self.directory.takes_ntlm().then(|| "NTLM".to_owned());
+        std::iter::once("Negotiate".to_owned()).chain(ntlm).collect()
     }
 
     /// Event 2000, at most once a minute and source.
@@ -208,21 +233,12 @@ fn caller(connection: &Connection, account: Account, mechanism: Mechanism) -> Re
     Ok(Arc::new(Caller { account, mechanism, channel, computer }))
 }
 
-/// A connection that a proxy shares between clients says so, and then nobody is remembered on it
-/// (RFC 4559 6: the identity would be another client's).
-fn remembered(progress: &mut Progress, headers: &HeaderMap) -> Authenticated {
-    let shared = headers.contains_key(header::VIA)
-        || headers.contains_key(header::FORWARDED)
-        || headers.contains_key("x-forwarded-for");
-    match &progress.caller {
-        Some((caller, since)) if !shared && since.elapsed() < REMEMBERED_FOR => {
-            Authenticated::Caller { caller: caller.clone(), token: None }
-        }
-        _ => {
-            progress.caller = None;
-            Authenticated::Challenge(offers())
-        }
+/// Who has proven itself with NTLM, and has bound itself to this node's certificate, is remembered on its connection.
+fn remember(progress: &mut Progress, caller: &Arc<Caller>, bound: Bound) {
+    if bound == Bound::ToChannel {
+        progress.caller = Some((caller.clone(), Instant::now()));
     }
+    progress.refused = 0;
 }
 
 /// A Windows client says, under its proof, which service it believes to talk to. If that is another one,
@@ -260,11 +276,6 @@ fn token(headers: &HeaderMap) -> Result<Option<(Scheme, Vec<u8>)>, String> {
     };
     let token = STANDARD.decode(token.trim()).map_err(|_| "a token that is not base64".to_owned())?;
     Ok(Some((scheme, token)))
-}
-
-/// The schemes on offer, the better one first.
-pub fn offers() -> Vec<String> {
-    vec!["Negotiate".into(), "NTLM".into()]
 }
 
 fn challenge(scheme: Scheme, token: &[u8]) -> String {

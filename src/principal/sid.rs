@@ -74,6 +74,39 @@ impl Sid {
         matches!(self.parts(), (5, [21, a, b, c]) if (*a, *b, *c) != (0, 0, 0))
     }
 
+    /// The relative id of an account of this domain; `None`: it is of another one.
+    #[must_use]
+    pub fn rid_in(&self, domain: &Sid) -> Option<u32> {
+        let (authority, sub_authorities) = self.parts();
+        let (rid, above) = sub_authorities.split_last()?;
+        ((authority, above) == domain.parts()).then_some(*rid)
+    }
+
+    /// The bytes that directories and tickets have, [MS-DTYP] 2.4.2.2.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let (authority, sub_authorities) = self.parts();
+        let [_, _, authority @ ..] = authority.to_be_bytes();
+        let count = u8::try_from(sub_authorities.len()).unwrap_or(u8::MAX);
+        let mut bytes = vec![REVISION, count];
+        bytes.extend(authority);
+        sub_authorities.iter().for_each(|part| bytes.extend(part.to_le_bytes()));
+        bytes
+    }
+
+    /// Reads such bytes; `None` if they are no SID, or more than one.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let ([revision, count, authority @ ..], rest) = bytes.split_first_chunk::<8>()?;
+        let (parts, odd) = rest.as_chunks::<4>();
+        if *revision != REVISION || parts.len() != usize::from(*count) || !odd.is_empty() {
+            return None;
+        }
+        let [a, b, c, d, e, f] = *authority;
+        let sub_authorities: Vec<u32> = parts.iter().map(|part| u32::from_le_bytes(*part)).collect();
+        Sid::new(u64::from_be_bytes([0, 0, a, b, c, d, e, f]), &sub_authorities)
+    }
+
     /// `S-1-5-7`: what an anonymous logon would be.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
@@ -221,6 +254,8 @@ impl fmt::Debug for Sid {
     }
 }
 
+/// The only one there is.
+const REVISION: u8 = 1;
 /// [MS-DTYP] 2.4.2.2: the count of sub-authorities is at most 15.
 const SUB_AUTHORITIES_MAX: usize = 15;
 /// Accounts and groups of a domain have five.
@@ -242,6 +277,30 @@ mod tests {
     fn reads_back_what_it_prints() {
         for text in ["S-1-5-7", "S-1-5-21-1-2-3-501", "S-1-281474976710655-4294967295"] {
             assert_eq!(text.parse::<Sid>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn reads_back_its_bytes_and_no_others() {
+        for text in ["S-1-5-7", "S-1-5-21-1004336348-1177238915-682003330-512", "S-1-281474976710655-1"] {
+            let bytes = text.parse::<Sid>().unwrap().to_bytes();
+            assert_eq!(Sid::from_bytes(&bytes).unwrap().to_string(), text);
+            for cut in 0..bytes.len() {
+                assert_eq!(Sid::from_bytes(&bytes[..cut]), None, "{text} {cut}");
+            }
+            assert_eq!(Sid::from_bytes(&[&bytes[..], &[0]].concat()), None);
+            assert_eq!(Sid::from_bytes(&[&[2], &bytes[1..]].concat()), None);
+        }
+        let bytes = "S-1-5-32-544".parse::<Sid>().unwrap().to_bytes();
+        assert_eq!(bytes, [1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 32, 2, 0, 0]);
+    }
+
+    #[test]
+    fn knows_the_accounts_of_a_domain() {
+        let sid = |text: &str| text.parse::<Sid>().unwrap();
+        assert_eq!(sid("S-1-5-21-1-2-3-1105").rid_in(&sid("S-1-5-21-1-2-3")), Some(1105));
+        for other in ["S-1-5-21-1-2-4", "S-1-5-21-1-2", "S-1-5-21-1-2-3-1105"] {
+            assert_eq!(sid("S-1-5-21-1-2-3-1105").rid_in(&sid(other)), None, "{other}");
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::support::program::{manifest_dir, rmsc, run};
 use std::fs;
 
-const COMMANDS: [&str; 54] = [
+const COMMANDS: [&str; 57] = [
     "",
     "server",
     "init",
@@ -25,6 +25,9 @@ const COMMANDS: [&str; 54] = [
     "authz remove",
     "authz list",
     "authz test",
+    "directory",
+    "directory search",
+    "directory show",
     "status",
     "witness",
     "node",

@@ -12,6 +12,7 @@ mod bad_input;
 mod certificates;
 mod connections;
 mod curl;
+mod directory;
 mod disk;
 mod endpoints;
 mod events;

@@ -51,6 +51,7 @@ async fn reflection_lists_the_services() {
         "rmsc.control.v1.Authorizations",
         "rmsc.control.v1.Backups",
         "rmsc.control.v1.Cluster",
+        "rmsc.control.v1.Directory",
         "rmsc.control.v1.Tokens",
         "grpc.health.v1.Health",
     ] {

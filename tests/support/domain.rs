@@ -15,6 +15,7 @@ pub struct Domain {
     // The script makes and removes it; it stays if a test failed before the script came to that.
     dir: NewDir,
     tickets: NewDir,
+    address: String,
 }
 
 /// Tickets of one account: a cache that programs find by their environment.
@@ -36,6 +37,12 @@ impl Domain {
         let domain = Arc::new(Self::start());
         *shared = Arc::downgrade(&domain);
         domain
+    }
+
+    /// One of a test's own, which it may change and stop.
+    #[track_caller]
+    pub fn alone() -> Self {
+        Self::start()
     }
 
     #[track_caller]
@@ -60,7 +67,50 @@ impl Domain {
             let _ = process.stderr.as_mut().expect("it is a pipe").read_to_string(&mut reason);
             panic!("no domain for the tests: {reason}(tests/run installs what it needs)");
         }
-        Domain { process, dir, tickets: NewDir::made() }
+        Domain { process, dir, tickets: NewDir::made(), address }
+    }
+
+    /// A section of a node file: the domain, asked at these controllers.
+    pub fn section(&self, controllers: &[&str], group_cache: &str) -> String {
+        let file = |name: &str| self.dir.path().join(name).display().to_string();
+        format!(
+            "[directory]\ndomain = \"CONTOSO\"\ncontrollers = {controllers:?}\nauthority = {:?}\n\
+             user = \"svc-other@contoso.test\"\npassword_file = {:?}\ngroup_cache = {group_cache:?}\n\
+             distribution_groups_every = \"1s\"\n\n",
+            file("ldap-ca.pem"),
+            file("ldap.password"),
+        )
+    }
+
+    /// The controller by TLS, and by StartTLS.
+    pub fn controller(&self) -> [String; 2] {
+        ["ldaps", "ldap"].map(|scheme| format!("{scheme}://{}", self.address))
+    }
+
+    /// Where the files of the domain are.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Changes the domain.
+    #[track_caller]
+    pub fn tool(&self, arguments: &[&str]) {
+        let database = self.dir.path().join("made/private/sam.ldb");
+        let mut command = Command::new("samba-tool");
+        command.args(arguments).arg("-H").arg(database).arg("-s").arg(self.dir.path().join("smb.conf"));
+        run(&mut command).check_code(0);
+    }
+
+    /// Stops the controller, or starts it again.
+    #[track_caller]
+    pub fn order(&mut self, order: &str) {
+        let input = self.process.stdin.as_mut().expect("it is a pipe");
+        writeln!(input, "{order}").expect("the script reads orders");
+        let mut said = String::new();
+        let output = self.process.stdout.as_mut().expect("it is a pipe");
+        // It says nothing else, so nothing is lost with the reader.
+        BufReader::new(output).read_line(&mut said).expect("a pipe can be read");
+        assert_eq!(said.trim(), order, "the controller did not {order}");
     }
 
     /// The connector's keys.
@@ -98,6 +148,11 @@ impl Domain {
         sids.remove(name).unwrap_or_else(|| panic!("no {name} in the domain"))
     }
 
+    /// Tickets that were got before.
+    pub fn tickets(&self, cache: &Path) -> Tickets<'_> {
+        Tickets { domain: self, cache: cache.to_owned() }
+    }
+
     /// Gets an account's first ticket.
     #[track_caller]
     pub fn login(&self, account: &str) -> Tickets<'_> {
@@ -126,6 +181,11 @@ impl Drop for Domain {
 }
 
 impl Tickets<'_> {
+    /// Their file: [`Domain::tickets`] finds them again.
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+
     /// A program that finds the tickets.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());

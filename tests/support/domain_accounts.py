@@ -79,6 +79,21 @@ group("RMS Servers", dsdb.GTYPE_SECURITY_DOMAIN_LOCAL_GROUP, ["Exchange Servers"
 group("RMS Everything", dsdb.GTYPE_SECURITY_DOMAIN_LOCAL_GROUP, ["RMS Servers"])
 group("Finance Managers", dsdb.GTYPE_SECURITY_GLOBAL_GROUP, ["alice"])
 group("Finance", dsdb.GTYPE_SECURITY_GLOBAL_GROUP, ["Finance Managers"])
+# No ticket shows it, nor does tokenGroups. A group of security is in it as well.
+group("Mail Servers", dsdb.GTYPE_DISTRIBUTION_GLOBAL_GROUP, ["FS01$"])
+group("All Mail", dsdb.GTYPE_DISTRIBUTION_GLOBAL_GROUP, ["Mail Servers", "Finance"])
+# One common name, two groups.
+for number in (1, 2):
+    unit = f"OU=Place {number},{base}"
+    database.add({"dn": unit, "objectClass": "organizationalUnit"})
+    database.add(
+        {
+            "dn": f"CN=Twins,{unit}",
+            "objectClass": "group",
+            "sAMAccountName": f"twins-{number}",
+            "groupType": str(dsdb.GTYPE_SECURITY_GLOBAL_GROUP),
+        }
+    )
 crowd = str(find("crowd").dn)
 for number in range(MANY_GROUPS):
     database.add(
@@ -93,7 +108,7 @@ for number in range(MANY_GROUPS):
 database.transaction_commit()
 
 names = [*users, *(f"{computer}$" for computer in computers)]
-names += ["Exchange Servers", "RMS Servers", "RMS Everything", "Finance Managers", "Finance", "team999"]
+names += ["Exchange Servers", "RMS Servers", "RMS Everything", "Finance Managers", "Finance", "team999", "All Mail", "twins-1", "twins-2"]
 sids = {name: str(ndr_unpack(security.dom_sid, find(name)["objectSid"][0])) for name in names}
 with open(sids_file, "w", encoding="utf-8") as file:
     json.dump(sids, file, indent=1)

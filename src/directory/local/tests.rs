@@ -184,7 +184,7 @@ async fn finds_by_name_and_by_sid() {
         ("Exchange Servers", Kind::Group),
         ("S-1-5-21-1-2-3-1102", Kind::Group),
     ] {
-        assert_eq!(directory.find(text).await.unwrap().map(|found| found.kind), Some(kind), "{text}");
+        assert_eq!(directory.find(text).await.unwrap().map(|found| found.what.kind()), Some(kind), "{text}");
     }
     for text in ["LAB\\nobody", "OTHER\\alice", "alice@other", "S-1-5-21-1-2-3-9"] {
         assert_eq!(directory.find(text).await.unwrap(), None, "{text}");

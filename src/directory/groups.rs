@@ -1,0 +1,215 @@
+//! The groups of callers: asked of the directory, kept for a minute, and for longer while it is away.
+//!
+//! Questions live in tasks of their own: a caller waits for an answer a second at most, and an answer that
+//! comes later serves the next one. However many ask about an account, the directory is asked once.
+
+use super::ldap::{AccessError, Answer, Client};
+use super::metrics::Source;
+use crate::principal::Sid;
+use crate::tasks::Tasks;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// What is known about accounts.
+#[derive(Clone)]
+pub(super) struct Groups {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    client: Arc<Client>,
+    slots: Mutex<HashMap<Sid, Slot>>,
+    tasks: Tasks,
+}
+
+/// One account.
+#[derive(Clone, Default)]
+struct Slot {
+    known: Option<Known>,
+    /// Closes when the question that is out has an answer, or none.
+    asking: Option<watch::Receiver<()>>,
+}
+
+/// An answer, and when it was given.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) answer: Arc<Answer>,
+    pub(super) at: Instant,
+    fresh_for: Duration,
+}
+
+impl Groups {
+    pub(super) fn new(client: Arc<Client>, tasks: Tasks) -> Self {
+        Groups { inner: Arc::new(Inner { client, slots: Mutex::default(), tasks }) }
+    }
+
+    /// What the directory says about an account; `None`: it says nothing, and has not for long.
+    pub(super) async fn of(&self, sid: &Sid) -> Option<Known> {
+        let metrics = &self.inner.client.metrics;
+        let slot = self.look(sid);
+        if let Some(known) = slot.known.filter(Known::is_fresh) {
+            metrics.groups_from(Source::Cache);
+            return Some(known);
+        }
+        // Who waits for what is away waits in vain; the question is out, and helps the next one.
+        if let Some(mut asking) = slot.asking.filter(|_| !self.inner.client.is_away()) {
+            // Either it is answered, or the sender is gone: both end it.
+            let _ = tokio::time::timeout(WAIT_MAX, asking.changed()).await;
+        }
+        let known = self.last_good(sid);
+        metrics.groups_from(match &known {
+            Some(known) if known.is_fresh() => Source::Directory,
+            Some(_) => Source::LastGood,
+            None => Source::Ticket,
+        });
+        known
+    }
+
+    /// The last answer, unless it is too old to decide anything.
+    pub(super) fn last_good(&self, sid: &Sid) -> Option<Known> {
+        let known = self.slots().get(sid).and_then(|slot| slot.known.clone());
+        known.filter(|known| known.at.elapsed() <= self.inner.client.config.last_good_max)
+    }
+
+    /// The last answer about an account of this short name.
+    pub(super) fn last_good_named(&self, wanted: &str) -> Option<(Sid, Known)> {
+        let max = self.inner.client.config.last_good_max;
+        let slots = self.slots();
+        let named = slots.iter().filter_map(|(sid, slot)| Some((sid, slot.known.as_ref()?)));
+        let mut named = named.filter(|(_, known)| {
+            let is_named = matches!(&*known.answer, Answer::Account { name, .. } if name.to_lowercase() == wanted.to_lowercase());
+            is_named && known.at.elapsed() <= max
+        });
+        named.next().map(|(sid, known)| (sid.clone(), known.clone()))
+    }
+
+    /// What is known now. Asks the directory if that is not fresh and nobody has asked yet.
+    fn look(&self, sid: &Sid) -> Slot {
+        let mut slots = self.slots();
+        if !slots.contains_key(sid) && slots.len() >= ACCOUNTS_MAX {
+            make_room(&mut slots);
+        }
+        let slot = slots.entry(sid.clone()).or_default();
+        if slot.asking.is_none() && !slot.known.as_ref().is_some_and(Known::is_fresh) {
+            let (answered, asking) = watch::channel(());
+            slot.asking = Some(asking);
+            let (this, sid) = (self.clone(), sid.clone());
+            self.inner.tasks.spawn("groups of an account", async move {
+                let question = Question { groups: this, sid, answered };
+                question.ask().await;
+            });
+        }
+        slot.clone()
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<Sid, Slot>> {
+        self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A question that is out. However it ends, those who wait go on, and the next one asks again.
+struct Question {
+    groups: Groups,
+    sid: Sid,
+    answered: watch::Sender<()>,
+}
+
+impl Question {
+    async fn ask(self) {
+        let client = &self.groups.inner.client;
+        let answer = match client.membership(&self.sid).await {
+            Ok(answer) => answer,
+            // Events and metrics have said it.
+            Err(AccessError::Away { .. }) => return,
+            Err(error @ AccessError::Refused { .. }) => {
+                tracing::warn!(sid = %self.sid, %error, "the directory does not show an account's groups");
+                return;
+            }
+        };
+        let fresh_for = fresh_for(&answer, client.config.group_cache);
+        let known = Known { answer: Arc::new(answer), at: Instant::now(), fresh_for };
+        self.groups.slots().entry(self.sid.clone()).or_default().known = Some(known);
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        if let Some(slot) = self.groups.slots().get_mut(&self.sid) {
+            slot.asking = None;
+        }
+        let _ = self.answered.send(());
+    }
+}
+
+impl Known {
+    fn is_fresh(&self) -> bool {
+        self.at.elapsed() < self.fresh_for
+    }
+}
+
+/// Up to a quarter less than the setting, so that accounts that came together are not asked about together.
+fn fresh_for(answer: &Answer, group_cache: Duration) -> Duration {
+    let max = match answer {
+        Answer::Account { .. } | Answer::Foreign => group_cache,
+        // It may have been made on another controller a moment ago.
+        Answer::Gone => group_cache.min(GONE_FRESH_MAX),
+    };
+    max.mul_f64(1.0 - rand::random::<f64>() / 4.0)
+}
+
+/// Takes out the tenth that was asked about longest ago.
+fn make_room(slots: &mut HashMap<Sid, Slot>) {
+    let mut known: Vec<(Option<Instant>, Sid)> = slots
+        .iter()
+        .filter(|(_, slot)| slot.asking.is_none())
+        .map(|(sid, slot)| (slot.known.as_ref().map(|known| known.at), sid.clone()))
+        .collect();
+    known.sort_unstable();
+    for (_, sid) in known.iter().take(ACCOUNTS_MAX / 10) {
+        slots.remove(sid);
+    }
+}
+
+/// A client would rather have a slow answer than none, but not a slower one than this.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long an account that is not there stays so.
+const GONE_FRESH_MAX: Duration = Duration::from_secs(5);
+/// Servers have accounts in hundreds; with a hundred groups each this is 35 MB.
+const ACCOUNTS_MAX: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account() -> Answer {
+        Answer::Account { name: "EXCH01$".into(), groups: Vec::new(), enabled: true }
+    }
+
+    #[test]
+    fn an_answer_is_fresh_for_the_setting_at_most_and_not_for_the_same_time() {
+        let minute = Duration::from_secs(60);
+        let times: Vec<Duration> = (0..100).map(|_| fresh_for(&account(), minute)).collect();
+        assert!(times.iter().all(|time| (minute * 3 / 4..=minute).contains(time)), "{times:?}");
+        assert!(times.iter().any(|time| *time != times[0]));
+        assert!(fresh_for(&Answer::Gone, minute) <= GONE_FRESH_MAX);
+    }
+
+    #[test]
+    fn the_oldest_make_room_and_no_question_that_is_out() {
+        let mut slots = HashMap::new();
+        let start = Instant::now();
+        let sid = |number: usize| Sid::new(5, &[21, 1, 2, 3, u32::try_from(number).unwrap()]).unwrap();
+        for number in 0..ACCOUNTS_MAX {
+            let at = start + Duration::from_millis(number as u64);
+            let known = Known { answer: Arc::new(account()), at, fresh_for: Duration::ZERO };
+            let asking = (number == 0).then(|| watch::channel(()).1);
+            slots.insert(sid(number), Slot { known: Some(known), asking });
+        }
+        make_room(&mut slots);
+        assert_eq!(slots.len(), ACCOUNTS_MAX - ACCOUNTS_MAX / 10);
+        assert!(slots.contains_key(&sid(0)) && !slots.contains_key(&sid(1)));
+        assert!(slots.contains_key(&sid(ACCOUNTS_MAX - 1)));
+    }
+}

@@ -1,0 +1,400 @@
+//! The way to the domain controllers: one connection, the next controller when this one fails.
+//!
+//! LDAPS, or LDAP with StartTLS: nothing else, since a password and the groups of accounts go over it.
+
+mod find;
+mod members;
+mod membership;
+mod password;
+mod row;
+
+pub(super) use find::Name;
+pub(super) use members::Follow;
+pub(super) use membership::Answer;
+pub(super) use row::Row;
+
+use super::metrics::Metrics;
+use crate::event::Event;
+use crate::principal::Sid;
+use crate::tasks::Tasks;
+use crate::tls;
+use ldap3::adapters::{Adapter, EntriesOnly, PagedResults};
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry, SearchOptions};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// `[directory]`: where the domain controllers are, and what is done with their answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The domain's NetBIOS name.
+    pub domain: String,
+    /// `ldaps://HOST`, or `ldap://HOST` for StartTLS; tried in this order.
+    pub controllers: Vec<String>,
+    /// The certificates of the authorities to trust, PEM.
+    pub authority: PathBuf,
+    /// Who we are: a distinguished name or a UPN.
+    pub user: String,
+    /// Its password's file.
+    pub password_file: PathBuf,
+    /// How long an account's groups are taken to be what they were.
+    pub group_cache: Duration,
+    /// How long they are used while no controller answers.
+    pub last_good_max: Duration,
+    /// How often the members of distribution groups are read.
+    pub lists_every: Duration,
+}
+
+/// Why the directory gave no answer.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum AccessError {
+    /// No controller can be used.
+    #[error("no domain controller answers: {reasons}")]
+    Away {
+        /// What each of them did.
+        reasons: String,
+    },
+    /// A controller answered, but not with what was asked for.
+    #[error("{controller} does not answer the question: {reason}")]
+    Refused {
+        /// Which one.
+        controller: String,
+        /// The result code of RFC 4511 4.1.9; 0 where there is none.
+        code: u32,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// Why there is no directory to ask.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The authority's file.
+    #[error("cannot use the authority of the domain controllers")]
+    Authority(#[from] tls::LoadError),
+    /// The password's file.
+    #[error(transparent)]
+    Password(#[from] password::PasswordError),
+}
+
+/// Asks the controllers. Clones of a handle share one connection.
+pub(super) struct Client {
+    pub(super) config: Config,
+    settings: LdapConnSettings,
+    tasks: Tasks,
+    pub(super) metrics: Metrics,
+    /// Held while connecting, so that all who ask wait for the same connection.
+    way: tokio::sync::Mutex<Way>,
+    health: Mutex<Health>,
+}
+
+#[derive(Default)]
+struct Way {
+    connected: Option<Connected>,
+    /// The controller to try first: the last one that failed is the last to be tried again.
+    next: usize,
+    failed: Option<(Instant, AccessError)>,
+    connections: u64,
+}
+
+#[derive(Clone)]
+struct Connected {
+    ldap: Ldap,
+    number: u64,
+    controller: String,
+    /// What is searched: the domain.
+    base: String,
+    domain_sid: Sid,
+}
+
+#[derive(Default)]
+struct Health {
+    answered: Option<Instant>,
+    away: bool,
+}
+
+/// What is asked for.
+struct Query {
+    base: Base,
+    filter: String,
+    attributes: Vec<&'static str>,
+    rows_max: usize,
+}
+
+enum Base {
+    /// The domain and all below it.
+    Domain,
+    /// One object, by its name or `<SID=…>`.
+    Object(String),
+}
+
+/// What came of it.
+struct Found {
+    rows: Vec<SearchEntry>,
+    /// There would be more than were asked for.
+    more: bool,
+}
+
+/// Whether another controller may know better.
+enum Failed {
+    Connection(String),
+    Answer(AccessError),
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("controllers", &self.config.controllers).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Connects when somebody asks.
+    ///
+    /// # Errors
+    /// A file of the configuration cannot be used.
+    pub(super) fn new(config: Config, metrics: Metrics, tasks: Tasks) -> Result<Self, OpenError> {
+        let tls = tls::service_client(Some(&config.authority))?;
+        password::read(&config.password_file)?;
+        let settings =
+            LdapConnSettings::new().set_config(std::sync::Arc::new(tls)).set_conn_timeout(CONNECT_TIMEOUT);
+        let (way, health) = (tokio::sync::Mutex::default(), Mutex::default());
+        Ok(Client { config, settings, tasks, metrics, way, health })
+    }
+
+    /// Whether no controller answered when one was asked last. Nobody should wait then.
+    pub(super) fn is_away(&self) -> bool {
+        self.health().away
+    }
+
+    /// How long ago a controller answered last.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.health().answered.map(|at| at.elapsed())
+    }
+
+    /// Asks now and then, so that what is away is known before a caller has to wait for it.
+    pub(super) async fn keep(&self, tasks: &Tasks) {
+        while !tasks.is_draining() {
+            // The outcome is in the metrics and events already.
+            let _ = self.search(&Query::object("", vec!["currentTime"])).await;
+            self.metrics.age(self.age());
+            tokio::select! {
+                () = tokio::time::sleep(ASK_EVERY) => {}
+                () = tasks.draining() => return,
+            }
+        }
+    }
+
+    async fn search(&self, query: &Query) -> Result<Found, AccessError> {
+        // A connection that is lost while it is used says nothing about the other controllers.
+        for _ in 0..=self.config.controllers.len() {
+            let connected = self.connected().await?;
+            match self.ask(&connected, query).await {
+                Ok(found) => {
+                    self.answered();
+                    return Ok(found);
+                }
+                Err(Failed::Answer(error)) => {
+                    self.answered();
+                    return Err(error);
+                }
+                Err(Failed::Connection(reason)) => self.forget(&connected, &reason).await,
+            }
+        }
+        let error = AccessError::Away { reasons: "every one of them closed its connection".into() };
+        self.away(&error);
+        Err(error)
+    }
+
+    async fn ask(&self, connected: &Connected, query: &Query) -> Result<Found, Failed> {
+        match tokio::time::timeout(ANSWER_TIMEOUT, asked(connected, query)).await {
+            Ok(result) => result.map_err(|error| failed(&connected.controller, &error)),
+            Err(_) => Err(Failed::Connection(format!("no answer for {} s", ANSWER_TIMEOUT.as_secs()))),
+        }
+    }
+
+    async fn connected(&self) -> Result<Connected, AccessError> {
+        let mut way = self.way.lock().await;
+        if let Some(mut connected) = way.connected.take()
+            && !connected.ldap.is_closed()
+        {
+            way.connected = Some(connected.clone());
+            return Ok(connected);
+        }
+        if let Some((at, error)) = &way.failed
+            && at.elapsed() < RETRY_AFTER
+        {
+            return Err(error.clone());
+        }
+        let mut reasons = Vec::new();
+        for _ in 0..self.config.controllers.len() {
+            let Some(controller) = self.config.controllers.get(way.next) else {
+                way.next = 0;
+                continue;
+            };
+            way.connections += 1;
+            match tokio::time::timeout(CONNECT_TIMEOUT, self.connect(controller, way.connections)).await {
+                Ok(Ok(connected)) => {
+                    tracing::info!(controller, "asks this domain controller");
+                    (way.connected, way.failed) = (Some(connected.clone()), None);
+                    return Ok(connected);
+                }
+                Ok(Err(reason)) => reasons.push(format!("{controller}: {reason}")),
+                Err(_) => {
+                    reasons.push(format!("{controller}: no answer for {} s", CONNECT_TIMEOUT.as_secs()));
+                }
+            }
+            way.next = (way.next + 1) % self.config.controllers.len();
+        }
+        let error = AccessError::Away { reasons: reasons.join("; ") };
+        way.failed = Some((Instant::now(), error.clone()));
+        self.away(&error);
+        Err(error)
+    }
+
+    async fn connect(&self, controller: &str, number: u64) -> Result<Connected, String> {
+        // Read anew, so that a changed password needs no restart.
+        let password = password::read(&self.config.password_file).map_err(|error| error.to_string())?;
+        let settings = self.settings.clone().set_starttls(controller.starts_with("ldap://"));
+        let (connection, mut ldap) =
+            LdapConnAsync::with_settings(settings, controller).await.map_err(|error| words(&error))?;
+        let tasks = self.tasks.clone();
+        self.tasks.spawn("ldap connection", async move {
+            tokio::select! {
+                ended = connection.drive() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(error = words(&error), "the connection to the directory ended");
+                    }
+                }
+                () = tasks.draining() => {}
+            }
+        });
+        let bound = ldap.simple_bind(&self.config.user, password.expose()).await;
+        bound.and_then(ldap3::LdapResult::success).map_err(|error| words(&error))?;
+        let [root] = object(&mut ldap, "", &["defaultNamingContext"]).await?;
+        let base = row::text(&root, "defaultNamingContext").ok_or("it names no domain")?;
+        let [domain] = object(&mut ldap, &base, &["objectSid"]).await?;
+        let domain_sid = row::sid(&domain).ok_or("its domain has no SID")?;
+        Ok(Connected { ldap, number, controller: controller.into(), base, domain_sid })
+    }
+
+    async fn forget(&self, lost: &Connected, reason: &str) {
+        let mut way = self.way.lock().await;
+        if way.connected.as_ref().is_some_and(|connected| connected.number == lost.number) {
+            tracing::warn!(
+                controller = lost.controller,
+                reason,
+                "this domain controller is not asked any more"
+            );
+            way.connected = None;
+            way.next = (way.next + 1) % self.config.controllers.len().max(1);
+        }
+    }
+
+    fn answered(&self) {
+        let was_away = {
+            let mut health = self.health();
+            health.answered = Some(Instant::now());
+            std::mem::replace(&mut health.away, false)
+        };
+        self.metrics.up(true);
+        if was_away {
+            Event::DirectoryBack { domain: &self.config.domain }.log();
+        }
+    }
+
+    fn away(&self, error: &AccessError) {
+        let was_away = std::mem::replace(&mut self.health().away, true);
+        self.metrics.up(false);
+        if !was_away {
+            let reason = error.to_string();
+            Event::DirectoryAway { domain: &self.config.domain, reason: &reason }.log();
+        }
+    }
+
+    fn health(&self) -> std::sync::MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Query {
+    /// Everything in the domain that fits.
+    fn domain(filter: String, attributes: Vec<&'static str>, rows_max: usize) -> Self {
+        Query { base: Base::Domain, filter, attributes, rows_max }
+    }
+
+    /// One object.
+    fn object(name: impl Into<String>, attributes: Vec<&'static str>) -> Self {
+        Query { base: Base::Object(name.into()), filter: ANYTHING.into(), attributes, rows_max: 1 }
+    }
+}
+
+async fn asked(connected: &Connected, query: &Query) -> Result<Found, LdapError> {
+    let mut ldap = connected.ldap.clone();
+    let limit = i32::try_from(ANSWER_TIMEOUT.as_secs()).unwrap_or(i32::MAX);
+    ldap.with_search_options(SearchOptions::new().timelimit(limit));
+    let (base, scope) = match &query.base {
+        Base::Domain => (connected.base.as_str(), Scope::Subtree),
+        Base::Object(name) => (name.as_str(), Scope::Base),
+    };
+    // A domain refers to its other partitions, which hold no accounts.
+    let mut adapters: Vec<Box<dyn Adapter<'_, &'static str, Vec<&'static str>>>> =
+        vec![Box::new(EntriesOnly::new())];
+    if matches!(query.base, Base::Domain) {
+        let page = query.rows_max.saturating_add(1).min(PAGE_ROWS_MAX);
+        adapters.push(Box::new(PagedResults::new(i32::try_from(page).unwrap_or(i32::MAX))));
+    }
+    let attributes = query.attributes.clone();
+    let mut stream = ldap.streaming_search_with(adapters, base, scope, &query.filter, attributes).await?;
+    let mut rows = Vec::new();
+    let mut more = false;
+    while let Some(row) = stream.next().await? {
+        if rows.len() == query.rows_max {
+            more = true;
+            break;
+        }
+        rows.push(SearchEntry::construct(row));
+    }
+    let result = stream.finish().await;
+    if !more {
+        result.success()?;
+    }
+    Ok(Found { rows, more })
+}
+
+async fn object(ldap: &mut Ldap, name: &str, attributes: &[&str]) -> Result<[SearchEntry; 1], String> {
+    let searched = ldap.search(name, Scope::Base, ANYTHING, attributes.to_vec()).await;
+    let (mut rows, _) = searched.and_then(ldap3::SearchResult::success).map_err(|error| words(&error))?;
+    let row = rows.pop().ok_or_else(|| format!("it does not show {name:?}"))?;
+    Ok([SearchEntry::construct(row)])
+}
+
+fn failed(controller: &str, error: &LdapError) -> Failed {
+    let code = match error {
+        LdapError::LdapResult { result } if !OF_THE_CONNECTION.contains(&result.rc) => result.rc,
+        LdapError::FilterParsing | LdapError::AdapterInit(_) => 0,
+        _ => return Failed::Connection(words(error)),
+    };
+    Failed::Answer(AccessError::Refused { controller: controller.into(), code, reason: words(error) })
+}
+
+/// What went wrong, in one line: Windows ends its texts with a zero.
+fn words(error: &LdapError) -> String {
+    let words = error.to_string();
+    words.chars().filter(|char| !char.is_control()).take(WORDS_CHARS_MAX).collect()
+}
+
+const ANYTHING: &str = "(objectClass=*)";
+/// An error of operation (the bind is gone), busy, unavailable: another controller may do better (RFC 4511 A.2).
+const OF_THE_CONNECTION: [u32; 3] = [1, 51, 52];
+/// A controller checks a password in some 50 ms; one that takes this long does not help.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The largest questions take less than a second.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// While nobody answers, one attempt a second.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// A controller closes what is idle for 15 min, and a dead one should be known before it is needed.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+/// Half of what controllers allow.
+const PAGE_ROWS_MAX: usize = 500;
+const WORDS_CHARS_MAX: usize = 300;
