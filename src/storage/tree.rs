@@ -1,10 +1,13 @@
 //! Keys and values on disk, in order, changed by atomic batches. Always rebuildable from a snapshot
 //! and the log, because its store can lose everything when its own file is torn.
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// A store of keys and values.
 pub struct Tree {
@@ -130,6 +133,7 @@ impl Tree {
         let failed = |source| OpenError::Io { path: folder.into(), source };
         super::create_folder(folder).map_err(failed)?;
         let damaged = |reason| OpenError::Damaged { path: folder.into(), reason };
+        wait_for_lock(&folder.join("db"));
         let config = sled::Config::new()
             .path(folder)
             .cache_capacity(CACHE_BYTES_MAX)
@@ -179,6 +183,21 @@ impl Tree {
     }
 }
 
+/// A store that was closed keeps its lock until the last of sled's own threads lets go of it: a moment, that may
+/// come after the one who closed it opens it again. Whoever has it longer than that uses it, and opening says so.
+fn wait_for_lock(path: &Path) {
+    let Ok(file) = File::open(path) else { return };
+    let begun = Instant::now();
+    while let Err(Errno::WOULDBLOCK) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        if begun.elapsed() >= LOCK_WAIT {
+            return;
+        }
+        std::thread::park_timeout(LOCK_LOOK_EVERY);
+    }
+}
+
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+const LOCK_LOOK_EVERY: Duration = Duration::from_millis(5);
 /// sled's cache takes up to ten times as much memory with small values.
 const CACHE_BYTES_MAX: u64 = 16 << 20;
 /// What may be torn by a power cut at the wrong moment; none was in 102 cuts at this size.
