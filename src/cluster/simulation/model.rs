@@ -58,12 +58,6 @@ impl Model {
         }
         model
     }
-
-    /// The note of an account after the entries up to an index.
-    pub(super) fn note(&self, account: u32, index: u64) -> Option<u64> {
-        let table = self.tables.range(..=index).next_back();
-        table.and_then(|(_, table)| table.get(&account).copied())
-    }
 }
 
 fn command(payload: &[u8]) -> Option<Command> {
