@@ -123,8 +123,7 @@ impl Node {
         let peers =
             Peers::start(own_peer(&config, &own), &relay, own.membership.client(), relays, &groups.hops);
         // It is set here alone.
-        let _ = rotation.set(peers.clone());
-        let rotation = peers.clone();
+        let rotation = rotation.get_or_init(|| peers.clone()).clone();
         let front = Arc::new(Front::new(front::Parts {
             node: config.node.name.clone(),
             version: env!("CARGO_PKG_VERSION"),

@@ -63,7 +63,11 @@ impl Acceptor {
     /// With the keys of our services.
     #[must_use]
     pub fn new(keytab: Keytab) -> Self {
-        Acceptor { keytab: Mutex::new(Arc::new(keytab)), realms: Realms::default(), replays: Mutex::default() }
+        Acceptor {
+            keytab: Mutex::new(Arc::new(keytab)),
+            realms: Realms::default(),
+            replays: Mutex::default(),
+        }
     }
 
     /// Holds what the controllers of each realm say against this.
