@@ -8,6 +8,7 @@ mod attempt;
 mod binding;
 mod der;
 pub mod kerberos;
+pub mod kerberos_client;
 mod ntlm;
 pub mod ntlm_client;
 mod refused;

@@ -1,12 +1,14 @@
 //! The lab behind `rmsc dev`: a simulated service, node processes on loopback, and sample traffic.
 
+mod accounts;
 mod client;
+mod domain;
 mod enrol;
 mod files;
 mod layout;
-mod ntlm_http;
 mod processes;
 mod restart;
+mod session;
 mod summary;
 mod traffic;
 
@@ -18,6 +20,7 @@ use crate::proto::control::v1 as proto;
 use crate::simulator;
 use crate::tasks::Tasks;
 use anyhow::{Context as _, bail};
+use domain::Domain;
 use layout::Layout;
 use processes::Processes;
 use std::collections::VecDeque;
@@ -39,6 +42,8 @@ pub struct Options {
     pub run_for: Option<Duration>,
     /// Requests a second of the sample traffic; `None` for none.
     pub traffic_rate: Option<u32>,
+    /// Make an Active Directory domain as well, whose accounts call with Kerberos tickets.
+    pub domain: bool,
     /// How long certificates of nodes live.
     pub certificate_life: Duration,
 }
@@ -49,6 +54,7 @@ pub struct Lab {
     layout: Arc<Layout>,
     processes: Processes,
     simulated: Arc<simulator::Counts>,
+    domain: Option<Arc<Domain>>,
     tasks: Tasks,
 }
 
@@ -73,8 +79,18 @@ impl Lab {
         let simulator_tasks = tasks.clone();
         tasks.spawn("simulator", async move { simulator::serve(listener, config, &simulator_tasks).await });
         say(&format!("  ✔ simulated service     {}", layout.simulator_url()));
+        let domain = match layout.domain() {
+            Some(place) => Some(Arc::new(Domain::start(place.clone()).await?)),
+            None => None,
+        };
+        if domain.is_some() {
+            say(&format!(
+                "  ✔ domain                CONTOSO.TEST (Samba), {:.1} s",
+                begun.elapsed().as_secs_f64()
+            ));
+        }
         let processes = Processes::new(layout.clone());
-        let lab = Lab { options, layout, processes, simulated, tasks };
+        let lab = Lab { options, layout, processes, simulated, domain, tasks };
         match timeout(READY_TIMEOUT, lab.prepare()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(lab.give_up(error).await),
@@ -112,7 +128,7 @@ impl Lab {
         let traffic = self
             .options
             .traffic_rate
-            .map(|rate| traffic::Traffic::start(&self.layout, rate, self.tasks.child()))
+            .map(|rate| traffic::Traffic::start(&self.layout, self.domain.clone(), rate, self.tasks.child()))
             .transpose()?;
         let before = self.simulated.snapshot();
         let begun = Instant::now();
@@ -155,6 +171,9 @@ impl Lab {
     async fn prepare(&self) -> anyhow::Result<()> {
         enrol::nodes(&self.layout, &self.processes).await?;
         self.wait_until_ready().await?;
+        if let Some(domain) = &self.domain {
+            self.import_keys(domain.keytab()?).await?;
+        }
         self.authorize().await?;
         Ok(())
     }
@@ -176,6 +195,16 @@ impl Lab {
         Ok(())
     }
 
+    /// As `rmsc kerberos import` does.
+    async fn import_keys(&self, keytab: Vec<u8>) -> anyhow::Result<()> {
+        let context = Context::load(&self.layout.context_file())?;
+        let request_id = rand::random::<[u8; 16]>().to_vec();
+        let request = proto::ImportKeysRequest { keytab, keep_others_s: None, request_id };
+        let mut keys = Client::connect(&context).await?.kerberos_keys();
+        keys.import(request).await.context("cannot import the keys of the domain")?;
+        Ok(())
+    }
+
     /// Through the control plane, as an administrator would.
     async fn authorize(&self) -> anyhow::Result<()> {
         let context = Context::load(&self.layout.context_file())?;
@@ -183,7 +212,7 @@ impl Lab {
         for account in self.layout.accounts() {
             let Some(role) = account.role else { continue };
             let request = proto::AddRequest {
-                name: account.name.clone(),
+                name: account.group.map_or_else(|| account.name.clone(), ToOwned::to_owned),
                 role: role.into(),
                 note: "sample account of the lab".into(),
                 request_id: rand::random::<[u8; 16]>().to_vec(),
@@ -210,6 +239,9 @@ impl Lab {
     async fn stop_processes(&self) {
         self.tasks.start_draining();
         self.processes.stop().await;
+        if let Some(domain) = &self.domain {
+            domain.stop().await;
+        }
     }
 }
 

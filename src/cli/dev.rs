@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// Examples:
 ///   rmsc dev
 ///   rmsc dev --nodes 5 --for 20s -o json
+///   sudo rmsc dev --ad
 ///   rmsc dev restart node-2 --dir /tmp/lab
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment, args_conflicts_with_subcommands = true)]
@@ -32,6 +33,10 @@ pub struct Dev {
     /// Requests a second of the sample traffic, over all fronts.
     #[arg(long, default_value_t = 150, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
+    /// Make an Active Directory domain as well (a Samba domain controller), and call with Kerberos tickets of it. Must
+    /// be run as root; says what to install.
+    #[arg(long)]
+    ad: bool,
     /// How long the certificates of nodes live, which are renewed at two thirds of it.
     #[arg(long, hide = true, value_name = "TIME", value_parser = words::duration, default_value = "2160h")]
     certificate_life: Duration,
@@ -62,6 +67,7 @@ impl Dev {
             nodes: self.nodes.into(),
             dir: self.dir,
             run_for: self.run_for,
+            domain: self.ad,
             traffic_rate: (!self.no_traffic).then_some(self.rate),
             certificate_life: self.certificate_life,
         };

@@ -1,7 +1,7 @@
 //! Kerberos, the server's side: a ticket for one of our services, and the proof that its sender is the client
 //! that it names, to an account with its groups ([RFC 4120] 3.2, [RFC 4121], [MS-KILE] 3.4.5).
 
-mod crypto;
+pub(super) mod crypto;
 mod keytab;
 mod logon_info;
 pub(super) mod messages;

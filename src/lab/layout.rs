@@ -3,15 +3,14 @@
 mod welcome;
 
 use super::Options;
+use super::accounts::{self, SampleAccount};
+use super::domain::{self, Place};
 use super::files::{make_private_folder, write_issued, write_private};
 use crate::control::Context;
-use crate::directory;
 use crate::directory::local::{self, NewAccount, NewDirectory};
 use crate::enrolment::{self, Host};
 use crate::principal::Sid;
-use crate::proto::control::v1::Role;
 use crate::seal;
-use crate::secret::Secret;
 use crate::tls::Authority;
 use anyhow::{Context as _, bail};
 use rand::distr::{Alphanumeric, SampleString};
@@ -31,6 +30,8 @@ pub(super) struct Layout {
     simulator: SocketAddr,
     nodes: Vec<NodeLayout>,
     accounts: Vec<SampleAccount>,
+    /// With it the accounts are those of an Active Directory domain.
+    domain: Option<Place>,
     certificate_life: Duration,
 }
 
@@ -44,17 +45,6 @@ pub(super) struct NodeLayout {
     pub(super) ops: SocketAddr,
     pub(super) peer: SocketAddr,
     folder: PathBuf,
-}
-
-/// One account that the lab's directory knows.
-#[derive(Clone, Debug)]
-pub(super) struct SampleAccount {
-    /// `LAB\name`.
-    pub(super) name: String,
-    pub(super) password: Secret<String>,
-    /// `None`: it is in the directory and not authorized.
-    pub(super) role: Option<Role>,
-    kind: directory::Kind,
 }
 
 impl NodeLayout {
@@ -93,7 +83,9 @@ impl Layout {
         let dir = folder(options.dir.as_deref())?;
         let nodes = nodes(&dir, options.nodes)?;
         let certificate_life = options.certificate_life;
-        let layout = Layout { dir, temporary, simulator, nodes, accounts: accounts(), certificate_life };
+        let domain = options.domain.then(|| Place::new(dir.join("domain")));
+        let accounts = if options.domain { accounts::of_domain() } else { accounts::local() };
+        let layout = Layout { dir, temporary, simulator, nodes, accounts, domain, certificate_life };
         layout.write()?;
         Ok(layout)
     }
@@ -112,6 +104,15 @@ impl Layout {
 
     pub(super) fn accounts(&self) -> &[SampleAccount] {
         &self.accounts
+    }
+
+    pub(super) fn domain(&self) -> Option<&Place> {
+        self.domain.as_ref()
+    }
+
+    /// The name that the fronts are called by and certified for.
+    pub(super) fn service_name(&self) -> &'static str {
+        if self.domain.is_some() { domain::SERVICE_NAME } else { SERVICE_NAME }
     }
 
     pub(super) fn simulator_url(&self) -> String {
@@ -153,13 +154,15 @@ impl Layout {
             .map(|account| {
                 json!({
                     "name": account.name, "password": account.password.expose(),
-                    "role": account.role.map(role_word), "authorized": account.role.is_some(),
+                    "role": account.role.map(accounts::role_word), "authorized": account.role.is_some(),
+                    "tickets": self.domain.as_ref().map(|domain| domain.cache(&account.name)),
                 })
             })
             .collect();
         let lab = json!({
             "nodes": nodes, "simulator": self.simulator_url(), "accounts": accounts,
-            "ca": self.ca_file(), "context": self.context_file(), "service_name": SERVICE_NAME,
+            "ca": self.ca_file(), "context": self.context_file(), "service_name": self.service_name(),
+            "krb5_conf": self.domain.as_ref().map(Place::krb5_conf),
         });
         // Written beside and renamed: a reader never sees half of it.
         let (file, new) = (self.dir.join("lab.json"), self.dir.join("lab.json.new"));
@@ -193,11 +196,13 @@ impl Layout {
         let now = OffsetDateTime::now_utc();
         let fronts = Authority::new("rmsc lab front CA", now)?;
         write_private(&self.ca_file(), fronts.certificate_pem())?;
-        self.write_accounts()?;
+        if self.domain.is_none() {
+            self.write_accounts()?;
+        }
         write_private(&self.sample_file(), welcome::SAMPLE_REQUEST)?;
         for node in &self.nodes {
             make_private_folder(&node.folder)?;
-            let names = [SERVICE_NAME.to_owned(), "localhost".into(), "127.0.0.1".into()];
+            let names = [self.service_name().to_owned(), "localhost".into(), "127.0.0.1".into()];
             let front = fronts.issue_server(&names, now)?;
             write_issued(&node.folder.join("front.pem"), &node.folder.join("front.key"), &front)?;
             write_private(&node.config_file(), &self.config(node))?;
@@ -245,14 +250,19 @@ impl Layout {
 
     fn config(&self, node: &NodeLayout) -> String {
         let text = |path: &Path| format!("{:?}", path.display().to_string());
+        let (accounts, directory) = match &self.domain {
+            // The keys come from the cluster.
+            Some(domain) => (String::new(), domain.section()),
+            None => (format!("accounts_file = {}\n", text(&self.accounts_file())), String::new()),
+        };
         format!(
             "# A node of the lab. Check with: rmsc config check --config THIS\n\
              [node]\nname = \"{}\"\nsite = \"lab\"\ndata_dir = {}\ncertificate_life = \"{}s\"\n\n\
              [secrets]\nseal = \"file\"\nkey_file = {}\n\n\
              [listen]\nhttps = \"{}\"\nhttp = \"{}\"\ncertificate = {}\nkey = {}\npeer = \"{}\"\nadmin = \"{}\"\n\
              ops = \"{}\"\n\n\
-             [cluster]\nservice_name = \"{SERVICE_NAME}\"\n\n\
-             [identity]\naccounts_file = {}\ntarget_names = [\"localhost\", \"127.0.0.1\"]\n\n\
+             [cluster]\nservice_name = \"{}\"\n\n\
+             [identity]\n{accounts}target_names = [\"localhost\", \"127.0.0.1\"]\n\n{directory}\
              [upstream]\nkind = \"simulated\"\nurl = \"{}\"\n\n\
              [drain]\ndeadline = \"5s\"\n\n\
              [log]\nlevel = \"info\"\ntarget = \"stdout-json\"\n",
@@ -267,7 +277,7 @@ impl Layout {
             node.peer,
             node.admin,
             node.ops,
-            text(&self.accounts_file()),
+            self.service_name(),
             self.simulator_url(),
         )
     }
@@ -328,30 +338,6 @@ fn nodes(dir: &Path, count: usize) -> anyhow::Result<Vec<NodeLayout>> {
             })
         })
         .collect()
-}
-
-fn accounts() -> Vec<SampleAccount> {
-    let account = |name: &str, kind, role| SampleAccount {
-        name: format!("LAB\\{name}"),
-        password: Secret::new(Alphanumeric.sample_string(&mut rand::rng(), 20)),
-        role,
-        kind,
-    };
-    vec![
-        account("EXCH01$", directory::Kind::Computer, Some(Role::Exchange)),
-        account("svc-sharepoint", directory::Kind::Account, Some(Role::Sharepoint)),
-        account("FS01$", directory::Kind::Computer, Some(Role::Fileserver)),
-        account("mallory", directory::Kind::Account, None),
-    ]
-}
-
-fn role_word(role: Role) -> &'static str {
-    match role {
-        Role::Exchange => "exchange",
-        Role::Sharepoint => "sharepoint",
-        Role::Fileserver => "fileserver",
-        Role::Unspecified => "?",
-    }
 }
 
 /// Below those that Linux gives to outgoing connections: one of these could take a node's port while

@@ -1,7 +1,9 @@
 //! Sample traffic of the three kinds of servers, through all fronts.
 
-use super::layout::{Layout, SampleAccount};
-use super::ntlm_http::{Call, Session};
+use super::accounts::SampleAccount;
+use super::domain::Domain;
+use super::layout::Layout;
+use super::session::{Call, Proof, Session};
 use crate::simulator::sample::{self, Kind};
 use crate::tasks::Tasks;
 use crate::tls::ServiceClient;
@@ -35,6 +37,7 @@ struct Shared {
     counts: Mutex<Counts>,
     tls: ServiceClient,
     fronts: Vec<SocketAddr>,
+    domain: Option<Arc<Domain>>,
     tasks: Tasks,
 }
 
@@ -50,11 +53,16 @@ struct Sender {
 
 impl Traffic {
     /// Starts a sender of each kind at each front.
-    pub(super) fn start(layout: &Layout, rate: u32, tasks: Tasks) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        layout: &Layout,
+        domain: Option<Arc<Domain>>,
+        rate: u32,
+        tasks: Tasks,
+    ) -> anyhow::Result<Self> {
         let fronts: Vec<SocketAddr> = layout.nodes().iter().map(|node| node.https).collect();
         let tls = ServiceClient::new(&layout.ca_file())?;
-        let shared =
-            Arc::new(Shared { counts: Mutex::default(), tls, fronts: fronts.clone(), tasks: tasks.clone() });
+        let counts = Mutex::default();
+        let shared = Arc::new(Shared { counts, tls, fronts: fronts.clone(), domain, tasks: tasks.clone() });
         let kinds = [Kind::Exchange, Kind::SharePoint, Kind::FileServer];
         let senders = u32::try_from(fronts.len() * kinds.len())?;
         let pause = Duration::from_secs(1) * senders / rate;
@@ -190,7 +198,12 @@ impl Sender {
         };
         let tasks = self.shared.tasks.clone();
         let spawn = |connection| tasks.spawn("sample connection", connection);
-        Session::open(&self.shared.tls, *address, &self.account, spawn).await
+        let (name, password) = (&self.account.name, &self.account.password);
+        let proof = match &self.shared.domain {
+            Some(domain) => Proof::Kerberos(domain.ticket(name, password).await?),
+            None => Proof::password(name, password)?,
+        };
+        Session::open(&self.shared.tls, *address, proof, spawn).await
     }
 }
 

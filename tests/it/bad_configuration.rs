@@ -78,7 +78,6 @@ const FAULTS: &[&str] = &[
     "line 11: cluster.heartbeat: \"5 minutes\" is not possible; write a duration",
     "line 14: identity.channel_binding: \"sometimes\" is not possible; write off, allow or require",
     "line 16: upstraem: is not a known section; did you mean upstream?",
-    "identity.accounts_file: is missing",
     "upstream.url: is missing",
 ];
 

@@ -22,6 +22,7 @@ fn ask(domain: &Domain, controllers: &[&str]) -> TestCluster {
     let keytab = domain.keytab().display().to_string();
     let directory = domain.section(controllers, GROUP_CACHE);
     let settings = format!("[identity.kerberos]\nkeytab = {keytab:?}\n\n{directory}[upstream]");
+    cluster.edit("node-1", "target_names = [", "target_names = [\"rms.contoso.test\", ");
     cluster.reconfigure("node-1", "[upstream]", &settings);
     cluster.await_rotation();
     cluster
@@ -150,7 +151,8 @@ fn a_controller_with_a_certificate_of_somebody_else_is_not_asked() {
         let right = domain.dir().join("ldap-ca.pem").display().to_string();
         assert!(section.contains(&right));
         let settings = format!("{}[upstream]", section.replace(&right, &other));
-        cluster.reconfigure("node-1", "[upstream]", &settings);
+        cluster.edit("node-1", "target_names = [", "target_names = [\"rms.contoso.test\", ");
+    cluster.reconfigure("node-1", "[upstream]", &settings);
         cluster.await_rotation();
         let event = await_event(&cluster.node("node-1"), 4052, |_| true);
         assert!(field(&event, "reason").contains("certificate"), "{event}");

@@ -2,6 +2,7 @@
 
 use crate::support::cluster::{NewDir, TestCluster};
 use crate::support::lab::Lab;
+use crate::support::log::{await_event, field};
 use crate::support::processes;
 use crate::support::program::{rmsc, run};
 use crate::support::turn::Turn;
@@ -51,6 +52,52 @@ fn ends_by_itself_with_equal_shares_and_no_failure() {
         assert!((share - 1.0 / 3.0).abs() <= 1.0 / 300.0, "{name} has {share}");
     }
     processes::check_gone(&pids(&lab), PATIENCE);
+}
+
+/// Without an accounts file: whoever is let in has come with a ticket.
+#[test]
+fn makes_a_domain_whose_servers_call_with_tickets() {
+    let _turn = Turn::alone();
+    let dir = NewDir::new();
+    let (child, lab) = start(rmsc().args(["dev", "--ad", "--for", "8s", "-o", "json"]), &dir);
+    let welcome = r"CONTOSO\EXCH01$";
+    let node = lab.nodes.first().expect("a lab has a node");
+    await_event(node, 1002, |event| field(event, "account") == welcome);
+    // As the lab says it to people.
+    let curl = format!(
+        "kinit 'EXCH01$' <<<'Passw0rd.1' && curl --negotiate -u : -sS --resolve rms.contoso.test:{0}:127.0.0.1 \
+         -H 'Content-Type: text/xml; charset=utf-8' -H 'SOAPAction: \"http://microsoft.com/DRM/\
+         TemplateDistributionService/AcquireTemplateInformation\"' --data-binary @{1}/request.xml \
+         http://rms.contoso.test:{0}/_wmcs/licensing/templatedistribution.asmx",
+        node.http.rsplit_once(':').expect("a port").1,
+        dir.path().display(),
+    );
+    let settings = dir.path().join("domain/state/krb5.conf");
+    let tickets = dir.path().join("tickets");
+    let ran = run(Command::new("bash")
+        .args(["-c", &curl])
+        .env("KRB5_CONFIG", settings)
+        .env("KRB5CCNAME", tickets)
+        .env("no_proxy", "*"));
+    assert!(ran.check_code(0).stdout.contains("AcquireTemplateInformationResponse"), "{ran:?}");
+    let output = child.wait_with_output().unwrap();
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{summary}");
+    assert_eq!(summary["passed"], true, "{summary}");
+    assert!(summary["requests"].as_u64().unwrap() >= 300, "{summary}");
+    processes::check_gone(&pids(&lab), PATIENCE);
+    assert!(!dir.path().join("domain/state").exists(), "the domain is still there");
+}
+
+#[test]
+fn says_what_to_install_for_a_domain() {
+    let tools = NewDir::made();
+    for tool in ["bash", "dirname", "id", "realpath", "rm"] {
+        let from = run(Command::new("which").arg(tool)).check_code(0).stdout.trim().to_owned();
+        std::os::unix::fs::symlink(from, tools.path().join(tool)).unwrap();
+    }
+    let ran = run(rmsc().args(["dev", "--ad"]).env("PATH", tools.path()));
+    ran.check_code(1).check_says(&["apt-get install -y --no-install-recommends", "samba-ad-dc", "krb5-user"]);
 }
 
 #[test]

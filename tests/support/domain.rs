@@ -51,7 +51,7 @@ impl Domain {
         // Loopback has sixteen million addresses: runs beside each other do not meet.
         let [a, b, c] = rand::random::<[u8; 3]>();
         let address = format!("127.{}.{b}.{}", 64 + a % 128, 1 + c % 250);
-        let mut process = Command::new(manifest_dir().join("tests/support/domain"))
+        let mut process = Command::new(manifest_dir().join("src/lab/domain/controller"))
             .arg(dir.path())
             .arg(&address)
             .stdin(Stdio::piped())

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 /// The encryption types that are taken, by their numbers ([RFC 3961] 8, [RFC 8009] 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Etype {
+pub(in super::super) enum Etype {
     Aes128Sha1 = 17,
     Aes256Sha1 = 18,
     Aes128Sha2 = 19,
@@ -22,14 +22,14 @@ pub(super) enum Etype {
 
 /// A key and what it is for.
 #[derive(Clone)]
-pub(super) struct Key {
+pub(in super::super) struct Key {
     etype: Etype,
     bytes: Secret<Vec<u8>>,
 }
 
 /// What a key is used for ([RFC 4120] 7.5.1): each use has keys of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Usage {
+pub(in super::super) enum Usage {
     Ticket = 2,
     Authenticator = 11,
     Reply = 12,
@@ -38,18 +38,18 @@ pub(super) enum Usage {
 }
 
 impl Etype {
-    pub(super) fn of_number(number: i64) -> Option<Self> {
+    pub(in super::super) fn of_number(number: i64) -> Option<Self> {
         [Etype::Aes128Sha1, Etype::Aes256Sha1, Etype::Aes128Sha2, Etype::Aes256Sha2]
             .into_iter()
             .find(|etype| i64::from(etype.number()) == number)
     }
 
-    pub(super) fn number(self) -> u8 {
+    pub(in super::super) fn number(self) -> u8 {
         self as u8
     }
 
     /// The checksum that belongs to it.
-    pub(super) fn checksum_type(self) -> u32 {
+    pub(in super::super) fn checksum_type(self) -> u32 {
         match self {
             Etype::Aes128Sha1 => 15,
             Etype::Aes256Sha1 => 16,
@@ -58,7 +58,7 @@ impl Etype {
         }
     }
 
-    pub(super) fn mac_bytes(self) -> usize {
+    pub(in super::super) fn mac_bytes(self) -> usize {
         match self {
             Etype::Aes128Sha1 | Etype::Aes256Sha1 => 12,
             Etype::Aes128Sha2 => 16,
@@ -66,7 +66,7 @@ impl Etype {
         }
     }
 
-    pub(super) fn key_bytes(self) -> usize {
+    pub(in super::super) fn key_bytes(self) -> usize {
         match self {
             Etype::Aes128Sha1 | Etype::Aes128Sha2 => 16,
             Etype::Aes256Sha1 | Etype::Aes256Sha2 => 32,
@@ -87,20 +87,20 @@ impl fmt::Display for Etype {
 
 impl Key {
     /// `None`: the type has keys of another length.
-    pub(super) fn new(etype: Etype, bytes: &[u8]) -> Option<Self> {
+    pub(in super::super) fn new(etype: Etype, bytes: &[u8]) -> Option<Self> {
         (bytes.len() == etype.key_bytes()).then(|| Key { etype, bytes: Secret::new(bytes.to_vec()) })
     }
 
-    pub(super) fn etype(&self) -> Etype {
+    pub(in super::super) fn etype(&self) -> Etype {
         self.etype
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(in super::super) fn bytes(&self) -> &[u8] {
         self.bytes.expose()
     }
 
     /// `None`: the bytes were not encrypted with this key for this use, or somebody changed them.
-    pub(super) fn decrypt(&self, usage: Usage, bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    pub(in super::super) fn decrypt(&self, usage: Usage, bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (cipher, mac) = bytes.split_at_checked(bytes.len().checked_sub(self.etype.mac_bytes())?)?;
         // One block is the confounder alone: there would be no message.
         if cipher.len() <= BLOCK {
@@ -122,7 +122,12 @@ impl Key {
     }
 
     /// The confounder must be random, and never come again.
-    pub(super) fn encrypt(&self, usage: Usage, confounder: &[u8; BLOCK], plain: &[u8]) -> Option<Vec<u8>> {
+    pub(in super::super) fn encrypt(
+        &self,
+        usage: Usage,
+        confounder: &[u8; BLOCK],
+        plain: &[u8],
+    ) -> Option<Vec<u8>> {
         let plain = Zeroizing::new([confounder, plain].concat());
         let mut bytes = plain.to_vec();
         encrypt_blocks(&self.derived(usage, Purpose::Encrypt), &mut bytes)?;
@@ -137,7 +142,7 @@ impl Key {
     }
 
     /// Whether a checksum is the one of these bytes.
-    pub(super) fn verifies(&self, usage: Usage, bytes: &[u8], checksum: &[u8]) -> bool {
+    pub(in super::super) fn verifies(&self, usage: Usage, bytes: &[u8], checksum: &[u8]) -> bool {
         holds(&self.mac(usage, Purpose::Checksum, &[bytes]), checksum).is_some()
     }
 
@@ -246,12 +251,12 @@ fn encrypt_blocks(key: &[u8], bytes: &mut [u8]) -> Option<()> {
 }
 
 /// A block of AES, which is also what a confounder has.
-pub(super) const BLOCK: usize = 16;
+pub(in super::super) const BLOCK: usize = 16;
 
 #[cfg(test)]
 impl Key {
     /// For the tests of what a server checks.
-    pub(super) fn checksum(&self, usage: Usage, bytes: &[u8]) -> Vec<u8> {
+    pub(in super::super) fn checksum(&self, usage: Usage, bytes: &[u8]) -> Vec<u8> {
         self.mac(usage, Purpose::Checksum, &[bytes])
     }
 }

@@ -361,10 +361,10 @@ pub(in super::super) const KERBEROS_OF_WINDOWS: &[u8] =
 /// The version of the protocol.
 const VERSION: i64 = 5;
 /// [RFC 4121] 4.1.
-const REQUEST_TOKEN: [u8; 2] = [1, 0];
+pub(in super::super) const REQUEST_TOKEN: [u8; 2] = [1, 0];
 const REPLY_TOKEN: [u8; 2] = [2, 0];
 /// [RFC 4121] 4.1.1.
-const GSS_CHECKSUM: i64 = 0x8003;
+pub(in super::super) const GSS_CHECKSUM: i64 = 0x8003;
 /// A name has two parts, a few services have three.
 const NAME_PARTS_MAX: usize = 4;
 /// A DNS name has 255.
@@ -372,13 +372,13 @@ const TEXT_BYTES_MAX: usize = 255;
 /// KDCs write one or two.
 const AUTHORIZATION_MAX: usize = 32;
 
-const INTEGER: u8 = 0x02;
+pub(in super::super) const INTEGER: u8 = 0x02;
 const BITS: u8 = 0x03;
-const OCTETS: u8 = 0x04;
-const OID: u8 = 0x06;
-const TIME: u8 = 0x18;
-const GENERAL_STRING: u8 = 0x1b;
-const SEQUENCE: u8 = 0x30;
+pub(in super::super) const OCTETS: u8 = 0x04;
+pub(in super::super) const OID: u8 = 0x06;
+pub(in super::super) const TIME: u8 = 0x18;
+pub(in super::super) const GENERAL_STRING: u8 = 0x1b;
+pub(in super::super) const SEQUENCE: u8 = 0x30;
 const FRAME: u8 = 0x60;
 const APPLICATION: u8 = 0x60;
 const FIELD_0: u8 = 0xa0;

@@ -1,6 +1,7 @@
 //! What a lab says when it is ready: what to try next, as commands that work.
 
-use super::{Layout, SampleAccount};
+use super::super::accounts::SampleAccount;
+use super::{Layout, NodeLayout};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -22,15 +23,18 @@ impl Layout {
         try_next("where the cluster is, and who you are", format!("export RMSC_CONTEXT={context}"));
         try_next("the cluster on one screen", format!("{program} status"));
         try_next("who may use it", format!("{program} authz list"));
+        if let Some(domain) = self.domain() {
+            let (settings, tickets) = (domain.krb5_conf().display().to_string(), self.dir.join("tickets"));
+            let command = format!("export KRB5_CONFIG={settings} KRB5CCNAME={}", tickets.display());
+            try_next("where the domain is, and your tickets of it", command);
+        }
         let call = |account: &SampleAccount| {
+            let (proof, base) = self.proof(node, account);
             format!(
-                "curl --ntlm -u '{}:{}' -H 'Content-Type: text/xml; charset=utf-8' -H 'SOAPAction: {}' \\\n    \
-                 --data-binary @{} http://{}{}",
-                account.name,
-                account.password.expose(),
+                "{proof} -H 'Content-Type: text/xml; charset=utf-8' -H 'SOAPAction: {}' \\\n    \
+                 --data-binary @{} {base}{}",
                 SAMPLE_ACTION,
                 self.sample_file().display(),
-                node.http,
                 SAMPLE_PATH,
             )
         };
@@ -45,6 +49,27 @@ impl Layout {
         }
         let _ = write!(text, "\nEverything is in {dir} (lab.json says where). Ctrl-C ends the lab.");
         text
+    }
+}
+
+impl Layout {
+    /// The beginning of a call with curl as this account, and the URL of the front: by password, or with a ticket,
+    /// which has to be for the name that the service has in the domain.
+    fn proof(&self, node: &NodeLayout, account: &SampleAccount) -> (String, String) {
+        let password = account.password.expose();
+        if self.domain().is_none() {
+            return (
+                format!("curl --ntlm -u '{}:{password}'", account.name),
+                format!("http://{}", node.http),
+            );
+        }
+        let (name, port) = (self.service_name(), node.http.port());
+        let user = account.name.rsplit('\\').next().unwrap_or(&account.name);
+        let call = format!(
+            "kinit '{user}' <<<'{password}' && curl --negotiate -u : --resolve {name}:{port}:{}",
+            node.http.ip()
+        );
+        (call, format!("http://{name}:{port}"))
     }
 }
 

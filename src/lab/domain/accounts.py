@@ -1,6 +1,6 @@
-"""Fills the domain of the tests, straight in the controller's database, before it is started.
+"""Fills the domain of the lab and the tests, straight in the controller's database, before it is started.
 
-usage: domain_accounts.py SMB_CONF PASSWORD SIDS_FILE
+usage: accounts.py SMB_CONF PASSWORD SIDS_FILE
 Run it with the interpreter that has Samba's modules. One process: a samba-tool for each would take minutes.
 """
 
@@ -56,7 +56,7 @@ def group(name, kind, members):
 
 database.transaction_start()
 database.set_maxPwdAge("0")
-users = ("alice", "bob", "crowd")
+users = ("alice", "bob", "crowd", "svc-sharepoint")
 for user in users:
     database.newuser(user, password)
     with_ciphers(user, AES)

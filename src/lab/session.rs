@@ -1,6 +1,6 @@
-//! A calling server of the sample traffic: HTTPS, NTLM on the connection, then requests on it.
+//! A calling server of the sample traffic: HTTPS, then requests: NTLM proves the connection, a ticket each request.
 
-use super::layout::SampleAccount;
+use crate::identity::kerberos_client::{self, ServiceTicket};
 use crate::identity::ntlm_client::{Credentials, Nonces, NtlmClient, Server};
 use crate::identity::{ChannelBinding, nt_hash};
 use crate::secret::Secret;
@@ -15,6 +15,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use time::OffsetDateTime;
 
 /// One request.
 pub(super) struct Call<'a> {
@@ -27,9 +29,28 @@ pub(super) struct Call<'a> {
 pub(super) struct Session {
     sender: http1::SendRequest<Full<Bytes>>,
     binding: ChannelBinding,
-    credentials: Credentials,
+    proof: Proof,
     host: String,
     authenticated: bool,
+}
+
+/// What the server proves itself with.
+pub(super) enum Proof {
+    Ntlm(Credentials),
+    Kerberos(Arc<ServiceTicket>),
+}
+
+impl Proof {
+    /// By NTLM, with a password. `account` is `DOMAIN\name`.
+    pub(super) fn password(account: &str, password: &Secret<String>) -> anyhow::Result<Self> {
+        let (domain, user) = account.split_once('\\').context("an account name without a domain")?;
+        Ok(Proof::Ntlm(Credentials {
+            domain: domain.into(),
+            user: user.into(),
+            nt_hash: nt_hash(password.expose()),
+            workstation: user.trim_end_matches('$').to_uppercase(),
+        }))
+    }
 }
 
 impl Session {
@@ -37,7 +58,7 @@ impl Session {
     pub(super) async fn open(
         tls: &ServiceClient,
         address: SocketAddr,
-        account: &SampleAccount,
+        proof: Proof,
         spawn: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>),
     ) -> anyhow::Result<Self> {
         let (stream, leaf) = tls.connect(&address.to_string(), "localhost").await?;
@@ -47,19 +68,24 @@ impl Session {
             // What the connection ended with, the requests on it tell.
             let _ = connection.await;
         }));
-        let (domain, user) = account.name.split_once('\\').context("an account name without a domain")?;
-        let credentials = Credentials {
-            domain: domain.into(),
-            user: user.into(),
-            nt_hash: nt_hash(account.password.expose()),
-            workstation: user.trim_end_matches('$').to_uppercase(),
-        };
-        Ok(Session { sender, binding, credentials, host: address.to_string(), authenticated: false })
+        Ok(Session { sender, binding, proof, host: address.to_string(), authenticated: false })
     }
 
     /// Sends a request and reads its answer whole: status and bytes.
     pub(super) async fn call(&mut self, call: &Call<'_>) -> anyhow::Result<(StatusCode, Bytes)> {
-        let token = if self.authenticated { None } else { Some(self.handshake(call).await?) };
+        let token = match &self.proof {
+            Proof::Kerberos(ticket) => {
+                let moment =
+                    kerberos_client::Moment { confounder: rand::random(), now: OffsetDateTime::now_utc() };
+                let token = ticket.token(Some(&self.binding), moment);
+                Some(format!("Negotiate {}", STANDARD.encode(token)))
+            }
+            Proof::Ntlm(_) if self.authenticated => None,
+            Proof::Ntlm(credentials) => {
+                let client = NtlmClient::new(credentials.clone());
+                Some(self.handshake(call, client).await?)
+            }
+        };
         let response = self.send(call, token.as_deref(), call.body.clone()).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
@@ -71,8 +97,7 @@ impl Session {
     }
 
     /// NEGOTIATE and CHALLENGE: gives the value of `Authorization` that goes with the request itself.
-    async fn handshake(&mut self, call: &Call<'_>) -> anyhow::Result<String> {
-        let client = NtlmClient::new(self.credentials.clone());
+    async fn handshake(&mut self, call: &Call<'_>, client: NtlmClient) -> anyhow::Result<String> {
         let negotiate = format!("NTLM {}", STANDARD.encode(client.negotiate()));
         let response = self.send(call, Some(&negotiate), Bytes::new()).await?;
         let challenge = response
