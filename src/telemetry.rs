@@ -4,7 +4,7 @@ mod health;
 mod log;
 
 pub use health::{Answer, Ops, serve};
-pub use log::{StartError, Target, start};
+pub use log::{StartError, Target, is_level, start};
 
 /// The registry that every part registers its metrics with.
 pub use prometheus_client::registry::Registry;

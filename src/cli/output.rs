@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use serde_json::Value;
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, ErrorKind, IsTerminal, Write};
 
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -16,10 +16,14 @@ pub enum Format {
     Json,
 }
 
-/// Prints a line of words.
-#[expect(clippy::print_stdout, reason = "the command line prints")]
+/// Prints a line of words. That nobody reads on is fine: `rmsc status | head`.
 pub fn line(words: &str) {
-    println!("{words}");
+    match writeln!(std::io::stdout(), "{words}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            remark(&format!("cannot write the output: {error}"));
+        }
+        Ok(()) | Err(_) => {}
+    }
 }
 
 /// Prints words about progress, which no program should read.

@@ -8,7 +8,7 @@ use crate::front;
 use crate::identity::ChannelBindingPolicy;
 use crate::principal::Sid;
 use crate::seal;
-use crate::telemetry::Target;
+use crate::telemetry::{self, Target};
 use crate::tls::Files;
 use crate::upstream::{self, Kind};
 use http::Uri;
@@ -200,7 +200,9 @@ pub(super) fn drain(reader: &Reader<'_>) -> Duration {
 
 pub(super) fn log(reader: &Reader<'_>) -> Log {
     let section = reader.section("log");
-    let level = section.text("level").unwrap_or("info").to_owned();
+    let level = section
+        .parsed("level", LEVELS, |text| telemetry::is_level(text).then(|| text.to_owned()))
+        .unwrap_or_else(|| "info".into());
     let target = section
         .parsed("target", "write journald, stdout or stdout-json", |text| text.parse().ok())
         .unwrap_or(Target::Stdout);
@@ -269,6 +271,7 @@ fn is_local(ip: IpAddr) -> bool {
     ip.is_loopback()
 }
 
+const LEVELS: &str = "write error, warn, info, debug or trace, or a filter such as rmsc=debug,info";
 const DATA_DIR: &str = "/var/lib/rmsc";
 /// Where `rmsc init` and `rmsc join` make the node's own key if systemd hands none over.
 const SEAL_KEY_FILE: &str = "/etc/rmsc/seal.key";

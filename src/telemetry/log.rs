@@ -72,6 +72,12 @@ fn filter(level: &str) -> Option<EnvFilter> {
     }
 }
 
+/// Whether this says what is logged: a level, or a filter.
+#[must_use]
+pub fn is_level(text: &str) -> bool {
+    filter(text).is_some()
+}
+
 /// Starts the log of this process.
 ///
 /// # Errors

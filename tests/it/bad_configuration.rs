@@ -68,9 +68,13 @@ channel_binding = "sometimes"
 
 [upstraem]
 kind = "simulated"
+
+[log]
+level = "loud"
 "#;
 
 const FAULTS: &[&str] = &[
+    "log.level: \"loud\" is not possible; write error, warn, info, debug or trace",
     "faults",
     "line 2: node.nmae: is not a known key; did you mean name?",
     "line 5: listen.http: \"127.0.0.1\" is not possible; write an address and a port",

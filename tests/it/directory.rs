@@ -152,7 +152,7 @@ fn a_controller_with_a_certificate_of_somebody_else_is_not_asked() {
         assert!(section.contains(&right));
         let settings = format!("{}[upstream]", section.replace(&right, &other));
         cluster.edit("node-1", "target_names = [", "target_names = [\"rms.contoso.test\", ");
-    cluster.reconfigure("node-1", "[upstream]", &settings);
+        cluster.reconfigure("node-1", "[upstream]", &settings);
         cluster.await_rotation();
         let event = await_event(&cluster.node("node-1"), 4052, |_| true);
         assert!(field(&event, "reason").contains("certificate"), "{event}");

@@ -1,7 +1,9 @@
 //! `rmsc status`: the cluster on one screen.
 
 use crate::support::cluster::TestCluster;
+use crate::support::program::run;
 use serde_json::Value;
+use std::process::Command;
 
 #[test]
 fn a_healthy_cluster_has_no_warnings() {
@@ -40,6 +42,19 @@ fn a_node_that_is_down_is_named_in_a_warning() {
     for words in ["NODE", "does not answer", "‼ node-2"] {
         assert!(ran.stdout.contains(words), "no {words:?} in {}", ran.stdout);
     }
+}
+
+#[test]
+fn a_reader_that_has_read_enough_is_no_error() {
+    let cluster = TestCluster::shared();
+    let status = format!(
+        "set -o pipefail; '{}' status --context '{}' | true",
+        env!("CARGO_BIN_EXE_rmsc"),
+        cluster.dir().join("context.toml").display(),
+    );
+    let ran = run(Command::new("bash").args(["-c", &status]));
+    ran.check_code(0);
+    assert_eq!(ran.stderr, "");
 }
 
 #[test]
