@@ -186,6 +186,8 @@ pub enum Event<'a> {
         added: &'a str,
         /// Those that went.
         removed: &'a str,
+        /// Who did it; empty if their time was over.
+        by: &'a str,
     },
     /// 4051: a Kerberos key of the cluster is of no use here.
     ServiceKeyClosed {
@@ -323,7 +325,9 @@ impl Event<'_> {
             }
             Event::RenewalFailed { until, reason } => warn!(event, %until, reason, remedy, "{words}"),
             Event::SealKeyInFile { path } => warn!(event, %path, remedy, "{words}"),
-            Event::ServiceKeysChanged { added, removed } => warn!(event, added, removed, remedy, "{words}"),
+            Event::ServiceKeysChanged { added, removed, by } => {
+                warn!(event, added, removed, by, remedy, "{words}");
+            }
             Event::ServiceKeyClosed { key, reason } => warn!(event, %key, %reason, remedy, "{words}"),
             Event::NodeRefused { reason } => warn!(event, reason, remedy, "{words}"),
             Event::DirectoryBack { domain } => info!(event, domain, "{words}"),

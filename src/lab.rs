@@ -199,7 +199,7 @@ impl Lab {
     async fn import_keys(&self, keytab: Vec<u8>) -> anyhow::Result<()> {
         let context = Context::load(&self.layout.context_file())?;
         let request_id = rand::random::<[u8; 16]>().to_vec();
-        let request = proto::ImportKeysRequest { keytab, keep_others_s: None, request_id };
+        let request = proto::ImportKeysRequest { keytab, request_id, ..Default::default() };
         let mut keys = Client::connect(&context).await?.kerberos_keys();
         keys.import(request).await.context("cannot import the keys of the domain")?;
         Ok(())

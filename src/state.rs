@@ -18,11 +18,13 @@ pub use administrators::{Administrator, FormerAdministrator, NotAdministrator};
 pub use apply::{Outcome, Rejection};
 pub use authorization::{Entries, Entry, ParseWordError, Role, Table};
 pub use clients::{Answered, Clients};
-pub use command::{Change, ClientId, Command, Digest, NewAdministrator, NewEntry, NewNode, RosterChange};
+pub use command::{
+    Change, ClientId, Command, Digest, NewAdministrator, NewEntry, NewNode, PutServiceKeys, RosterChange,
+};
 pub use roster::{
     Drained, FOUNDER, KeyHash, Node, NodeKind, RemovedNode, Roster, Sealed, Token, TokenFate, TokenId,
 };
-pub use service_keys::{KeyMark, NewServiceKey, ServiceKey, ServiceKeyId};
+pub use service_keys::{KeyMark, NewServiceKey, RemovedServiceKey, ServiceKey, ServiceKeyId};
 pub use sorted::Sorted;
 
 use std::sync::Arc;

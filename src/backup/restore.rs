@@ -45,6 +45,8 @@ pub struct Restored {
     pub removed: Vec<(String, String)>,
     /// Who else may administer: the list is as old as the backup.
     pub administrators: Vec<String>,
+    /// The Kerberos keys that are taken again. Those that were removed since are among them, and newer ones are not.
+    pub service_keys: Vec<String>,
     founding: Refounding,
     data_dir: PathBuf,
 }
@@ -119,7 +121,8 @@ impl Archive {
         copied.begin(beginning).await?;
         let others = roster.administrators.keys().filter(|name| *name != administrator);
         let (administrators, data_dir) = (others.cloned().collect(), data_dir.clone());
-        Ok(Restored { summary, node_id, removed, administrators, founding, data_dir })
+        let service_keys = roster.service_keys.keys().map(ToString::to_string).collect();
+        Ok(Restored { summary, node_id, removed, administrators, service_keys, founding, data_dir })
     }
 }
 

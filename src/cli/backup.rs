@@ -300,12 +300,15 @@ impl RestoreBackup {
                 let more = json!({
                     "node_id": restored.node_id, "name": config.node.name, "context": context,
                     "administrator": self.administrator, "other_administrators": restored.administrators,
+                    "kerberos_keys": restored.service_keys,
                 });
                 output::json(&output::merged(in_json(&restored.summary), more))?;
             }
             Format::Table => {
                 told(&restored, &config.node.name);
                 say_administrators(&self.administrator, context, &restored.administrators);
+                say_service_keys(&restored.service_keys);
+                output::line("\nNext:");
                 output::line(&format!(
                     "  systemctl enable --now rmsc        or: rmsc server --config {}",
                     self.config.display()
@@ -341,7 +344,17 @@ fn say_administrators(name: &str, context: &Path, others: &[String]) {
             "‼ the backup has more: {names}; take out who should be none: rmsc admin remove"
         ));
     }
-    output::line("\nNext:");
+}
+
+/// So are the keys.
+fn say_service_keys(keys: &[String]) {
+    if !keys.is_empty() {
+        output::line(&format!(
+            "‼ Kerberos keys of the backup are taken again: {}; take out those that were removed since (rmsc kerberos \
+             remove), and import those that came since",
+            keys.join(", ")
+        ));
+    }
 }
 
 fn print(summary: &Summary, age: &str) {

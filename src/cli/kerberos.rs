@@ -41,9 +41,14 @@ pub struct Import {
     /// The keytab; - reads standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Take keys as well that were removed before, by mistake.
+    #[arg(long)]
+    removed_too: bool,
 }
 
 /// Take the keys of a new password, and let the old ones go when no ticket is made with them any more.
+///
+/// Of each service the newest version in the file is taken alone; what it has of older ones is to go.
 ///
 /// No request fails if the nodes have the new keys before the domain uses them: make the keytab of
 /// the new password with the next version (kvno), rotate, then set the password. The lines for it:
@@ -106,8 +111,8 @@ pub struct Remove {
 impl Kerberos {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Exit> {
         match self {
-            Kerberos::Import(Import { file }) => import(&file, None, global).await,
-            Kerberos::Rotate(Rotate { file, keep }) => import(&file, Some(keep), global).await,
+            Kerberos::Import(Import { file, removed_too }) => import(&file, None, removed_too, global).await,
+            Kerberos::Rotate(Rotate { file, keep }) => import(&file, Some(keep), false, global).await,
             Kerberos::Show(Show {}) => show(global).await,
             Kerberos::Test(Test {}) => test(global).await,
             Kerberos::Remove(remove) => remove.run(global).await,
@@ -116,12 +121,18 @@ impl Kerberos {
     }
 }
 
-async fn import(file: &Path, keep_others: Option<Duration>, global: &Global) -> anyhow::Result<Exit> {
+async fn import(
+    file: &Path,
+    keep_others: Option<Duration>,
+    removed_too: bool,
+    global: &Global,
+) -> anyhow::Result<Exit> {
     let keytab = read(file)?;
     let request = proto::ImportKeysRequest {
         keytab: keytab.expose().clone(),
         keep_others_s: keep_others.map(|keep| keep.as_secs()),
         request_id: Vec::new(),
+        removed_too,
     };
     let imported = global.client().await?.kerberos_keys().import(request).await?.into_inner();
     match global.output {
@@ -301,7 +312,10 @@ impl Remove {
                     "removed": removed.removed.iter().map(|key| json!({
                         "service": key.service, "kvno": key.version, "etype": key.etype,
                     })).collect::<Vec<_>>(),
-                    "files": removed.files,
+                    "files": removed.files, "silent": removed.silent,
+                    "same": removed.same.iter().map(|key| json!({
+                        "service": key.service, "kvno": key.version, "etype": key.etype,
+                    })).collect::<Vec<_>>(),
                 });
                 output::json(&output::merged(own, effect::json(&effect)))?;
             }
@@ -310,6 +324,18 @@ impl Remove {
                     output::line(&format!("removed {} version {} ({})", key.service, key.version, key.etype));
                 }
                 effect::print(&effect);
+                for key in &removed.same {
+                    output::line(&format!(
+                        "‼ the same key is still taken as {0} version {1} ({2}): rmsc kerberos remove {0} --kvno {1}",
+                        key.service, key.version, key.etype
+                    ));
+                }
+                if !removed.silent.is_empty() {
+                    output::line(&format!(
+                        "‼ {} do not answer: nobody knows whether they have it in a file of their own",
+                        removed.silent.join(", ")
+                    ));
+                }
                 if !removed.files.is_empty() {
                     output::line(&format!(
                         "‼ {} still take it out of their own file: take [identity.kerberos] out of the node file, or \
@@ -320,7 +346,8 @@ impl Remove {
             }
         }
         let exit = effect::exit(&effect);
-        Ok(if removed.files.is_empty() { exit } else { Exit::Warnings })
+        let all_gone = removed.files.is_empty() && removed.same.is_empty() && removed.silent.is_empty();
+        Ok(if all_gone { exit } else { Exit::Warnings })
     }
 }
 

@@ -75,6 +75,8 @@ pub(super) fn rejected(rejection: &Rejection) -> Status {
         | Rejection::TooManyNodes { .. }
         | Rejection::LastAdministrator { .. }
         | Rejection::TooManyAdministrators { .. }
+        | Rejection::ServiceKeyRemoved { .. }
+        | Rejection::ServiceKeyRealms { .. }
         | Rejection::TooManyServiceKeys { .. }
         | Rejection::TokenExpired { .. }
         | Rejection::TokenUsed { .. }

@@ -11,7 +11,7 @@ use crate::event::with_causes;
 use crate::identity::kerberos::{Keytab, LeftOut, NamedKey, etype_name};
 use crate::proto::control::v1 as proto;
 use crate::proto::control::v1::kerberos_keys_server::KerberosKeys;
-use crate::state::{NewServiceKey, Roster, RosterChange, ServiceKeyId, Timestamp};
+use crate::state::{NewServiceKey, PutServiceKeys, Roster, RosterChange, ServiceKeyId, Timestamp};
 use judge::Asked;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -51,8 +51,12 @@ impl KerberosKeys for Service {
         request: Request<proto::ImportKeysRequest>,
     ) -> Result<Response<proto::ImportKeysResponse>, Status> {
         let by = administrator(&request)?;
-        let proto::ImportKeysRequest { keytab, keep_others_s, request_id } = request.into_inner();
-        let (keys, left_out) = read(&Zeroizing::new(keytab))?;
+        let proto::ImportKeysRequest { keytab, keep_others_s, request_id, removed_too } =
+            request.into_inner();
+        let (mut keys, mut left_out) = read(&Zeroizing::new(keytab))?;
+        if keep_others_s.is_some() {
+            leave_older_out(&mut keys, &mut left_out);
+        }
         let before = self.newest().await?;
         check_realms(&before, &self.survey.ask().await, &keys)?;
         let others_retire_at = keep_others_s.map(|seconds| retirement(seconds, now())).transpose()?;
@@ -66,18 +70,22 @@ impl KerberosKeys for Service {
         });
         let imported = imported.collect();
         let ids: BTreeSet<ServiceKeyId> = keys.iter().map(|key| key.id.clone()).collect();
-        let change = RosterChange::PutServiceKeys { keys, others_retire_at };
+        let change = RosterChange::PutServiceKeys(PutServiceKeys { keys, others_retire_at, removed_too });
         let written = write_roster(self.survey.cluster(), &by, change, &request_id).await?;
         let effect = match written.changed {
             true => Some(effect::of(&self.survey, written.log_index).await),
             false => None,
         };
         let roster = self.survey.cluster().state().borrow().roster.clone();
-        let retiring = roster.service_keys.iter().filter(|(_, key)| key.retires_at.is_some());
+        let at = now();
+        let retiring =
+            roster.service_keys.iter().filter(|(_, key)| key.retires_at.is_some() && !key.is_retired(at));
+        let mut hints = judge::hints(&self.service_name, &ids, &roster, others_retire_at);
+        hints.extend(judge::half_retired(&roster, &self.enrolment.open_service_keys(&roster, at).keys));
         Ok(Response::new(proto::ImportKeysResponse {
             imported,
             left_out: left_out.iter().map(not_imported).collect(),
-            hints: judge::hints(&self.service_name, &ids, &roster, others_retire_at),
+            hints,
             retiring: retiring.map(|(id, key)| judge::of_cluster(id, key)).collect(),
             effect,
         }))
@@ -104,13 +112,17 @@ impl KerberosKeys for Service {
         };
         let meant: Vec<_> = before.service_keys.keys().filter(|id| is_meant(id)).collect();
         let removed = meant.iter().map(|id| imported(id, true)).collect();
+        let opened = self.enrolment.open_service_keys(&before, now()).keys;
+        let same = judge::same(&opened, &is_meant).map(|id| imported(id, true)).collect();
         let change = RosterChange::RemoveServiceKeys { service: service.clone(), version };
         let written = write_roster(self.survey.cluster(), &by, change, &request_id).await?;
         let effect = effect::of(&self.survey, written.log_index).await;
         // What a node has out of its own file is not the cluster's to forget, and goes on letting people in.
         let picture = self.survey.ask().await;
         let files = picture.names(|seat| judge::of_file(seat).any(is_meant));
-        Ok(Response::new(proto::RemoveKeysResponse { service, removed, files, effect: Some(effect) }))
+        let silent = picture.names(|seat| !seat.up() && !seat.is_witness());
+        let effect = Some(effect);
+        Ok(Response::new(proto::RemoveKeysResponse { service, removed, files, effect, same, silent }))
     }
 }
 
@@ -135,8 +147,32 @@ fn read(keytab: &[u8]) -> Result<(Vec<PlainServiceKey>, Vec<LeftOut>), Status> {
     Ok((keys, read.left_out().to_vec()))
 }
 
+/// A rotation brings the keys of the new password. What is in the file of the one before is what is to go.
+fn leave_older_out(keys: &mut Vec<PlainServiceKey>, left_out: &mut Vec<LeftOut>) {
+    let ids: Vec<ServiceKeyId> = keys.iter().map(|key| key.id.clone()).collect();
+    keys.retain(|key| {
+        let ServiceKeyId { service, version, etype } = key.id.clone();
+        let newest = judge::newest(ids.iter(), &service) == Some(version);
+        if !newest {
+            left_out.push(LeftOut { service, version, etype, why: OLDER });
+        }
+        newest
+    });
+}
+
+/// Written in one way, since names are compared without case: the class and the realm in capitals.
 fn plain(key: NamedKey) -> PlainServiceKey {
     let NamedKey { service, version, etype, bytes } = key;
+    let service = match service.split_once('@').and_then(|(name, realm)| Some((name.split_once('/')?, realm)))
+    {
+        Some(((class, host), realm)) => format!(
+            "{}/{}@{}",
+            class.to_ascii_uppercase(),
+            host.to_ascii_lowercase(),
+            realm.to_ascii_uppercase()
+        ),
+        None => service,
+    };
     PlainServiceKey { id: ServiceKeyId { service, version, etype }, bytes }
 }
 
@@ -152,7 +188,7 @@ fn is_service(service: &str) -> bool {
 /// realm's accounts. So all keys of the cluster are of one realm, which is one of those of each node's file.
 fn check_realms(roster: &Roster, picture: &Picture, keys: &[PlainServiceKey]) -> Result<(), Status> {
     let of = |ids: &mut dyn Iterator<Item = &ServiceKeyId>| {
-        ids.map(|id| judge::realm(id).to_uppercase()).collect::<BTreeSet<String>>()
+        ids.map(|id| id.realm().to_uppercase()).collect::<BTreeSet<String>>()
     };
     let new = of(&mut keys.iter().map(|key| &key.id));
     let cluster = of(&mut new_and_known(roster, keys));
@@ -226,6 +262,7 @@ fn not_imported(left_out: &LeftOut) -> proto::LeftOutKey {
 const KEYTAB_BYTES_MAX: usize = 1 << 20;
 /// A DNS name has 253 characters, a realm no more.
 const SERVICE_BYTES_MAX: usize = 600;
+const OLDER: &str = "a rotation takes the newest version alone; this one is let go, if the cluster has it";
 const KEEP_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 #[cfg(test)]

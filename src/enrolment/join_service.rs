@@ -216,6 +216,8 @@ fn rejected(rejection: &Rejection) -> No {
         | Rejection::KeyUsed { .. }
         | Rejection::NoSuchServiceKey { .. }
         | Rejection::ServiceKeyDiffers { .. }
+        | Rejection::ServiceKeyRemoved { .. }
+        | Rejection::ServiceKeyRealms { .. }
         | Rejection::TooManyServiceKeys { .. }
         | Rejection::Version { .. } => Why::Rejected,
     };

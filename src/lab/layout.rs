@@ -18,7 +18,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -307,6 +307,11 @@ fn folder(dir: Option<&Path>) -> anyhow::Result<PathBuf> {
         bail!("{} is not empty; name a new folder, or remove it: rm -r {}", dir.display(), dir.display());
     }
     make_private_folder(dir)?;
+    // Whoever owns it could put other files in it, which are run here.
+    let owner = fs::metadata(dir).with_context(|| format!("cannot use {}", dir.display()))?.uid();
+    if owner != rustix::process::geteuid().as_raw() {
+        bail!("{} belongs to another user ({owner}); name a folder of your own", dir.display());
+    }
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
         .with_context(|| format!("cannot make {} private", dir.display()))?;
     dir.canonicalize().with_context(|| format!("cannot use {}", dir.display()))

@@ -17,6 +17,7 @@ use std::time::Duration;
 #[derive(Clone)]
 pub(super) struct ServiceKeys {
     file: Arc<Keytab>,
+    realms: Realms,
     acceptor: Arc<Acceptor>,
     /// What was taken of the roster last.
     taken: Arc<Mutex<Live>>,
@@ -29,8 +30,8 @@ impl ServiceKeys {
     /// With the keys of the file, if there is one.
     pub(super) fn open(file: Option<&Path>, realms: Realms) -> Result<Self, StartError> {
         let file = keytab::open(file, &realms)?;
-        let acceptor = Arc::new(Acceptor::new(file.clone()).with_realms(realms));
-        Ok(ServiceKeys { file: Arc::new(file), acceptor, taken: Arc::default() })
+        let acceptor = Arc::new(Acceptor::new(file.clone()).with_realms(realms.clone()));
+        Ok(ServiceKeys { file: Arc::new(file), realms, acceptor, taken: Arc::default() })
     }
 
     /// What opens tickets with them.
@@ -62,7 +63,15 @@ impl ServiceKeys {
             etype: key.id.etype,
             bytes: key.bytes,
         });
-        self.acceptor.replace(Keytab::of_cluster(named).and(&self.file));
+        let mut together = Keytab::of_cluster(named).and(&self.file);
+        if let Err(error) = self.realms.check(&together) {
+            // Those of the file were checked at the start. With both, no ticket would be taken at all.
+            for id in is.keys() {
+                Event::ServiceKeyClosed { key: id, reason: &error }.log();
+            }
+            together = Keytab::clone(&self.file);
+        }
+        self.acceptor.replace(together);
         *taken = is;
     }
 
@@ -112,10 +121,11 @@ pub(super) async fn log_and_drop(cluster: Cluster, tasks: Tasks) {
             };
             let added = names(is.difference(&known).collect());
             let removed = names(known.difference(&is).collect());
-            Event::ServiceKeysChanged { added: &added, removed: &removed }.log();
+            let by = changed_by(&roster, &is, &known);
+            Event::ServiceKeysChanged { added: &added, removed: &removed, by: &by }.log();
         }
         known = is;
-        let retired = roster.service_keys.values().any(|key| key.is_retired(now()));
+        let retired = roster.service_keys.values().any(|key| key.is_long_retired(now()));
         if let Some(name) = cluster.leads().filter(|_| retired) {
             let change = Change::Roster(RosterChange::DropRetiredKeys);
             if let Err(error) = cluster.write(name, change, None, now()).await {
@@ -128,6 +138,14 @@ pub(super) async fn log_and_drop(cluster: Cluster, tasks: Tasks) {
             () = tasks.draining() => return,
         }
     }
+}
+
+/// Who added and removed keys; keys whose time is over go by themselves.
+fn changed_by(roster: &Roster, is: &BTreeSet<ServiceKeyId>, was: &BTreeSet<ServiceKeyId>) -> String {
+    let added = is.difference(was).filter_map(|id| Some(&roster.service_keys.get(id)?.added_by));
+    let removed = was.difference(is).filter_map(|id| Some(&roster.removed_service_keys.get(id)?.by));
+    let by: BTreeSet<&str> = added.chain(removed).map(String::as_str).collect();
+    by.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// How long until another key's time is over; not longer than a while, since clocks are set and leaders change.

@@ -154,6 +154,26 @@ pub enum Rejection {
         /// Which one.
         id: ServiceKeyId,
     },
+    /// An administrator has removed it.
+    #[error(
+        "{by} removed {id}: somebody else may have that key. Leave it out of the keytab; if the removal was a \
+         mistake: rmsc kerberos import --removed-too"
+    )]
+    ServiceKeyRemoved {
+        /// Which one.
+        id: ServiceKeyId,
+        /// Who removed it.
+        by: String,
+    },
+    /// The keys of the cluster are of one realm.
+    #[error(
+        "the cluster would have keys of {realms}: who has the key of one realm could be anybody of the other; \
+         remove those of the other first"
+    )]
+    ServiceKeyRealms {
+        /// Which ones.
+        realms: String,
+    },
     /// There are as many as may be.
     #[error(
         "the cluster would have more than {keys_max} keys, which is the most; remove old ones: rmsc kerberos show"

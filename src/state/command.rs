@@ -139,12 +139,7 @@ pub enum RosterChange {
         name: String,
     },
     /// Take tickets that were made with these keys.
-    PutServiceKeys {
-        /// The keys.
-        keys: Vec<NewServiceKey>,
-        /// Until when keys of other versions of these services are taken; nothing leaves them as they are.
-        others_retire_at: Option<Timestamp>,
-    },
+    PutServiceKeys(PutServiceKeys),
     /// Forget keys of a service at once.
     RemoveServiceKeys {
         /// Whose, `HTTP/host@REALM`.
@@ -154,6 +149,17 @@ pub enum RosterChange {
     },
     /// Forget the keys whose time is over.
     DropRetiredKeys,
+}
+
+/// Keys of services that come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PutServiceKeys {
+    /// The keys.
+    pub keys: Vec<NewServiceKey>,
+    /// Until when keys of other versions of these services are taken; nothing leaves them as they are.
+    pub others_retire_at: Option<Timestamp>,
+    /// Also those that were removed before.
+    pub removed_too: bool,
 }
 
 /// An administrator that is to be let in; who adds it and when come from the command.

@@ -119,8 +119,8 @@ impl Roster {
             }
             RosterChange::AddAdministrator(new) => self.add_administrator(new, command)?,
             RosterChange::RemoveAdministrator { name } => self.remove_administrator(name, command)?,
-            RosterChange::PutServiceKeys { keys, others_retire_at } => {
-                self.put_service_keys(keys, *others_retire_at, command)?;
+            RosterChange::PutServiceKeys(put) => {
+                self.put_service_keys(put, command)?;
             }
             RosterChange::RemoveServiceKeys { service, version } => {
                 self.remove_service_keys(service, *version, command)?;

@@ -1,7 +1,7 @@
 //! The roster: the nodes that belong to the cluster, those that do not any more, what lets new ones
 //! in, and the sealed secrets that all nodes share.
 
-use super::{Administrator, FormerAdministrator, ServiceKey, ServiceKeyId, Timestamp};
+use super::{Administrator, FormerAdministrator, RemovedServiceKey, ServiceKey, ServiceKeyId, Timestamp};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -26,6 +26,8 @@ pub struct Roster {
     pub secrets: BTreeMap<String, Sealed>,
     /// The keys with which Kerberos tickets are opened.
     pub service_keys: BTreeMap<ServiceKeyId, ServiceKey>,
+    /// Those that were removed last.
+    pub removed_service_keys: BTreeMap<ServiceKeyId, RemovedServiceKey>,
     /// The log index of the last change.
     pub revision: u64,
 }

@@ -84,7 +84,7 @@ type Section = (&'static str, Vec<String>);
 
 fn first(names: &Names) -> Vec<Section> {
     let Names { host, realm, account, .. } = names;
-    let (name, domain) = (short(account), realm.to_lowercase());
+    let name = short(account);
     vec![
         (
             "Windows: on a domain controller, as an administrator of the domain (it asks for the new password)",
@@ -110,13 +110,6 @@ fn first(names: &Names) -> Vec<Section> {
             vec![format!(
                 "msktutil create --use-service-account --account-name {name} --service HTTP/{host} \
                  --enctypes 0x18 --keytab rmsc.keytab"
-            )],
-        ),
-        (
-            "Linux, with adcli: a computer account RMSC in place of it",
-            vec![format!(
-                "adcli join {domain} --computer-name=RMSC --host-fqdn={host} --service-name=HTTP \
-                 --host-keytab=rmsc.keytab"
             )],
         ),
         ("Then, here", vec!["rmsc kerberos import rmsc.keytab".into(), "rmsc kerberos test".into()]),

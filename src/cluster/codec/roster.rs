@@ -70,9 +70,7 @@ pub(super) fn change_to(change: &RosterChange) -> StoredChange {
         RosterChange::RemoveAdministrator { name } => {
             StoredChange::RemoveAdministrator(stored::RemoveAdministrator { name: name.clone() })
         }
-        RosterChange::PutServiceKeys { keys, others_retire_at } => {
-            StoredChange::PutServiceKeys(service_keys::put_to(keys, *others_retire_at))
-        }
+        RosterChange::PutServiceKeys(put) => StoredChange::PutServiceKeys(service_keys::put_to(put)),
         RosterChange::RemoveServiceKeys { service, version } => {
             StoredChange::RemoveServiceKeys(service_keys::choice_to(service, *version))
         }
@@ -162,6 +160,10 @@ pub(super) fn rejection_to(rejection: &Rejection) -> stored::Rejection {
             StoredRejection::NoSuchServiceKey(service_keys::choice_to(service, *version))
         }
         Rejection::ServiceKeyDiffers { id } => StoredRejection::ServiceKeyDiffers(service_keys::id_to(id)),
+        Rejection::ServiceKeyRemoved { id, by } => {
+            StoredRejection::ServiceKeyRemoved(service_keys::rejected_to(id, by))
+        }
+        Rejection::ServiceKeyRealms { realms } => StoredRejection::ServiceKeyRealms(realms.clone()),
         Rejection::TooManyServiceKeys { keys_max } => StoredRejection::TooManyServiceKeys(*keys_max),
     };
     stored::Rejection { rejection: Some(rejection) }
@@ -201,6 +203,8 @@ pub(super) fn rejection_from(rejection: stored::Rejection) -> Result<Rejection> 
         StoredRejection::ServiceKeyDiffers(id) => {
             Rejection::ServiceKeyDiffers { id: service_keys::id_from(id)? }
         }
+        StoredRejection::ServiceKeyRemoved(removed) => service_keys::rejected_from(removed)?,
+        StoredRejection::ServiceKeyRealms(realms) => Rejection::ServiceKeyRealms { realms },
         StoredRejection::TooManyServiceKeys(keys_max) => Rejection::TooManyServiceKeys { keys_max },
     })
 }
@@ -234,6 +238,7 @@ pub(in crate::cluster) fn roster_to(roster: &Roster) -> Vec<(String, stored::Ros
     }));
     rows.extend(administrators::rows(roster));
     rows.extend(service_keys::rows(roster));
+    rows.extend(service_keys::removed_rows(roster));
     rows.into_iter().map(|(key, row)| (key, stored::RosterRow { row: Some(row) })).collect()
 }
 
@@ -273,6 +278,7 @@ pub(in crate::cluster) fn roster_row_from(roster: &mut Roster, row: stored::Rost
         Row::Administrator(row) => administrators::put(roster, row)?,
         Row::FormerAdministrator(row) => administrators::put_former(roster, row)?,
         Row::ServiceKey(row) => service_keys::put_row(roster, row)?,
+        Row::RemovedServiceKey(row) => service_keys::put_removed_row(roster, row)?,
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use super::super::survey::{Picture, Seat};
 use crate::cluster::KeyInUse;
+use crate::enrolment::PlainServiceKey;
 use crate::identity::kerberos::etype_name;
 use crate::proto::control::v1 as proto;
 use crate::state::{Roster, ServiceKey, ServiceKeyId, Timestamp};
@@ -26,11 +27,18 @@ pub(super) fn shown(service_name: &str, picture: &Picture, asked: &Asked) -> pro
     let relays: Vec<&Seat> = picture.seats.iter().filter(|seat| !seat.is_witness()).collect();
     let nodes: Vec<proto::KerberosNode> =
         relays.iter().map(|seat| node(service_name, &wanted, seat, asked)).collect();
-    let mut keys: BTreeMap<ServiceKeyId, proto::KerberosKey> =
-        roster.service_keys.iter().map(|(id, key)| (id.clone(), of_cluster(id, key))).collect();
+    let mut keys: BTreeMap<ServiceKeyId, proto::KerberosKey> = roster
+        .service_keys
+        .iter()
+        .filter(|(_, key)| !key.is_retired(asked.after))
+        .map(|(id, key)| (id.clone(), of_cluster(id, key)))
+        .collect();
     for seat in &relays {
         for used in in_use(seat) {
-            let key = keys.entry(used.id.clone()).or_insert_with(|| named(&used.id));
+            let key = keys.entry(used.id.clone()).or_insert_with(|| proto::KerberosKey {
+                removed: roster.removed_service_keys.contains_key(&used.id),
+                ..named(&used.id)
+            });
             key.used_at_ms = key.used_at_ms.max(used.used_at.map_or(0, |at| at.0));
             if used.of_file {
                 key.files.push(seat.name().to_owned());
@@ -103,8 +111,29 @@ pub(super) fn newest<'a>(ids: impl Iterator<Item = &'a ServiceKeyId>, service: &
     ids.filter(|id| id.service.eq_ignore_ascii_case(service)).map(|id| id.version).max()
 }
 
-pub(super) fn realm(id: &ServiceKeyId) -> &str {
-    id.service.rsplit_once('@').map_or("", |(_, realm)| realm)
+/// The same keys as those that are meant, under names that are not: an account has one key for all its names.
+pub(super) fn same<'a>(
+    keys: &'a [PlainServiceKey],
+    is_meant: &impl Fn(&ServiceKeyId) -> bool,
+) -> impl Iterator<Item = &'a ServiceKeyId> {
+    let meant = |key: &&PlainServiceKey| is_meant(&key.id);
+    let others = keys.iter().filter(move |key| !meant(key));
+    others
+        .filter(move |other| keys.iter().filter(meant).any(|key| key.bytes.expose() == other.bytes.expose()))
+        .map(|key| &key.id)
+}
+
+/// Keys that are to go under one name, and stay under another.
+pub(super) fn half_retired(roster: &Roster, keys: &[PlainServiceKey]) -> Vec<String> {
+    let retires = |id: &ServiceKeyId| roster.service_keys.get(id).is_some_and(|key| key.retires_at.is_some());
+    let stay = same(keys, &retires).map(|id| {
+        format!(
+            "{id} is the same key as one that is let go, and stays: export {} from the domain as well and rotate \
+             again, or rmsc kerberos remove {} --kvno {}",
+            id.service, id.service, id.version
+        )
+    });
+    stay.collect()
 }
 
 fn node(
@@ -181,13 +210,18 @@ fn problems(service_name: &str, keys: &[proto::KerberosKey], nodes: &[proto::Ker
         ));
     }
     problems.extend(keys.iter().filter(|key| !key.cluster).map(|key| {
-        format!(
-            "{} version {} ({}) is in the file of {} alone: rmsc kerberos import gives it to every node",
+        let what = format!(
+            "{} version {} ({}) is in the file of {}",
             key.service,
             key.version,
             key.etype,
             key.files.join(", ")
-        )
+        );
+        if key.removed {
+            format!("{what}, and was removed from the cluster: take it out of the file, and restart the node")
+        } else {
+            format!("{what} alone: rmsc kerberos import gives it to every node")
+        }
     }));
     problems
 }

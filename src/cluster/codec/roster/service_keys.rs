@@ -3,22 +3,34 @@
 use super::{Result, wrong};
 use crate::proto::state::v1 as stored;
 use crate::state::{
-    KeyMark, NewServiceKey, Roster, RosterChange, Sealed, ServiceKey, ServiceKeyId, Timestamp,
+    KeyMark, NewServiceKey, PutServiceKeys, Rejection, RemovedServiceKey, Roster, RosterChange, Sealed,
+    ServiceKey, ServiceKeyId, Timestamp,
 };
 use stored::roster_row::Row;
 
-pub(super) fn put_to(keys: &[NewServiceKey], others_retire_at: Option<Timestamp>) -> stored::PutServiceKeys {
+pub(super) fn put_to(put: &PutServiceKeys) -> stored::PutServiceKeys {
     stored::PutServiceKeys {
-        keys: keys.iter().map(|key| key_to(&key.id, &key.sealed, key.mark)).collect(),
-        others_retire_at_ms: others_retire_at.map(|at| at.0),
+        keys: put.keys.iter().map(|key| key_to(&key.id, &key.sealed, key.mark)).collect(),
+        others_retire_at_ms: put.others_retire_at.map(|at| at.0),
+        removed_too: put.removed_too,
     }
 }
 
 pub(super) fn put_from(put: stored::PutServiceKeys) -> Result<RosterChange> {
-    Ok(RosterChange::PutServiceKeys {
+    Ok(RosterChange::PutServiceKeys(PutServiceKeys {
         keys: put.keys.into_iter().map(key_from).collect::<Result<_>>()?,
         others_retire_at: put.others_retire_at_ms.map(Timestamp),
-    })
+        removed_too: put.removed_too,
+    }))
+}
+
+pub(super) fn rejected_to(id: &ServiceKeyId, by: &str) -> stored::RemovedServiceKey {
+    stored::RemovedServiceKey { id: Some(id_to(id)), by: by.into(), ..Default::default() }
+}
+
+pub(super) fn rejected_from(removed: stored::RemovedServiceKey) -> Result<Rejection> {
+    let id = id_from(removed.id.unwrap_or_default())?;
+    Ok(Rejection::ServiceKeyRemoved { id, by: removed.by })
 }
 
 pub(super) fn choice_to(service: &str, version: Option<u32>) -> stored::ServiceKeyChoice {
@@ -34,6 +46,29 @@ pub(super) fn id_from(id: stored::ServiceKeyId) -> Result<ServiceKeyId> {
     Ok(ServiceKeyId { service: id.service, version: id.version, etype })
 }
 
+pub(super) fn removed_rows(roster: &Roster) -> impl Iterator<Item = (String, Row)> {
+    roster.removed_service_keys.iter().map(|(id, it)| {
+        let row = stored::RemovedServiceKey {
+            id: Some(id_to(id)),
+            mark: it.mark.0.to_vec(),
+            by: it.by.clone(),
+            at_ms: it.at.0,
+        };
+        (format!("removed-{}", row_key(id)), Row::RemovedServiceKey(row))
+    })
+}
+
+pub(super) fn put_removed_row(roster: &mut Roster, row: stored::RemovedServiceKey) -> Result<()> {
+    let (mark, at) = (mark_from(&row.mark)?, Timestamp(row.at_ms));
+    let id = id_from(row.id.unwrap_or_default())?;
+    roster.removed_service_keys.insert(id, RemovedServiceKey { mark, by: row.by, at });
+    Ok(())
+}
+
+fn row_key(id: &ServiceKeyId) -> String {
+    format!("service-key/{}/{:010}/{:05}", id.service, id.version, id.etype)
+}
+
 pub(super) fn rows(roster: &Roster) -> impl Iterator<Item = (String, Row)> {
     roster.service_keys.iter().map(|(id, it)| {
         let row = stored::ServiceKey {
@@ -42,8 +77,7 @@ pub(super) fn rows(roster: &Roster) -> impl Iterator<Item = (String, Row)> {
             added_at_ms: it.added_at.0,
             retires_at_ms: it.retires_at.map(|at| at.0),
         };
-        let key = format!("service-key/{}/{:010}/{:05}", id.service, id.version, id.etype);
-        (key, Row::ServiceKey(row))
+        (row_key(id), Row::ServiceKey(row))
     })
 }
 
@@ -60,10 +94,10 @@ fn key_to(id: &ServiceKeyId, sealed: &Sealed, mark: KeyMark) -> stored::NewServi
 }
 
 fn key_from(key: stored::NewServiceKey) -> Result<NewServiceKey> {
-    let mark = key.mark.as_slice().try_into().map_err(|_| wrong("the mark of a key", &key.mark.len()))?;
-    Ok(NewServiceKey {
-        id: id_from(key.id.unwrap_or_default())?,
-        sealed: Sealed(key.sealed),
-        mark: KeyMark(mark),
-    })
+    let mark = mark_from(&key.mark)?;
+    Ok(NewServiceKey { id: id_from(key.id.unwrap_or_default())?, sealed: Sealed(key.sealed), mark })
+}
+
+fn mark_from(mark: &[u8]) -> Result<KeyMark> {
+    mark.try_into().map(KeyMark).map_err(|_| wrong("the mark of a key", &mark.len()))
 }

@@ -4,7 +4,7 @@ use super::super::values::{command_from, command_to, outcome_from, outcome_to};
 use super::*;
 use crate::state::{
     Administrator, Change, ClientId, Command, Digest, FormerAdministrator, KeyMark, NewAdministrator,
-    NewServiceKey, Outcome, ServiceKey, ServiceKeyId,
+    NewServiceKey, Outcome, PutServiceKeys, RemovedServiceKey, ServiceKey, ServiceKeyId,
 };
 use crate::storage::frozen;
 use prost::Message;
@@ -33,6 +33,11 @@ fn new_service_key() -> NewServiceKey {
     NewServiceKey { id: service_key_id(), sealed: Sealed(vec![1, 2, 3]), mark: KeyMark([6; 16]) }
 }
 
+fn put_removed_service_keys() -> RosterChange {
+    let keys = vec![new_service_key()];
+    RosterChange::PutServiceKeys(PutServiceKeys { keys, others_retire_at: None, removed_too: true })
+}
+
 fn token() -> Token {
     Token {
         key: Sealed(vec![1, 2, 3]),
@@ -48,7 +53,7 @@ fn token() -> Token {
 const ID: TokenId = TokenId([8; 8]);
 
 /// Each kind of change, with the name of its frozen bytes.
-fn changes() -> [(&'static str, RosterChange); 21] {
+fn changes() -> [(&'static str, RosterChange); 22] {
     [
         (
             "found",
@@ -96,11 +101,13 @@ fn changes() -> [(&'static str, RosterChange); 21] {
         ("remove_administrator", RosterChange::RemoveAdministrator { name: "alice".into() }),
         (
             "put_service_keys",
-            RosterChange::PutServiceKeys {
+            RosterChange::PutServiceKeys(PutServiceKeys {
                 keys: vec![new_service_key()],
                 others_retire_at: Some(Timestamp(7)),
-            },
+                removed_too: false,
+            }),
         ),
+        ("put_service_keys_that_were_removed", put_removed_service_keys()),
         (
             "remove_service_keys",
             RosterChange::RemoveServiceKeys { service: service_key_id().service, version: Some(0) },
@@ -157,6 +164,8 @@ fn outcomes_come_back_as_they_were_and_as_they_were_frozen() {
         Rejection::NoSuchServiceKey { service: "HTTP/x@X".into(), version: Some(3) },
         Rejection::ServiceKeyDiffers { id: service_key_id() },
         Rejection::TooManyServiceKeys { keys_max: 9 },
+        Rejection::ServiceKeyRemoved { id: service_key_id(), by: "alice".into() },
+        Rejection::ServiceKeyRealms { realms: "A and B".into() },
     ];
     let outcomes = rejections.into_iter().map(Outcome::Rejected).chain(others);
     let outcomes = outcomes.chain(later.into_iter().map(Outcome::Rejected));
@@ -203,6 +212,8 @@ fn a_roster_comes_back_row_by_row() {
     let retiring = ServiceKey { retires_at: Some(Timestamp(11)), ..service_key.clone() };
     roster.service_keys.insert(service_key_id(), service_key);
     roster.service_keys.insert(ServiceKeyId { version: 2, ..service_key_id() }, retiring);
+    let removed = RemovedServiceKey { mark: KeyMark([7; 16]), by: "bob".into(), at: Timestamp(12) };
+    roster.removed_service_keys.insert(ServiceKeyId { version: 1, ..service_key_id() }, removed);
     roster.tokens.insert(ID, token());
     roster.tokens.insert(TokenId([1; 8]), Token { fate: TokenFate::Revoked, replaces: None, ..token() });
     roster.tokens.insert(TokenId([2; 8]), Token { fate: TokenFate::Open, ..token() });
