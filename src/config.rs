@@ -114,6 +114,8 @@ pub struct Identity {
     pub target_names: Vec<String>,
     /// Whether callers must bind their authentication to the TLS channel.
     pub channel_binding: ChannelBindingPolicy,
+    /// `[identity.limits]`: how many NTLM logins may fail.
+    pub limits: front::LoginLimits,
 }
 
 /// `[log]`.

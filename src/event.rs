@@ -2,21 +2,28 @@
 //! of the original connector and keep their meaning; new ones start at 4000.
 
 mod catalogue;
+mod causes;
+mod logins;
 mod membership;
 mod seen;
+mod tally;
+mod who;
 
 pub use catalogue::{CATALOGUE, Description, Level};
+pub use causes::with_causes;
+pub use logins::LoginsLimited;
 pub use membership::{NotJoined, Refused};
 pub use seen::Seen;
+pub use tally::Tally;
+pub use who::Who;
 
 use catalogue::{
     ACCESS_ALLOWED, ACCESS_REFUSED, ADMINISTRATOR_ADDED, ADMINISTRATOR_REMOVED, AMBIGUOUS,
     CERTIFICATE_RENEWED, CLEAR_TEXT, DAMAGE_SET_ASIDE, DIRECTORY_AWAY, DIRECTORY_BACK, DISK_FULL,
     DISK_HAS_ROOM, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, PRINCIPAL_INVALID,
     RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED, SERVICE_STARTED,
-    SERVICE_STOPPED, TABLE_EMPTY, TABLE_UPDATED, UNEXPECTED,
+    SERVICE_STOPPED, SWITCHED_TO_HTTPS, TABLE_EMPTY, TABLE_UPDATED, THRESHOLD_TOO_LOW, UNEXPECTED,
 };
-use std::error::Error;
 use std::fmt;
 use std::path::Path;
 use tracing::{error, info, warn};
@@ -38,6 +45,13 @@ pub enum Event<'a> {
     },
     /// 1002: an account was let in for the first time since it is authorized.
     AccessAllowed(Who<'a>),
+    /// 1003: an account that used HTTP uses HTTPS.
+    SwitchedToHttps {
+        /// Who.
+        who: Who<'a>,
+        /// How many changes were not said before this one.
+        left_out: u64,
+    },
     /// 1004: the node has a new authorization table.
     TableUpdated {
         /// The table's revision.
@@ -51,6 +65,8 @@ pub enum Event<'a> {
         computer: &'a str,
         /// What was wrong.
         reason: &'a str,
+        /// How many such requests were not said before this one.
+        left_out: u64,
     },
     /// 2001: an account that is not authorized asked for service.
     AccessRefused {
@@ -58,9 +74,16 @@ pub enum Event<'a> {
         who: Who<'a>,
         /// Why it was refused.
         reason: &'a str,
+        /// How many such requests were not said before this one.
+        left_out: u64,
     },
-    /// 2002: an account uses HTTP.
-    ClearText(Who<'a>),
+    /// 2002: an account uses HTTP, for the first time or again.
+    ClearText {
+        /// Who.
+        who: Who<'a>,
+        /// How many changes were not said before this one.
+        left_out: u64,
+    },
     /// 2003: the table is empty.
     TableEmpty {
         /// The table's revision.
@@ -201,6 +224,26 @@ pub enum Event<'a> {
         /// What it says.
         reason: &'a str,
     },
+    /// 4053 to 4055: so many logins have failed that further ones are refused without asking.
+    LoginsLimited {
+        /// Which limit holds.
+        why: LoginsLimited,
+        /// The account, as the client wrote it.
+        account: &'a str,
+        /// Where it came from.
+        computer: &'a str,
+        /// The limit, and until when it holds.
+        reason: &'a str,
+        /// How many such logins were not said before this one.
+        left_out: u64,
+    },
+    /// 4056: the nodes are too many to stay below the domain's threshold together.
+    ThresholdTooLow {
+        /// How many nodes relay.
+        nodes: usize,
+        /// The threshold.
+        lockout_threshold: u32,
+    },
     /// 1013: a domain controller answers again.
     DirectoryBack {
         /// The domain.
@@ -228,23 +271,6 @@ impl fmt::Debug for Event<'_> {
     }
 }
 
-/// The caller an event is about.
-#[derive(Clone, Copy)]
-pub struct Who<'a> {
-    /// The account's SID.
-    pub sid: &'a dyn fmt::Display,
-    /// The account's name.
-    pub account: &'a dyn fmt::Display,
-    /// The computer it came from.
-    pub computer: &'a str,
-}
-
-impl fmt::Debug for Who<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}) at {}", self.account, self.sid, self.computer)
-    }
-}
-
 impl Event<'_> {
     /// The event's row of the catalogue.
     #[must_use]
@@ -253,10 +279,11 @@ impl Event<'_> {
             Event::ServiceStarted { .. } => SERVICE_STARTED,
             Event::ServiceStopped { .. } => SERVICE_STOPPED,
             Event::AccessAllowed(_) => ACCESS_ALLOWED,
+            Event::SwitchedToHttps { .. } => SWITCHED_TO_HTTPS,
             Event::TableUpdated { .. } => TABLE_UPDATED,
             Event::PrincipalInvalid { .. } => PRINCIPAL_INVALID,
             Event::AccessRefused { .. } => ACCESS_REFUSED,
-            Event::ClearText(_) => CLEAR_TEXT,
+            Event::ClearText { .. } => CLEAR_TEXT,
             Event::TableEmpty { .. } => TABLE_EMPTY,
             Event::Unexpected { .. } => UNEXPECTED,
             Event::Ambiguous { .. } => AMBIGUOUS,
@@ -277,6 +304,8 @@ impl Event<'_> {
             Event::NodeRefused { .. } => NODE_REFUSED,
             Event::ServiceKeysChanged { .. } => SERVICE_KEYS_CHANGED,
             Event::ServiceKeyClosed { .. } => SERVICE_KEY_CLOSED,
+            Event::LoginsLimited { why, .. } => why.description(),
+            Event::ThresholdTooLow { .. } => THRESHOLD_TOO_LOW,
             Event::DirectoryBack { .. } => DIRECTORY_BACK,
             Event::DirectoryAway { .. } => DIRECTORY_AWAY,
         }
@@ -291,18 +320,23 @@ impl Event<'_> {
             Event::AccessAllowed(who) => {
                 info!(event, sid = %who.sid, account = %who.account, computer = who.computer, "{words}");
             }
+            Event::SwitchedToHttps { who, left_out } => {
+                let (sid, account, computer) = (who.sid, who.account, who.computer);
+                info!(event, %sid, %account, computer, left_out, "{words}");
+            }
             Event::TableUpdated { revision, accounts } => {
                 info!(event, revision, accounts = accounts.join("; "), "{words}");
             }
-            Event::PrincipalInvalid { computer, reason } => {
-                warn!(event, computer, reason, remedy, "{words}");
+            Event::PrincipalInvalid { computer, reason, left_out } => {
+                warn!(event, computer, reason, left_out, remedy, "{words}");
             }
-            Event::AccessRefused { who, reason } => {
+            Event::AccessRefused { who, reason, left_out } => {
                 let (sid, account, computer) = (who.sid, who.account, who.computer);
-                warn!(event, %sid, %account, computer, reason, remedy, "{words}");
+                warn!(event, %sid, %account, computer, reason, left_out, remedy, "{words}");
             }
-            Event::ClearText(who) => {
-                warn!(event, sid = %who.sid, account = %who.account, computer = who.computer, remedy, "{words}");
+            Event::ClearText { who, left_out } => {
+                let (sid, account, computer) = (who.sid, who.account, who.computer);
+                warn!(event, %sid, %account, computer, left_out, remedy, "{words}");
             }
             Event::Ambiguous { who, entry, also } => {
                 let (sid, account, computer) = (who.sid, who.account, who.computer);
@@ -330,6 +364,12 @@ impl Event<'_> {
             }
             Event::ServiceKeyClosed { key, reason } => warn!(event, %key, %reason, remedy, "{words}"),
             Event::NodeRefused { reason } => warn!(event, reason, remedy, "{words}"),
+            Event::LoginsLimited { account, computer, reason, left_out, .. } => {
+                warn!(event, account, computer, reason, left_out, remedy, "{words}");
+            }
+            Event::ThresholdTooLow { nodes, lockout_threshold } => {
+                warn!(event, nodes, lockout_threshold, remedy, "{words}");
+            }
             Event::DirectoryBack { domain } => info!(event, domain, "{words}"),
             Event::DirectoryAway { domain, reason } => warn!(event, domain, reason, remedy, "{words}"),
             Event::TableEmpty { revision } => warn!(event, revision, remedy, "{words}"),
@@ -341,23 +381,6 @@ impl Event<'_> {
             Event::Unexpected { doing, reason } => error!(event, doing, reason, remedy, "{words}"),
         }
     }
-}
-
-/// An error and its causes in one line, as events and logs show it.
-#[must_use]
-pub fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Some errors repeat their cause in their own words.
-        let words = error.to_string();
-        if !text.ends_with(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

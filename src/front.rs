@@ -5,7 +5,10 @@ mod attempts;
 mod authenticate;
 mod balance;
 mod budget;
+mod channels;
+mod failures;
 mod listener;
+mod logins;
 mod metrics;
 mod payload;
 mod peers;
@@ -13,7 +16,9 @@ mod report;
 mod route;
 
 pub use authenticate::{Authenticator, Connection};
+pub use failures::LoginLimits;
 pub use listener::{Config, Listener};
+pub use logins::Logins;
 pub use metrics::Metrics;
 pub use peers::{Peer, Peers};
 

@@ -158,14 +158,12 @@ pub enum Step {
 /// What a Kerberos ticket has proven.
 #[derive(Debug)]
 pub struct TicketProven {
-    /// The account, with the groups that its domain says it is in.
+    /// The account, with the groups that its domain said it was in when the client got its own first ticket.
     pub account: Account,
     /// The service that the ticket is for, `HTTP/host@REALM`.
     pub service: String,
     /// The service that the client says, under its proof, that it means; `None` if it says nothing.
     pub target: Option<String>,
-    /// When the ticket ends. What it says of groups is as old as the client's own first ticket.
-    pub ends: SystemTime,
     /// Whether the proof is tied to this TLS connection.
     pub bound: Bound,
     /// The last token, for the answer's header.
@@ -344,8 +342,8 @@ impl Handshake {
 }
 
 fn proven(accepted: kerberos::Accepted, reply: Option<Vec<u8>>) -> Step {
-    let kerberos::Accepted { account, service, target, ends, bound, .. } = accepted;
-    Step::Ticket(Box::new(TicketProven { account, service, target, ends, bound, reply }))
+    let kerberos::Accepted { account, service, target, bound, .. } = accepted;
+    Step::Ticket(Box::new(TicketProven { account, service, target, bound, reply }))
 }
 
 /// Windows offers the same mechanism under two numbers, the wrong one first.

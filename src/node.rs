@@ -25,7 +25,7 @@ use crate::control::{self, Survey};
 use crate::directory::{self, Directory};
 use crate::enrolment::{self, Enrolment, JoinService};
 use crate::event::{Event, with_causes};
-use crate::front::{self, Authenticator, Front, Listener, Peer, Peers};
+use crate::front::{self, Authenticator, Front, Listener, Logins, Peer, Peers};
 use crate::identity::Settings;
 use crate::identity::kerberos::{Acceptor, Realms};
 use crate::listener::{self, Port};
@@ -103,7 +103,10 @@ impl Node {
         groups.storage.spawn("service keys", following);
         let upstream = Upstream::new(config.upstream.clone(), upstream::Metrics::register(&mut registry))?;
         let relay = Relay::new(cluster.state(), duty.serving(), upstream, relay_metrics);
-        let hop = relay::Server::new(relay.clone(), groups.hops.clone());
+        let front_metrics = front::Metrics::register(&mut registry);
+        let relays = relays::follow(&cluster, &groups.hops);
+        let logins = relays::logins(&config, &relays, &front_metrics, &groups.clients);
+        let hop = relay::Server::new(relay.clone(), groups.hops.clone(), relays::vouched(logins.clone()));
         let service = peer_service::PeerService::new(
             Some(hop),
             cluster.routes(),
@@ -112,14 +115,9 @@ impl Node {
         );
         serve_peers(&config.listen, &own, service, &groups).await?;
         let survey = Survey::new(cluster.clone(), control::Metrics::register(&mut registry));
-        let parts = control::Parts {
-            survey: survey.clone(),
-            enrolment: enrolment.clone(),
-            directory: Some(directory.clone()),
-        };
+        let parts = control_parts(&survey, &enrolment, &directory);
         let control = (control_config(&config, &own), parts, Administrators::new(cluster.clone()));
         serve_administrators(&config.listen, &own, control, &groups).await?;
-        let relays = relays::follow(&cluster, &groups.hops);
         let peers =
             Peers::start(own_peer(&config, &own), &relay, own.membership.client(), relays, &groups.hops);
         // It is set here alone.
@@ -128,11 +126,11 @@ impl Node {
             node: config.node.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
             service_name: config.cluster.service_name.clone(),
-            authenticator: authenticator(&config, directory.clone(), keys.acceptor())?,
+            authenticator: authenticator(&config, directory.clone(), logins, keys.acceptor())?,
             peers,
             state: cluster.state(),
             tenant_url: relay.tenant_url(),
-            metrics: front::Metrics::register(&mut registry),
+            metrics: front_metrics,
         }));
         let caught_up = keys.caught_up(cluster.clone(), enrolment.clone(), groups.clients.clone());
         serve_clients(&config, &front, caught_up.shared(), &groups.clients).await?;
@@ -289,6 +287,11 @@ fn own_peer(config: &Config, own: &Own) -> Peer {
     }
 }
 
+fn control_parts(survey: &Survey, enrolment: &Enrolment, directory: &Arc<Directory>) -> control::Parts {
+    let (survey, enrolment, directory) = (survey.clone(), enrolment.clone(), Some(directory.clone()));
+    control::Parts { survey, enrolment, directory }
+}
+
 fn control_config(config: &Config, own: &Own) -> control::Config {
     control::Config {
         cluster_id: own.identity.cluster_id.clone(),
@@ -356,6 +359,7 @@ fn open_directory(
 fn authenticator(
     config: &Config,
     directory: Arc<Directory>,
+    logins: Arc<Logins>,
     acceptor: Arc<Acceptor>,
 ) -> Result<Authenticator, StartError> {
     let computer: String = config.node.name.chars().take(NETBIOS_NAME_CHARS_MAX).collect();
@@ -366,7 +370,7 @@ fn authenticator(
         config.identity.channel_binding,
     )?;
     let settings = settings.with_kerberos(acceptor);
-    Ok(Authenticator::new(settings, directory, config.identity.target_names.clone()))
+    Ok(Authenticator::new(settings, directory, logins, config.identity.target_names.clone()))
 }
 
 async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -129,6 +129,7 @@ pub(super) fn cluster(reader: &Reader<'_>) -> Option<Cluster> {
 pub(super) fn identity(reader: &Reader<'_>, cluster: Option<&Cluster>) -> Option<Identity> {
     let (keytab, realms) = kerberos(reader);
     let ldap = directory_section::read(reader);
+    let limits = login_limits(reader);
     let section = reader.section("identity");
     let accounts_file = section.text("accounts_file").map(PathBuf::from);
     let channel_binding = section
@@ -143,7 +144,20 @@ pub(super) fn identity(reader: &Reader<'_>, cluster: Option<&Cluster>) -> Option
     target_names.extend(cluster.map(|cluster| cluster.service_name.clone()));
     section.end();
     let directory = directory::Config { accounts_file, ldap };
-    Some(Identity { directory, keytab, realms, target_names, channel_binding })
+    Some(Identity { directory, keytab, realms, target_names, channel_binding, limits })
+}
+
+fn login_limits(reader: &Reader<'_>) -> front::LoginLimits {
+    let section = reader.section("identity.limits");
+    let number = |key, min, max, default| {
+        section.number(key, min, max).and_then(|number| u32::try_from(number).ok()).unwrap_or(default)
+    };
+    let lockout_threshold = number("lockout_threshold", LOCKOUT_THRESHOLD_MIN, 999, LOCKOUT_THRESHOLD);
+    let source_failures_max = number("source_failures_max", 1, 1_000_000, SOURCE_FAILURES_MAX);
+    let window = section.duration("lockout_window", LOCKOUT_WINDOW_MIN, LOCKOUT_WINDOW_MAX);
+    section.end();
+    let lockout_window = window.unwrap_or(LOCKOUT_WINDOW);
+    front::LoginLimits { lockout_threshold, lockout_window, source_failures_max }
 }
 
 fn kerberos(reader: &Reader<'_>) -> (Option<PathBuf>, BTreeMap<String, Vec<Sid>>) {
@@ -286,6 +300,17 @@ const ADDRESS_ACCEPTED: &str = "write an address and a port, for instance 10.1.0
 const HEARTBEAT: Duration = Duration::from_millis(75);
 const ELECTION_MIN: Duration = Duration::from_millis(400);
 const ELECTION_MAX: Duration = Duration::from_millis(700);
+/// Those of Microsoft's security baseline for Windows Server.
+const LOCKOUT_THRESHOLD: u32 = 10;
+const LOCKOUT_WINDOW: Duration = Duration::from_secs(10 * 60);
+/// One login may fail here, and one more where the account has logged in before.
+const LOCKOUT_THRESHOLD_MIN: u64 = 3;
+/// Only tests have it so short.
+const LOCKOUT_WINDOW_MIN: Duration = Duration::from_secs(1);
+/// What a domain can be told: 99,999 minutes.
+const LOCKOUT_WINDOW_MAX: Duration = Duration::from_secs(99_999 * 60);
+/// Three servers with a wrong password, which try every ten seconds, behind one balancer: the account is limited first.
+const SOURCE_FAILURES_MAX: u32 = 100;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Fifty servers with a hundred connections each.
 const CONNECTIONS_MAX: u64 = 5_000;

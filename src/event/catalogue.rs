@@ -1,6 +1,6 @@
 //! The catalogue of events: numbers, levels, words and remedies.
 
-use super::{NotJoined, Refused};
+use super::{LoginsLimited, NotJoined, Refused};
 
 /// What is fixed about an event: the row of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub const CATALOGUE: &[Description] = &[
     SERVICE_STARTED,
     SERVICE_STOPPED,
     ACCESS_ALLOWED,
+    SWITCHED_TO_HTTPS,
     TABLE_UPDATED,
     NODE_JOINED,
     CERTIFICATE_RENEWED,
@@ -72,6 +73,10 @@ pub const CATALOGUE: &[Description] = &[
     SERVICE_KEYS_CHANGED,
     SERVICE_KEY_CLOSED,
     DIRECTORY_AWAY,
+    LoginsLimited::Account.description(),
+    LoginsLimited::Source.description(),
+    LoginsLimited::Room.description(),
+    THRESHOLD_TOO_LOW,
 ];
 
 pub(super) const SERVICE_STARTED: Description =
@@ -82,6 +87,12 @@ pub(super) const ACCESS_ALLOWED: Description = Description {
     number: 1002,
     level: Level::Information,
     words: "an authorized account was let in for the first time",
+    remedy: "",
+};
+pub(super) const SWITCHED_TO_HTTPS: Description = Description {
+    number: 1003,
+    level: Level::Information,
+    words: "an account that used HTTP now uses HTTPS",
     remedy: "",
 };
 pub(super) const TABLE_UPDATED: Description = Description {
@@ -221,4 +232,10 @@ pub(super) const DIRECTORY_AWAY: Description = Description {
     level: Level::Warning,
     words: "the directory does not answer: callers have the groups that they had last, or those of their tickets",
     remedy: "read the reason; test the way to the domain controllers from this node",
+};
+pub(super) const THRESHOLD_TOO_LOW: Description = Description {
+    number: 4056,
+    level: Level::Warning,
+    words: "there are too many nodes to keep failed logins below the domain's lockout threshold",
+    remedy: "let fewer nodes relay, or raise the domain's threshold and identity.limits.lockout_threshold with it",
 };

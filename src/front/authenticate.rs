@@ -1,9 +1,12 @@
 //! `Authorization: Negotiate` or `NTLM` to a [`Caller`], by Kerberos or NTLM. NTLM authenticates a connection,
 //! so what is known about a caller lives and dies with one connection on one node. A ticket is for one request.
 
+use super::logins::Logins;
 use crate::directory::Directory;
-use crate::event::{Event, Seen};
-use crate::identity::{Bound, ChannelBinding, Handshake, Leg, Refused, Scheme, Settings, Step, kerberos};
+use crate::event::{Event, Tally};
+use crate::identity::{
+    Attempt, Bound, ChannelBinding, Handshake, Leg, Refused, Scheme, Settings, Step, kerberos,
+};
 use crate::principal::{Account, Caller, Channel, Mechanism};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,8 +19,9 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct Authenticator {
     settings: Arc<Settings>,
     directory: Arc<Directory>,
+    logins: Arc<Logins>,
     target_names: Vec<String>,
-    refusals: Seen<std::net::IpAddr>,
+    refusals: Tally<std::net::IpAddr>,
 }
 
 /// One connection of a client.
@@ -103,12 +107,18 @@ impl Authenticator {
     /// Authenticates by this directory. A client that says which service it means must mean one of
     /// `target_names`.
     #[must_use]
-    pub fn new(settings: Settings, directory: Arc<Directory>, target_names: Vec<String>) -> Self {
+    pub fn new(
+        settings: Settings,
+        directory: Arc<Directory>,
+        logins: Arc<Logins>,
+        target_names: Vec<String>,
+    ) -> Self {
         Authenticator {
             settings: Arc::new(settings),
             directory,
+            logins,
             target_names,
-            refusals: Seen::new(REFUSAL_EVENT_EVERY),
+            refusals: Tally::new(REFUSAL_EVENT_EVERY),
         }
     }
 
@@ -151,6 +161,7 @@ impl Authenticator {
         scheme: Scheme,
         token: &[u8],
     ) -> Result<Authenticated, Refusal> {
+        let came_at = Instant::now();
         // A new handshake forgets who was here before.
         progress.caller = None;
         let mut handshake = progress
@@ -164,14 +175,11 @@ impl Authenticator {
                 Ok(Authenticated::Challenge(vec![challenge(scheme, &token)]))
             }
             Step::Verify(attempt) => {
-                let verified =
-                    self.directory.verify_ntlm(attempt.proof()).await.map_err(|error| error.to_string())?;
-                let proven = attempt.finish(&verified.key)?;
-                check_target(&proven.target, &self.target_names)?;
-                let token = proven.reply.map(|token| challenge(scheme, &token));
-                let caller = caller(connection, verified.account, Mechanism::Ntlm)?;
-                remember(progress, &caller, proven.bound);
-                Ok(Authenticated::Caller { caller, token })
+                let result = self.ntlm(connection, progress, scheme, *attempt).await;
+                if result.is_err() {
+                    self.logins.answer_time(came_at).await;
+                }
+                result
             }
             // Nobody is remembered: see `Progress`.
             Step::Ticket(proven) => {
@@ -180,10 +188,31 @@ impl Authenticator {
                 }
                 let token = proven.reply.map(|token| challenge(scheme, &token));
                 let caller = caller(connection, proven.account, Mechanism::Kerberos)?;
+                self.logins.seen(&caller);
                 progress.refused = 0;
                 Ok(Authenticated::Caller { caller: self.confirm(&caller).await?, token })
             }
         }
+    }
+
+    /// The third leg of NTLM. Whatever fails in it, nobody can tell from the time it takes.
+    async fn ntlm(
+        &self,
+        connection: &Connection,
+        progress: &mut Progress,
+        scheme: Scheme,
+        attempt: Attempt,
+    ) -> Result<Authenticated, Refusal> {
+        let (claimed, address) = (attempt.proof().user.clone(), connection.remote.ip());
+        let verified = self.logins.verify(&self.directory, attempt.proof(), address).await;
+        let verified = verified.map_err(|error| error.to_string())?;
+        let proven = attempt.finish(&verified.key)?;
+        check_target(&proven.target, &self.target_names)?;
+        let token = proven.reply.map(|token| challenge(scheme, &token));
+        let caller = caller(connection, verified.account, Mechanism::Ntlm)?;
+        self.logins.proven(&claimed, &caller, address);
+        remember(progress, &caller, proven.bound);
+        Ok(Authenticated::Caller { caller, token })
     }
 
     /// A connection that a proxy shares between clients says so, and then nobody is remembered on it
@@ -217,8 +246,8 @@ impl Authenticator {
     /// Event 2000, at most once a minute and source.
     fn report(&self, connection: &Connection, reason: &str) {
         let ip = connection.remote.ip();
-        if self.refusals.is_new(ip, Instant::now()) {
-            Event::PrincipalInvalid { computer: &ip.to_string(), reason }.log();
+        if let Some(left_out) = self.refusals.say(ip, Instant::now()) {
+            Event::PrincipalInvalid { computer: &ip.to_string(), reason, left_out }.log();
         } else {
             tracing::debug!(%ip, reason, "refused again");
         }

@@ -14,6 +14,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     response_seconds: Histogram,
     retries: Counter,
+    unproven: Family<UnprovenLabels, Counter>,
     /// Open connections.
     pub connections: Gauge,
 }
@@ -38,6 +39,24 @@ pub enum Outcome {
     Failed,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UnprovenLabels {
+    reason: Unproven,
+}
+
+/// Why an NTLM login failed, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Unproven {
+    /// The directory says no.
+    Wrong,
+    /// The account was at its limit, and the directory was not asked.
+    AccountLimit,
+    /// The same with the address.
+    SourceLimit,
+    /// The same with all accounts together.
+    Room,
+}
+
 impl Metrics {
     /// Registers them.
     pub fn register(registry: &mut Registry) -> Self {
@@ -45,6 +64,7 @@ impl Metrics {
             requests: Family::default(),
             response_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
             retries: Counter::default(),
+            unproven: Family::default(),
             connections: Gauge::default(),
         };
         registry.register("rmsc_front_requests", "Requests taken by this front", metrics.requests.clone());
@@ -59,6 +79,11 @@ impl Metrics {
             metrics.retries.clone(),
         );
         registry.register(
+            "rmsc_front_failed_logins",
+            "NTLM logins that failed, or were refused at a limit without asking the directory",
+            metrics.unproven.clone(),
+        );
+        registry.register(
             "rmsc_front_connections",
             "Open connections of clients",
             metrics.connections.clone(),
@@ -69,6 +94,10 @@ impl Metrics {
     pub(super) fn ended(&self, outcome: Outcome, elapsed: Duration) {
         self.requests.get_or_create(&RequestLabels { outcome }).inc();
         self.response_seconds.observe(elapsed.as_secs_f64());
+    }
+
+    pub(super) fn unproven(&self, reason: Unproven) {
+        self.unproven.get_or_create(&UnprovenLabels { reason }).inc();
     }
 
     pub(super) fn retried(&self) {

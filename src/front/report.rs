@@ -1,11 +1,12 @@
 //! Events about callers: said when they are news, and once.
 
 use super::answer::Outcome;
-use crate::event::{Event, Seen, Who};
+use super::channels::Channels;
+use crate::event::{Event, Seen, Tally, Who};
 use crate::principal::{Caller, Channel, Sid};
 use crate::relay::{Failure, authorize};
 use crate::state::{State, Timestamp};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -14,8 +15,8 @@ pub struct Reports {
     state: watch::Receiver<Arc<State>>,
     allowed_at_revision: Seen<(Sid, u64)>,
     allowed: Seen<(Sid, Sid, Timestamp)>,
-    refused: Seen<Sid>,
-    clear_text: Seen<Sid>,
+    refused: Tally<Sid>,
+    channels: Mutex<Channels>,
 }
 
 impl Reports {
@@ -25,20 +26,21 @@ impl Reports {
             state,
             allowed_at_revision: Seen::new(Duration::MAX),
             allowed: Seen::new(Duration::MAX),
-            refused: Seen::new(REFUSED_EVERY),
-            clear_text: Seen::new(Duration::MAX),
+            refused: Tally::new(REFUSED_EVERY),
+            channels: Mutex::default(),
         }
     }
 
-    /// A caller has proven who it is: event 2002 the first time it used HTTP.
+    /// A caller has proven who it is: event 2002 when it begins to use HTTP, and 1003 when it ceases to.
     pub fn connected(&self, caller: &Caller) {
-        match caller.channel {
-            Channel::Https => {}
-            Channel::Http => {
-                if self.clear_text.is_new(caller.account.sid.clone(), Instant::now()) {
-                    Event::ClearText(who(caller)).log();
-                }
-            }
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = channels.uses(&caller.account.sid, caller.channel, Instant::now());
+        drop(channels);
+        let Some(changed) = changed else { return };
+        let (who, left_out) = (who(caller), changed.left_out);
+        match changed.to {
+            Channel::Http => Event::ClearText { who, left_out }.log(),
+            Channel::Https => Event::SwitchedToHttps { who, left_out }.log(),
         }
     }
 
@@ -47,8 +49,9 @@ impl Reports {
         match outcome {
             Outcome::Answered(_) => self.let_in(caller),
             Outcome::Failed(failure @ (Failure::NotAuthorized(_) | Failure::RoleRefused(_))) => {
-                if self.refused.is_new(caller.account.sid.clone(), Instant::now()) {
-                    Event::AccessRefused { who: who(caller), reason: &failure.to_string() }.log();
+                if let Some(left_out) = self.refused.say(caller.account.sid.clone(), Instant::now()) {
+                    let reason = failure.to_string();
+                    Event::AccessRefused { who: who(caller), reason: &reason, left_out }.log();
                 }
             }
             Outcome::Failed(_)

@@ -46,8 +46,6 @@ pub(super) struct Accepted {
     pub(super) service: String,
     /// The service that the client says it means, if it says one: under its proof, as the ticket's is not.
     pub(super) target: Option<String>,
-    /// When the ticket ends.
-    pub(super) ends: SystemTime,
     pub(super) bound: Bound,
     /// Our own proof, if the client asked for one: a GSS token.
     pub(super) reply: Option<Vec<u8>>,
@@ -131,9 +129,8 @@ impl Acceptor {
         service_key.used.note(now);
         let mutual = request.options & MUTUAL_REQUIRED != 0;
         let reply = if mutual { Some(reply(&proof, &session_key, leg)?) } else { None };
-        let ends = Duration::from_secs(u64::try_from(ticket.ends).unwrap_or_default());
         let (service, target) = (service_key.to_string(), said.target);
-        Ok(Accepted { account, service, target, ends: SystemTime::UNIX_EPOCH + ends, bound, reply })
+        Ok(Accepted { account, service, target, bound, reply })
     }
 
     /// Who the client is, by the PAC.

@@ -1,7 +1,9 @@
 //! The nodes that relay, as a front knows them: the members that are no witnesses.
 
 use crate::cluster::{Cluster, Member};
-use crate::front::Peer;
+use crate::config::Config;
+use crate::front::{Logins, Metrics, Peer};
+use crate::principal::Caller;
 use crate::state::Roster;
 use crate::tasks::Tasks;
 use std::sync::Arc;
@@ -23,6 +25,21 @@ pub(super) fn follow(cluster: &Cluster, tasks: &Tasks) -> watch::Receiver<Arc<Ve
         }
     });
     receiver
+}
+
+/// The logins of this node, one of so many that share what may fail.
+pub(super) fn logins(
+    config: &Config,
+    relays: &watch::Receiver<Arc<Vec<Peer>>>,
+    metrics: &Metrics,
+    tasks: &Tasks,
+) -> Arc<Logins> {
+    Arc::new(Logins::new(config.identity.limits, relays.clone(), metrics.clone(), tasks.clone()))
+}
+
+/// What other nodes' fronts say with each request: who has proven itself there is known here as well.
+pub(super) fn vouched(logins: Arc<Logins>) -> impl Fn(&Caller) + Send + Sync + 'static {
+    move |caller| logins.seen(caller)
 }
 
 fn relays(members: &[Member], roster: &Roster) -> Arc<Vec<Peer>> {

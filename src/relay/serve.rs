@@ -2,6 +2,7 @@
 
 use super::wire::{self, FrameError};
 use super::{Answered, Deadline, Failure, HANDLE_PATH, Prefixed, READY_PATH, Relay};
+use crate::principal::Caller;
 use crate::proto::peer::v1::Empty;
 use crate::proto::peer::v1::relay_frame::Frame;
 use crate::tasks::Tasks;
@@ -9,6 +10,7 @@ use crate::upstream::{Body, BodyError};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
@@ -19,15 +21,16 @@ use tokio_stream::wrappers::ReceiverStream;
 pub struct Server {
     relay: Relay,
     tasks: Tasks,
+    proven: Arc<dyn Fn(&Caller) + Send + Sync>,
 }
 
 type Sender = mpsc::Sender<Bytes>;
 
 impl Server {
-    /// Serves this relay.
+    /// Serves this relay. `proven` is told who has proven itself at another node.
     #[must_use]
-    pub fn new(relay: Relay, tasks: Tasks) -> Self {
-        Server { relay, tasks }
+    pub fn new(relay: Relay, tasks: Tasks, proven: impl Fn(&Caller) + Send + Sync + 'static) -> Self {
+        Server { relay, tasks, proven: Arc::new(proven) }
     }
 
     /// Answers one hop request. The answer begins at once, which tells the front that this node is
@@ -43,10 +46,10 @@ impl Server {
 
     fn handle(&self, body: Body) -> Response<Body> {
         let (sender, frames) = mpsc::channel(FRAMES_QUEUED_MAX);
-        let relay = self.relay.clone();
+        let (relay, proven) = (self.relay.clone(), self.proven.clone());
         self.tasks.spawn("hop request", async move {
             tokio::select! {
-                () = run(&relay, body, &sender) => {}
+                () = run(&relay, &*proven, body, &sender) => {}
                 // The front gave up: what was not sent to the service yet never will be.
                 () = sender.closed() => {}
             }
@@ -57,9 +60,10 @@ impl Server {
     }
 }
 
-async fn run(relay: &Relay, body: Body, sender: &Sender) {
+async fn run(relay: &Relay, proven: &(dyn Fn(&Caller) + Send + Sync), body: Body, sender: &Sender) {
     let answer = match tokio::time::timeout(HEAD_TIMEOUT, begin(body)).await {
         Ok(Ok((head, body, deadline))) => {
+            proven(&head.caller);
             let started = || {
                 // The queue is empty here: `started` is the first frame of a request.
                 let _ = sender.try_send(wire::frame(Frame::Started(Empty {})));

@@ -68,6 +68,54 @@ fn event_1002_says_once_that_an_account_was_let_in() {
 }
 
 #[test]
+fn event_1002_comes_again_for_an_account_that_is_authorized_again() {
+    let cluster = TestCluster::start(1);
+    let (node, account) = (cluster.any_node(), cluster.account("svc-sharepoint"));
+    let call = || cluster.call(&node, &account, &Request::soap(&ACQUIRE_LICENSE));
+    call().check(200, &[]);
+    cluster.rmsc(&["authz", "remove", &account.name]).check_code(0);
+    call().check(500, &[]);
+    cluster.rmsc(&["authz", "add", "--role", "sharepoint", &account.name]).check_code(0);
+    for _ in 0..2 {
+        call().check(200, &[]);
+    }
+    await_all_before(&cluster, &node);
+    let seen = events_about(&node, 1002, &account.name);
+    assert_eq!(seen.len(), 2, "{seen:?}");
+    check_who(&cluster, &seen[1], &account);
+}
+
+/// Calls over HTTPS.
+#[track_caller]
+fn call_by_https(cluster: &TestCluster, node: &Node, account: &Account) {
+    let ca = cluster.lab().ca.display().to_string();
+    let url = format!("{}/_wmcs/licensing/license.asmx", node.https_localhost());
+    assert_eq!(crate::support::program::curl_ntlm(account, &["--cacert", &ca, &url]).status, 200);
+}
+
+#[test]
+fn event_1003_says_that_an_account_went_over_to_https() {
+    let cluster = TestCluster::start(1);
+    let (node, account, other) = (cluster.any_node(), cluster.exchange(), cluster.account("FS01$"));
+    let call_by_http = || cluster.call(&node, &account, &Request::soap(&ACQUIRE_LICENSE)).check(200, &[]);
+    call_by_http();
+    for _ in 0..2 {
+        call_by_https(&cluster, &node, &account);
+        call_by_https(&cluster, &node, &other);
+    }
+    // And 2002 again, as it falls back.
+    call_by_http();
+    await_all_before(&cluster, &node);
+    let seen = events_about(&node, 1003, &account.name);
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    check_who(&cluster, &seen[0], &account);
+    assert_eq!((field(&seen[0], "level"), &seen[0]["left_out"]), ("INFO", &Value::from(0)));
+    assert_eq!(events_about(&node, 2002, &account.name).len(), 2);
+    // It never used HTTP.
+    assert_eq!(events_about(&node, 1003, &other.name), Vec::<Value>::new());
+}
+
+#[test]
 fn event_1004_has_the_new_table_on_every_node() {
     let cluster = TestCluster::start(3);
     let ran = cluster.rmsc(&["authz", "add", "--role", "sharepoint", r"LAB\mallory", "-o", "json"]);
@@ -123,6 +171,24 @@ fn event_2001_names_the_account_that_was_refused() {
 }
 
 #[test]
+fn event_2001_comes_once_a_minute_and_not_for_pages() {
+    let cluster = TestCluster::start(1);
+    let (node, mallory, other) = (cluster.any_node(), cluster.mallory(), cluster.account("svc-sharepoint"));
+    cluster.rmsc(&["authz", "remove", &other.name]).check_code(0);
+    cluster.call(&node, &other, &Request::get("/_wmcs/licensing/license.asmx")).check(200, &[]);
+    for _ in 0..5 {
+        cluster.call(&node, &mallory, &Request::soap(&ACQUIRE_LICENSE)).check(500, &[]);
+    }
+    cluster.rmsc(&["authz", "add", "--role", "sharepoint", &other.name]).check_code(0);
+    cluster.call(&node, &other, &Request::soap(&ACQUIRE_LICENSE)).check(200, &[]);
+    // All before it is in the log.
+    await_event(&node, 1002, |event| event["account"] == other.name.as_str());
+    let seen = events(&node, 2001);
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert_eq!((field(&seen[0], "account"), &seen[0]["left_out"]), (&*mallory.name, &Value::from(0)));
+}
+
+#[test]
 fn event_2001_comes_also_for_a_role_that_is_too_low() {
     let cluster = TestCluster::start(1);
     let (node, account) = (cluster.any_node(), cluster.account("FS01$"));
@@ -154,9 +220,7 @@ fn event_2002_comes_once_for_each_account_that_uses_http() {
 fn event_2002_does_not_come_for_https() {
     let cluster = TestCluster::start(1);
     let (node, account) = (cluster.any_node(), cluster.exchange());
-    let ca = cluster.lab().ca.display().to_string();
-    let url = format!("{}/_wmcs/licensing/license.asmx", node.https_localhost());
-    assert_eq!(crate::support::program::curl_ntlm(&account, &["--cacert", &ca, &url]).status, 200);
+    call_by_https(&cluster, &node, &account);
     await_all_before(&cluster, &node);
     assert_eq!(events_about(&node, 2002, &account.name), Vec::<Value>::new());
 }

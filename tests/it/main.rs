@@ -24,6 +24,7 @@ mod kerberos;
 mod kerberos_keys;
 mod lab_command;
 mod leadership;
+mod logins;
 mod nodes;
 mod ports;
 mod power_cuts;

@@ -8,7 +8,7 @@ use rmsc::identity::ntlm_client::{Credentials, Nonces, NtlmClient, Server};
 use rmsc::secret::Secret;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -242,6 +242,19 @@ impl Session {
         // A refusal may come before all is sent.
         let sent = self.connection.send(&bytes);
         self.connection.answer(request.method == "HEAD").map_err(|error| sent.err().unwrap_or(error))
+    }
+
+    /// The same, and how long the answer took to come after the last leg of the handshake was sent.
+    ///
+    /// # Errors
+    /// The connection ended.
+    pub fn timed(&mut self, request: &Request) -> io::Result<(Answer, Duration)> {
+        let authorization = self.handshake(request)?;
+        let bytes = request.bytes(&self.host, Some(&authorization), &request.body);
+        let begun = Instant::now();
+        self.connection.send(&bytes)?;
+        let answer = self.connection.answer(request.method == "HEAD")?;
+        Ok((answer, begun.elapsed()))
     }
 
     /// Sends a request on the same connection, without a word about who sends it.
