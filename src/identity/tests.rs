@@ -1,6 +1,7 @@
 //! Whole handshakes: what is let in, and above all what is not.
 
 mod forged;
+mod fuzz;
 mod mutants;
 
 use super::ntlm::keys;

@@ -1,6 +1,7 @@
 //! Kerberos' messages, as far as an acceptor reads and writes them ([RFC 4120] 5, [RFC 4121] 4.1). Bytes alone.
 
 use super::super::der::{Reader, element, only};
+use std::ops::RangeInclusive;
 use time::{Date, Month, PrimitiveDateTime, Time};
 
 /// AP-REQ, [RFC 4120] 5.5.1: a ticket, and the proof that the sender knows the key in it.
@@ -37,8 +38,9 @@ pub(super) struct Client {
     pub(super) name: Vec<String>,
 }
 
-/// EncTicketPart, [RFC 4120] 5.3: what the KDC says. Addresses and where it came through are not looked at:
-/// nobody sends the one any more, and a KDC of ours has checked the other, or it would not have signed.
+/// EncTicketPart, [RFC 4120] 5.3: what the KDC says. Addresses and where it came through must have their form, and
+/// count for nothing: nobody sends the one any more, and a KDC of ours has checked the other, or it would not have
+/// signed.
 pub(super) struct TicketPart<'a> {
     pub(super) flags: u32,
     pub(super) key: SessionKey<'a>,
@@ -137,15 +139,23 @@ impl<'a> TicketPart<'a> {
         let flags = bits(fields.take(0)?)?;
         let key = SessionKey::read(fields.take(1)?)?;
         let client = Client { realm: string(fields.take(2)?)?, name: name(fields.take(3)?)? };
-        fields.take(4)?; // transited
+        // transited, whose type is a small number
+        typed(Fields::sequence(fields.take(4)?)?).filter(|kind| (0..=255).contains(kind))?;
         let authenticated = seconds(fields.take(5)?)?;
         let begins = match fields.take_if(6)? {
             Some(begins) => seconds(begins)?,
             None => authenticated,
         };
         let ends = seconds(fields.take(7)?)?;
-        fields.take_if(8)?; // renewable until
-        fields.take_if(9)?; // addresses
+        if let Some(renewable) = fields.take_if(8)? {
+            seconds(renewable)?;
+        }
+        if let Some(addresses) = fields.take_if(9)? {
+            let mut addresses = Reader::new(only(SEQUENCE, addresses)?);
+            while !addresses.is_empty() {
+                typed(Fields { rest: Reader::new(addresses.take(SEQUENCE)?) })?;
+            }
+        }
         let authorization = fields.take_if(10)?;
         fields.end(TicketPart { flags, key, client, authenticated, begins, ends, authorization })
     }
@@ -171,7 +181,10 @@ impl<'a> Authenticator<'a> {
             None => None,
         };
         let sequence = match fields.take_if(7)? {
-            Some(sequence) => Some(integer(sequence)?),
+            // 32 bits; some clients write them with a sign.
+            Some(sequence) => {
+                Some(integer(sequence)?).filter(|number| SEQUENCES.contains(number)).map(Some)?
+            }
             None => None,
         };
         let authorization = fields.take_if(8)?;
@@ -201,9 +214,34 @@ impl<'a> Checksum<'a> {
         let rest = self.bytes.strip_prefix(&16u32.to_le_bytes()).filter(|_| self.kind == GSS_CHECKSUM)?;
         let (bindings, rest) = rest.split_first_chunk()?;
         // The flags: all that they ask for is either given in any case, or not given to anybody.
-        rest.split_first_chunk::<4>()?;
+        let (flags, mut rest) = rest.split_first_chunk()?;
+        let flags = u32::from_le_bytes(*flags);
+        // A handshake of three legs, which HTTP has not.
+        if flags & DCE_STYLE != 0 {
+            return None;
+        }
+        if flags & DELEGATED != 0 {
+            rest = after_credentials(rest)?;
+        }
+        while !rest.is_empty() {
+            rest = after_extension(rest)?;
+        }
         Some(GssChecksum { bindings })
     }
+}
+
+/// What follows delegated credentials: their number, their length, and they themselves.
+fn after_credentials(bytes: &[u8]) -> Option<&[u8]> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    let (length, rest) = rest.split_first_chunk()?;
+    rest.get(usize::from(u16::from_le_bytes(*length))..).filter(|_| u16::from_le_bytes(*number) == 1)
+}
+
+/// What follows an extension: its type, its length, and its value.
+fn after_extension(bytes: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = bytes.split_first_chunk::<4>()?;
+    let (length, rest) = rest.split_first_chunk()?;
+    rest.get(usize::try_from(u32::from_be_bytes(*length)).ok()?..)
 }
 
 /// The elements of an AuthorizationData, [RFC 4120] 5.2.6: their types and contents.
@@ -220,6 +258,25 @@ pub(super) fn authorization(bytes: &[u8]) -> Option<Vec<(i64, &[u8])>> {
         out.push(fields.end((kind, data))?);
     }
     Some(out)
+}
+
+/// Whether what is in an element has its form, for those that MIT reads as well: others inside it, and encryption
+/// types. What a KDC signs for services of its own (AD-KDC-ISSUED, AD-CAMMAC) is refused: Windows issues none.
+pub(super) fn is_known_form(kind: i64, data: &[u8], depth: u8) -> bool {
+    let inside = || {
+        let inner = authorization(data).filter(|_| depth < AUTHORIZATION_DEPTH_MAX)?;
+        inner.iter().all(|(kind, data)| is_known_form(*kind, data, depth + 1)).then_some(())
+    };
+    match kind {
+        IF_RELEVANT => inside().is_some(),
+        KDC_ISSUED | CAMMAC => false,
+        ETYPE_NEGOTIATION => only(SEQUENCE, data).is_some_and(|list| {
+            let mut list = Reader::new(list);
+            while list.take(INTEGER).is_some_and(|digits| integer(&element(INTEGER, &[digits])).is_some()) {}
+            list.is_empty()
+        }),
+        _ => true,
+    }
 }
 
 /// The inside of an AP-REP, [RFC 4120] 5.5.2.
@@ -308,6 +365,13 @@ fn integer(bytes: &[u8]) -> Option<i64> {
     Some(digits.iter().fold(sign, |number: i64, digit| number << 8 | i64::from(*digit)))
 }
 
+/// The fields of a number and of some octets, whose type it says.
+fn typed(mut fields: Fields<'_>) -> Option<i64> {
+    let kind = integer(fields.take(0)?)?;
+    only(OCTETS, fields.take(1)?)?;
+    fields.end(kind)
+}
+
 /// KerberosFlags, [RFC 4120] 5.2.8: 32 of them.
 fn bits(bytes: &[u8]) -> Option<u32> {
     match only(BITS, bytes)? {
@@ -371,6 +435,17 @@ const NAME_PARTS_MAX: usize = 4;
 const TEXT_BYTES_MAX: usize = 255;
 /// KDCs write one or two.
 const AUTHORIZATION_MAX: usize = 32;
+/// Nobody puts one AD-IF-RELEVANT into another.
+const AUTHORIZATION_DEPTH_MAX: u8 = 3;
+/// [RFC 4120] 7.5.4, [RFC 7751] and [RFC 4537].
+pub(super) const IF_RELEVANT: i64 = 1;
+const KDC_ISSUED: i64 = 4;
+const CAMMAC: i64 = 96;
+const ETYPE_NEGOTIATION: i64 = 129;
+/// GSS_C_DELEG_FLAG and GSS_C_DCE_STYLE, [RFC 4121] 4.1.1.1 and [RFC 4757] 7.1.
+const DELEGATED: u32 = 1;
+const DCE_STYLE: u32 = 0x1000;
+const SEQUENCES: RangeInclusive<i64> = i32::MIN as i64..=u32::MAX as i64;
 
 const INTEGER: u8 = 0x02;
 const BITS: u8 = 0x03;
