@@ -38,10 +38,12 @@ fn measure<T>(node: &Node, [rounds, each]: [u64; 2], prepare: impl Fn() -> T, ro
         })
         .collect();
     costs.sort_by(f64::total_cmp);
-    Cost { median: costs[costs.len() / 2], least: costs[0], most: costs[costs.len() - 1] }
+    let at = |place: usize| costs.get(place).copied().expect("there is a round");
+    Cost { median: at(costs.len() / 2), least: at(0), most: at(costs.len() - 1) }
 }
 
 #[track_caller]
+#[expect(clippy::print_stdout, reason = "the figures are what it is for")]
 fn goal(what: &str, cost: &Cost, most: Duration) {
     let Cost { median, least, most: worst } = cost;
     let most = most.as_micros();
