@@ -7,8 +7,6 @@
 mod attempt;
 mod binding;
 mod der;
-#[cfg(test)]
-mod fuzz;
 pub mod kerberos;
 mod ntlm;
 pub mod ntlm_client;

@@ -1,7 +1,9 @@
 //! Kerberos, the server's side: a ticket for one of our services, and the proof that its sender is the client
 //! that it names, to an account with its groups ([RFC 4120] 3.2, [RFC 4121], [MS-KILE] 3.4.5).
 
+mod authorization;
 mod crypto;
+mod gss_checksum;
 mod keytab;
 mod logon_info;
 pub(super) mod messages;
@@ -281,8 +283,8 @@ impl ClientSaid {
 
     /// The elements as they are, or inside AD-IF-RELEVANT.
     fn add(&mut self, data: &[u8], depth: u8) -> Option<()> {
-        for (kind, inner) in messages::authorization(data)? {
-            if !messages::is_known_form(kind, inner, depth) {
+        for (kind, inner) in authorization::authorization(data)? {
+            if !authorization::is_known_form(kind, inner, depth) {
                 return None;
             }
             match kind {
@@ -291,7 +293,7 @@ impl ClientSaid {
                 AP_OPTIONS => self.options = Some(u32::from_le_bytes(inner.try_into().ok()?)),
                 CLIENT_TARGET if self.target.is_some() => return None,
                 CLIENT_TARGET => self.target = Some(target(inner)?),
-                messages::IF_RELEVANT if depth == 0 => self.add(inner, 1)?,
+                authorization::IF_RELEVANT if depth == 0 => self.add(inner, 1)?,
                 _ => {}
             }
         }

@@ -2,6 +2,7 @@
 
 mod forged;
 mod fuzz;
+pub(in crate::identity) mod fuzzer;
 mod mutants;
 
 use super::ntlm::keys;

@@ -71,11 +71,6 @@ pub(super) struct Checksum<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-/// What [RFC 4121] 4.1.1 puts into it, up to the delegated credentials, which nobody looks at.
-pub(super) struct GssChecksum<'a> {
-    pub(super) bindings: &'a [u8; 16],
-}
-
 /// Whether a GSS token's frame names Kerberos.
 pub(in super::super) fn is_framed(token: &[u8]) -> bool {
     only(FRAME, token).is_some_and(|frame| Reader::new(frame).take(OID) == Some(KERBEROS))
@@ -181,7 +176,6 @@ impl<'a> Authenticator<'a> {
             None => None,
         };
         let sequence = match fields.take_if(7)? {
-            // 32 bits; some clients write them with a sign.
             Some(sequence) => {
                 Some(integer(sequence)?).filter(|number| SEQUENCES.contains(number)).map(Some)?
             }
@@ -207,75 +201,6 @@ impl<'a> Checksum<'a> {
         let kind = integer(fields.take(0)?)?;
         let bytes = only(OCTETS, fields.take(1)?)?;
         fields.end(Checksum { kind, bytes })
-    }
-
-    /// [RFC 4121] 4.1.1; `None` if it is another one, or cut off.
-    pub(super) fn of_gss(&self) -> Option<GssChecksum<'a>> {
-        let rest = self.bytes.strip_prefix(&16u32.to_le_bytes()).filter(|_| self.kind == GSS_CHECKSUM)?;
-        let (bindings, rest) = rest.split_first_chunk()?;
-        // The flags: all that they ask for is either given in any case, or not given to anybody.
-        let (flags, mut rest) = rest.split_first_chunk()?;
-        let flags = u32::from_le_bytes(*flags);
-        // A handshake of three legs, which HTTP has not.
-        if flags & DCE_STYLE != 0 {
-            return None;
-        }
-        if flags & DELEGATED != 0 {
-            rest = after_credentials(rest)?;
-        }
-        while !rest.is_empty() {
-            rest = after_extension(rest)?;
-        }
-        Some(GssChecksum { bindings })
-    }
-}
-
-/// What follows delegated credentials: their number, their length, and they themselves.
-fn after_credentials(bytes: &[u8]) -> Option<&[u8]> {
-    let (number, rest) = bytes.split_first_chunk()?;
-    let (length, rest) = rest.split_first_chunk()?;
-    rest.get(usize::from(u16::from_le_bytes(*length))..).filter(|_| u16::from_le_bytes(*number) == 1)
-}
-
-/// What follows an extension: its type, its length, and its value.
-fn after_extension(bytes: &[u8]) -> Option<&[u8]> {
-    let (_, rest) = bytes.split_first_chunk::<4>()?;
-    let (length, rest) = rest.split_first_chunk()?;
-    rest.get(usize::try_from(u32::from_be_bytes(*length)).ok()?..)
-}
-
-/// The elements of an AuthorizationData, [RFC 4120] 5.2.6: their types and contents.
-pub(super) fn authorization(bytes: &[u8]) -> Option<Vec<(i64, &[u8])>> {
-    let mut list = Reader::new(only(SEQUENCE, bytes)?);
-    let mut out = Vec::new();
-    while !list.is_empty() {
-        if out.len() == AUTHORIZATION_MAX {
-            return None;
-        }
-        let mut fields = Fields { rest: Reader::new(list.take(SEQUENCE)?) };
-        let kind = integer(fields.take(0)?)?;
-        let data = only(OCTETS, fields.take(1)?)?;
-        out.push(fields.end((kind, data))?);
-    }
-    Some(out)
-}
-
-/// Whether what is in an element has its form, for those that MIT reads as well: others inside it, and encryption
-/// types. What a KDC signs for services of its own (AD-KDC-ISSUED, AD-CAMMAC) is refused: Windows issues none.
-pub(super) fn is_known_form(kind: i64, data: &[u8], depth: u8) -> bool {
-    let inside = || {
-        let inner = authorization(data).filter(|_| depth < AUTHORIZATION_DEPTH_MAX)?;
-        inner.iter().all(|(kind, data)| is_known_form(*kind, data, depth + 1)).then_some(())
-    };
-    match kind {
-        IF_RELEVANT => inside().is_some(),
-        KDC_ISSUED | CAMMAC => false,
-        ETYPE_NEGOTIATION => only(SEQUENCE, data).is_some_and(|list| {
-            let mut list = Reader::new(list);
-            while list.take(INTEGER).is_some_and(|digits| integer(&element(INTEGER, &[digits])).is_some()) {}
-            list.is_empty()
-        }),
-        _ => true,
     }
 }
 
@@ -315,8 +240,8 @@ pub(super) fn write_reply(etype: u8, cipher: &[u8]) -> Vec<u8> {
 }
 
 /// The fields of a sequence, each in a tag of its own.
-struct Fields<'a> {
-    rest: Reader<'a>,
+pub(super) struct Fields<'a> {
+    pub(super) rest: Reader<'a>,
 }
 
 impl<'a> Fields<'a> {
@@ -328,7 +253,7 @@ impl<'a> Fields<'a> {
         Fields::sequence(only(APPLICATION | number, bytes)?)
     }
 
-    fn take(&mut self, number: u8) -> Option<&'a [u8]> {
+    pub(super) fn take(&mut self, number: u8) -> Option<&'a [u8]> {
         self.rest.take(FIELD_0 | number)
     }
 
@@ -341,7 +266,7 @@ impl<'a> Fields<'a> {
     }
 
     /// What was read, if nothing follows it.
-    fn end<T>(self, read: T) -> Option<T> {
+    pub(super) fn end<T>(self, read: T) -> Option<T> {
         self.rest.is_empty().then_some(read)
     }
 }
@@ -352,7 +277,7 @@ fn after_oid(frame: &[u8]) -> Option<&[u8]> {
 }
 
 /// [X.690] 8.3, of at most 8 bytes, in the shortest form.
-fn integer(bytes: &[u8]) -> Option<i64> {
+pub(super) fn integer(bytes: &[u8]) -> Option<i64> {
     let digits = only(INTEGER, bytes)?;
     let (first, rest) = digits.split_first()?;
     let redundant = rest.first().is_some_and(|second| {
@@ -427,24 +352,11 @@ const VERSION: i64 = 5;
 /// [RFC 4121] 4.1.
 const REQUEST_TOKEN: [u8; 2] = [1, 0];
 const REPLY_TOKEN: [u8; 2] = [2, 0];
-/// [RFC 4121] 4.1.1.
-const GSS_CHECKSUM: i64 = 0x8003;
 /// A name has two parts, a few services have three.
 const NAME_PARTS_MAX: usize = 4;
 /// A DNS name has 255.
 const TEXT_BYTES_MAX: usize = 255;
-/// KDCs write one or two.
-const AUTHORIZATION_MAX: usize = 32;
-/// Nobody puts one AD-IF-RELEVANT into another.
-const AUTHORIZATION_DEPTH_MAX: u8 = 3;
-/// [RFC 4120] 7.5.4, [RFC 7751] and [RFC 4537].
-pub(super) const IF_RELEVANT: i64 = 1;
-const KDC_ISSUED: i64 = 4;
-const CAMMAC: i64 = 96;
-const ETYPE_NEGOTIATION: i64 = 129;
-/// GSS_C_DELEG_FLAG and GSS_C_DCE_STYLE, [RFC 4121] 4.1.1.1 and [RFC 4757] 7.1.
-const DELEGATED: u32 = 1;
-const DCE_STYLE: u32 = 0x1000;
+/// 32 bits, with a sign or without.
 const SEQUENCES: RangeInclusive<i64> = i32::MIN as i64..=u32::MAX as i64;
 
 const INTEGER: u8 = 0x02;

@@ -1,9 +1,9 @@
 //! The PAC: what the domain says about an account, signed with our own key ([MS-PAC] 2). Without a valid
 //! signature nothing of it counts.
 
+use super::authorization::{IF_RELEVANT, authorization, is_known_form};
 use super::crypto::{Key, Usage};
 use super::logon_info::{LogonInfo, sid};
-use super::messages::{IF_RELEVANT, authorization, is_known_form};
 use crate::principal::Sid;
 
 /// Why there are no groups.

@@ -2,8 +2,8 @@
 
 use super::mutants::{SHAPES, same_meaning};
 use super::*;
-use crate::identity::fuzz;
 use crate::identity::spnego::{State, Token};
+use crate::identity::tests::fuzzer;
 
 fn read(token: &[u8]) -> String {
     match spnego::parse(token) {
@@ -38,7 +38,7 @@ fn spnego_tokens() {
         spnego::write_response(State::Incomplete, Some(spnego::NTLM), Some(&ntlm), None),
         spnego::write_response(State::Completed, None, None, Some(&[7; 16])),
     ];
-    fuzz::run("spnego", corpus, read);
+    fuzzer::run("spnego", corpus, read);
 }
 
 /// The two messages of a raw client, and all three legs inside SPNEGO: whoever gets in has said what the honest one
@@ -58,7 +58,7 @@ fn ntlm_messages() {
                 let reason = direct.map_or_else(|refused| refused.to_string(), |_| "goes on".into());
                 format!("{} {reason}", let_in.is_some())
             };
-            fuzz::run(&format!("ntlm {shape:?} {leg}"), vec![honest.into_inner()], run);
+            fuzzer::run(&format!("ntlm {shape:?} {leg}"), vec![honest.into_inner()], run);
         }
     }
 }

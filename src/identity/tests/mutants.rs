@@ -1,7 +1,7 @@
 //! Damaged tokens of every leg: never a panic, and never a proof of what was not said.
 
 use super::*;
-use crate::identity::fuzz::Numbers;
+use crate::identity::tests::fuzzer::Numbers;
 
 /// The tokens of one kind of client, each made from the server's answer to the one before.
 #[derive(Clone, Copy, Debug)]

@@ -473,6 +473,9 @@ fn what_counts_for_nothing_is_whole() {
     let in_proof = |kind, bytes: &[u8]| judge(&with_proof_data(&[(kind, bytes.to_vec())]).closed()).is_ok();
     let list = element(0x30, &[&element(2, &[&[18]]), &element(2, &[&[17]])]);
     assert!(in_proof(129, &list) && in_proof(99, b"anything"));
+    assert!(
+        !in_proof(129, &element(0x30, &[&element(4, &[b"x"])])) && !in_proof(129, &element(0x30, &[&[2, 0]]))
+    );
     assert!(!in_proof(129, &list[1..]) && !in_proof(129, &element(0x30, &[b"x"])));
     // Signed by a KDC for its own services.
     assert!(!in_proof(4, &element(0x30, &[])) && !in_proof(96, &element(0x30, &[])));

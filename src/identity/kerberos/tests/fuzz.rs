@@ -4,7 +4,7 @@ use super::super::keytab::tests::{entry, file};
 use super::forged::{Opened, service_key};
 use super::mutants::TOKENS;
 use super::*;
-use crate::identity::fuzz;
+use crate::identity::tests::fuzzer;
 
 /// What came of a token; it may prove only the account that it is made of.
 fn judged(token: &[u8], honest: &[TicketProven]) -> String {
@@ -23,14 +23,14 @@ fn judged(token: &[u8], honest: &[TicketProven]) -> String {
 fn ap_req() {
     let corpus: Vec<Vec<u8>> = TOKENS.iter().map(|name| captured(name)).collect();
     let honest: Vec<TicketProven> = corpus.iter().map(|token| judge(token).unwrap()).collect();
-    fuzz::run("ap_req", corpus, |token| judged(token, &honest));
+    fuzzer::run("ap_req", corpus, |token| judged(token, &honest));
 }
 
 /// As somebody would who has our key: the parsers behind the ciphers are reached.
 #[test]
 fn inside_of_a_ticket() {
     let corpus = ["EXCH01-raw", "alice-mutual"].map(|name| Opened::of(name).ticket);
-    fuzz::run("ticket", corpus.to_vec(), |ticket| {
+    fuzzer::run("ticket", corpus.to_vec(), |ticket| {
         TicketPart::read(ticket).map_or_else(
             || "none".into(),
             |part| {
@@ -45,7 +45,7 @@ fn inside_of_a_ticket() {
 fn inside_of_a_proof() {
     let channel = Channel { policy: ChannelBindingPolicy::Allow, binding: None };
     let corpus = ["EXCH01-raw", "EXCH01-mutual", "alice-mutual"].map(|name| Opened::of(name).proof);
-    fuzz::run("proof", corpus.to_vec(), |proof| {
+    fuzzer::run("proof", corpus.to_vec(), |proof| {
         Authenticator::read(proof).map_or_else(
             || "none".into(),
             |proof| {
@@ -69,7 +69,7 @@ fn pac_of_a_ticket() {
     let corpus = pacs.iter().map(|(bytes, ..)| bytes.clone()).collect();
     let said =
         |ticket: &pac::Ticket<'_>, bytes: &[u8]| pac::read(bytes, &key, ticket).map(|said| said.info.sid);
-    fuzz::run("pac", corpus, |bytes| {
+    fuzzer::run("pac", corpus, |bytes| {
         let mut outcome = String::new();
         for (honest, client, authenticated) in &pacs {
             let ticket = pac::Ticket { client, authenticated: *authenticated };
@@ -95,7 +95,7 @@ fn keytab_files() {
         key("HTTP/rms.fabrikam.test", "FABRIKAM.TEST", 1, 20, 32),
         key("host/rms.contoso.test", "CONTOSO.TEST", 1, 23, 16),
     ]);
-    fuzz::run("keytab", vec![captured("keytab"), mixed], |bytes| {
+    fuzzer::run("keytab", vec![captured("keytab"), mixed], |bytes| {
         let read = match Keytab::parse(bytes) {
             Err(error) => return error.to_string(),
             Ok(read) => read,

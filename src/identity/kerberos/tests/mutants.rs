@@ -3,7 +3,7 @@
 use super::super::logon_info::LogonInfo;
 use super::forged::Opened;
 use super::*;
-use crate::identity::fuzz::Numbers;
+use crate::identity::tests::fuzzer::Numbers;
 
 pub(super) const TOKENS: [&str; 3] = ["EXCH01-raw", "EXCH01-spnego", "alice-mutual"];
 

@@ -8,10 +8,10 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// SplitMix64: the same numbers in each run.
-pub(super) struct Numbers(pub(super) u64);
+pub(in crate::identity) struct Numbers(pub(in crate::identity) u64);
 
 impl Numbers {
-    pub(super) fn below(&mut self, limit: usize) -> usize {
+    pub(in crate::identity) fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,7 +26,7 @@ impl Numbers {
 
 /// Gives mutants to a target until the time is over. It asserts what must hold of each, and says what came of it.
 #[track_caller]
-pub(super) fn run(name: &str, corpus: Vec<Vec<u8>>, target: impl Fn(&[u8]) -> String) {
+pub(in crate::identity) fn run(name: &str, corpus: Vec<Vec<u8>>, target: impl Fn(&[u8]) -> String) {
     let setting = |name, usual| std::env::var(name).map_or(usual, |text| text.parse().expect("a number"));
     let (seconds, seed) = (setting("RMSC_FUZZ_SECONDS", 1), setting("RMSC_FUZZ_SEED", 20_261_121));
     let mut seen: HashSet<String> = corpus.iter().map(|input| target(input)).collect();
