@@ -1,7 +1,9 @@
 //! Kerberos, the server's side: a ticket for one of our services, and the proof that its sender is the client
 //! that it names, to an account with its groups ([RFC 4120] 3.2, [RFC 4121], [MS-KILE] 3.4.5).
 
+mod authorization;
 pub(super) mod crypto;
+pub(super) mod gss_checksum;
 mod keytab;
 mod logon_info;
 pub(super) mod messages;
@@ -115,11 +117,14 @@ impl Acceptor {
         let ticket = TicketPart::read(&plain).ok_or(malformed)?;
         let now = unix_seconds(leg.now);
         check_time(&ticket, now)?;
-        let session_key = session_key(&ticket.key, service_key)?;
+        let session_key = aes_key(&ticket.key, "ticket's key", service_key)?;
         let plain = open_proof(&request.authenticator, &session_key)?;
         let proof = Authenticator::read(&plain).ok_or(Refused::Malformed { what: "authenticator" })?;
         if proof.client != ticket.client {
             return Err(Refused::OtherClient.into());
+        }
+        if let Some(subkey) = &proof.subkey {
+            aes_key(subkey, "client's own key", service_key)?;
         }
         check_clock(proof.seconds, now)?;
         let said = ClientSaid::read(&proof)?;
@@ -231,11 +236,11 @@ fn check_time(ticket: &TicketPart<'_>, now: i64) -> Result<(), Refused> {
     Ok(())
 }
 
-fn session_key(key: &SessionKey<'_>, service: &ServiceKey) -> Result<Key, Refused> {
-    let weak =
-        || Refused::WeakCipher { what: "ticket's key", etype: key.etype, service: service.to_string() };
+/// The key in a ticket, or the one that a client adds to it.
+fn aes_key(key: &SessionKey<'_>, what: &'static str, service: &ServiceKey) -> Result<Key, Refused> {
+    let weak = || Refused::WeakCipher { what, etype: key.etype, service: service.to_string() };
     let etype = Etype::of_number(key.etype).ok_or_else(weak)?;
-    Key::new(etype, key.bytes).ok_or(Refused::Malformed { what: "key of a ticket" })
+    Key::new(etype, key.bytes).ok_or(Refused::Malformed { what })
 }
 
 fn open_proof(proof: &Encrypted<'_>, key: &Key) -> Result<Zeroizing<Vec<u8>>, Refused> {
@@ -257,8 +262,8 @@ fn check_clock(theirs: i64, ours: i64) -> Result<(), Refused> {
 /// What a client says about the connection in its authorization data ([MS-KILE] 3.2.5.8).
 #[derive(Debug, Default, PartialEq, Eq)]
 struct ClientSaid {
-    /// It knows of channel bindings (KERB_AP_OPTIONS_CBT).
-    knows_bindings: bool,
+    /// Its options (KERB_AP_OPTIONS).
+    options: Option<u32>,
     /// Which service it means (KERB_AUTH_DATA_CLIENT_TARGET). Whether it is sure of the name
     /// (KERB_AP_OPTIONS_UNVERIFIED_TARGET_NAME) changes nothing: it is for one that we have, or it is not.
     target: Option<String>,
@@ -275,20 +280,26 @@ impl ClientSaid {
 
     /// The elements as they are, or inside AD-IF-RELEVANT.
     fn add(&mut self, data: &[u8], depth: u8) -> Option<()> {
-        for (kind, inner) in messages::authorization(data)? {
+        for (kind, inner) in authorization::authorization(data)? {
+            if !authorization::is_known_form(kind, inner, depth) {
+                return None;
+            }
             match kind {
-                AP_OPTIONS => {
-                    let options = inner.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
-                    self.knows_bindings |= options.is_some_and(|options| options & CBT != 0);
-                }
                 // Two could be read in two ways.
+                AP_OPTIONS if self.options.is_some() => return None,
+                AP_OPTIONS => self.options = Some(u32::from_le_bytes(inner.try_into().ok()?)),
                 CLIENT_TARGET if self.target.is_some() => return None,
                 CLIENT_TARGET => self.target = Some(target(inner)?),
-                IF_RELEVANT if depth == 0 => self.add(inner, 1)?,
+                authorization::IF_RELEVANT if depth == 0 => self.add(inner, 1)?,
                 _ => {}
             }
         }
         Some(())
+    }
+
+    /// It knows of channel bindings (KERB_AP_OPTIONS_CBT).
+    fn knows_bindings(&self) -> bool {
+        self.options.is_some_and(|options| options & CBT != 0)
     }
 }
 
@@ -308,7 +319,7 @@ fn check_binding(
 ) -> Result<Bound, super::Refused> {
     let checksum = proof.checksum.as_ref().and_then(messages::Checksum::of_gss);
     let checksum = checksum.ok_or(Refused::NoGssChecksum)?;
-    let insistence = if said.knows_bindings { Insistence::KnowsOfBindings } else { Insistence::None };
+    let insistence = if said.knows_bindings() { Insistence::KnowsOfBindings } else { Insistence::None };
     binding::check(channel.policy, Some(checksum.bindings), channel.binding, insistence)
 }
 
@@ -339,8 +350,7 @@ const USE_SESSION_KEY: u32 = 0x4000_0000;
 const MUTUAL_REQUIRED: u32 = 0x2000_0000;
 /// A bit of a ticket's flags, [RFC 4120] 5.3.
 const INVALID: u32 = 0x0100_0000;
-/// [RFC 4120] 5.2.6.1 and [MS-KILE] 2.2.6, 3.2.5.8.
-const IF_RELEVANT: i64 = 1;
+/// [MS-KILE] 2.2.6, 3.2.5.8.
 const AP_OPTIONS: i64 = 143;
 const CLIENT_TARGET: i64 = 144;
 const CBT: u32 = 0x4000;

@@ -4,8 +4,9 @@
 use super::ChannelBinding;
 use super::der::element;
 use super::kerberos::crypto::{BLOCK, Etype, Key, Usage};
+use super::kerberos::gss_checksum::GSS_CHECKSUM;
 use super::kerberos::messages::{
-    GENERAL_STRING, GSS_CHECKSUM, INTEGER, KERBEROS, OCTETS, OID, REQUEST_TOKEN, SEQUENCE, TIME,
+    GENERAL_STRING, INTEGER, KERBEROS, OCTETS, OID, REQUEST_TOKEN, SEQUENCE, TIME,
 };
 use time::OffsetDateTime;
 use zeroize::Zeroizing;

@@ -81,9 +81,11 @@ fn init(frame: &[u8]) -> Option<Init<'_>> {
         return None;
     }
     let mechs = mechs(only(SEQUENCE, mech_list)?)?;
-    fields.take_if(FIELD_1)?; // reqFlags: not protected, so nobody may act on them
+    if let Some(flags) = fields.take_if(FIELD_1)? {
+        only(BITS, flags)?; // reqFlags: not protected, so nobody may act on them
+    }
     let token = octets(fields.take_if(FIELD_2)?)?;
-    fields.take_if(FIELD_3)?; // a mechListMIC: there is no key yet that could have made one
+    // No mechListMIC: there is no key yet that could have made one.
     (frame.is_empty() && fields.is_empty()).then_some(Init { mech_list, mechs, token })
 }
 
@@ -94,9 +96,21 @@ fn mechs(list: &[u8]) -> Option<Vec<&[u8]>> {
         if mechs.len() == MECHS_MAX {
             return None;
         }
-        mechs.push(list.take(OID)?);
+        let mech = list.take(OID)?;
+        // In a list by preference: acceptors differ about which of the two counts.
+        if !is_oid(mech) || mechs.contains(&mech) {
+            return None;
+        }
+        mechs.push(mech);
     }
     (!mechs.is_empty()).then_some(mechs)
+}
+
+/// [X.690] 8.19: each number in the fewest groups of seven bits, the last of which has no eighth.
+fn is_oid(contents: &[u8]) -> bool {
+    let numbers = contents.split_inclusive(|byte| byte & 0x80 == 0);
+    contents.last().is_some_and(|last| last & 0x80 == 0)
+        && numbers.into_iter().all(|it| !it.starts_with(&[0x80]))
 }
 
 fn response(body: &[u8]) -> Option<Response<'_>> {
@@ -133,6 +147,7 @@ const MECH_LIST_BYTES_MAX: usize = 512;
 const SPNEGO: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x02];
 
 const INIT_FRAME: u8 = 0x60;
+const BITS: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const OID: u8 = 0x06;
 const ENUMERATED: u8 = 0x0a;
@@ -203,6 +218,18 @@ mod tests {
     }
 
     #[test]
+    fn takes_flags_and_no_signature_in_an_offer() {
+        let list = element(FIELD_0, &[&client::mech_list(&[NTLM])]);
+        let offer = |fields: &[u8]| {
+            let body = element(FIELD_0, &[&element(SEQUENCE, &[&list, fields])]);
+            parse(&element(INIT_FRAME, &[&element(OID, &[SPNEGO]), &body])).is_some()
+        };
+        assert!(offer(&[]) && offer(&[FIELD_1, 4, BITS, 2, 1, 0x40]));
+        assert!(!offer(&[FIELD_1, 3, BITS, 2, 1]) && !offer(&[FIELD_1, 2, OCTET_STRING, 0]));
+        assert!(!offer(&[FIELD_3, 3, OCTET_STRING, 1, 7]));
+    }
+
+    #[test]
     fn refuses_anything_that_follows_at_any_depth() {
         let mut init = client::init(&[NTLM], Some(b"T"));
         init.push(0);
@@ -229,9 +256,15 @@ mod tests {
     #[test]
     fn refuses_an_empty_list_another_mechanism_frame_and_an_unknown_state() {
         assert!(parse(&client::init(&[], None)).is_none());
-        assert!(parse(&client::init(&[NTLM; MECHS_MAX], None)).is_some());
-        assert!(parse(&client::init(&[NTLM; MECHS_MAX + 1], None)).is_none());
+        let numbers: Vec<[u8; 2]> = (0..=MECHS_MAX as u8).map(|number| [0x2b, number]).collect();
+        let mechs: Vec<&[u8]> = numbers.iter().map(|mech| &mech[..]).collect();
+        assert!(parse(&client::init(&mechs[..MECHS_MAX], None)).is_some());
+        assert!(parse(&client::init(&mechs, None)).is_none());
+        assert!(parse(&client::init(&[NTLM, client::KERBEROS, NTLM], None)).is_none());
         assert!(parse(&client::init(&[NTLM, &[0x2b; MECH_LIST_BYTES_MAX]], None)).is_none());
+        for no_oid in [&[][..], &[0xff; 4], &[0x2b, 0x80, 1], &[0x2b, 0x81]] {
+            assert!(parse(&client::init(&[NTLM, no_oid], None)).is_none(), "{no_oid:x?}");
+        }
         assert!(parse(&element(INIT_FRAME, &[&element(OID, &[client::KERBEROS]), &[1, 0]])).is_none());
         assert!(parse(&element(FIELD_1, &[&element(SEQUENCE, &[&[0xa0, 3, 0x0a, 1, 4]])])).is_none());
         assert!(parse(b"").is_none());

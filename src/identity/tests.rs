@@ -1,6 +1,8 @@
 //! Whole handshakes: what is let in, and above all what is not.
 
 mod forged;
+mod fuzz;
+pub(in crate::identity) mod fuzzer;
 mod mutants;
 
 use super::ntlm::keys;

@@ -41,6 +41,20 @@ fn requests_ntlm_is_served_over_https_with_channel_binding() {
     check_requests("https", "ca");
 }
 
+#[test]
+fn requests_ntlm_with_a_wrong_password_is_refused() {
+    let cluster = TestCluster::shared();
+    let (node, ca) = (cluster.any_node(), cluster.lab().ca.display().to_string());
+    let (file, action) = (ACQUIRE_LICENSE.file().display().to_string(), ACQUIRE_LICENSE.action());
+    for (base, ca) in [(&node.http, "-"), (&node.https_localhost(), &*ca)] {
+        let url = format!("{base}{}", ACQUIRE_LICENSE.path);
+        let arguments = [&*url, &cluster.exchange().name, "wrong", &file, &action, ca];
+        for answered in python::<Vec<Answered>>("requests_call.py", &arguments) {
+            assert_eq!(answered.status, 401, "{base} {answered:?}");
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Legs {
     statuses: Vec<u16>,

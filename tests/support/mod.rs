@@ -10,6 +10,7 @@ pub mod keytab;
 pub mod lab;
 pub mod load;
 pub mod log;
+pub mod pool;
 pub mod processes;
 pub mod program;
 pub mod simulator;

@@ -163,6 +163,13 @@ pub fn interpreter() -> PathBuf {
         .join("bin/python")
 }
 
+/// How many of something there are to be: as a variable says, or the usual number.
+#[track_caller]
+pub fn number_of(variable: &str, usual: u64) -> u64 {
+    let Ok(text) = std::env::var(variable) else { return usual };
+    text.parse().unwrap_or_else(|_| panic!("{variable} is {text:?}, no number"))
+}
+
 /// The folder of the source.
 pub fn manifest_dir() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

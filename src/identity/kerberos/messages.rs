@@ -1,6 +1,7 @@
 //! Kerberos' messages, as far as an acceptor reads and writes them ([RFC 4120] 5, [RFC 4121] 4.1). Bytes alone.
 
 use super::super::der::{Reader, element, only};
+use std::ops::RangeInclusive;
 use time::{Date, Month, PrimitiveDateTime, Time};
 
 /// AP-REQ, [RFC 4120] 5.5.1: a ticket, and the proof that the sender knows the key in it.
@@ -37,8 +38,9 @@ pub(super) struct Client {
     pub(super) name: Vec<String>,
 }
 
-/// EncTicketPart, [RFC 4120] 5.3: what the KDC says. Addresses and where it came through are not looked at:
-/// nobody sends the one any more, and a KDC of ours has checked the other, or it would not have signed.
+/// EncTicketPart, [RFC 4120] 5.3: what the KDC says. Addresses and where it came through must have their form, and
+/// count for nothing: nobody sends the one any more, and a KDC of ours has checked the other, or it would not have
+/// signed.
 pub(super) struct TicketPart<'a> {
     pub(super) flags: u32,
     pub(super) key: SessionKey<'a>,
@@ -67,11 +69,6 @@ pub(super) struct Authenticator<'a> {
 pub(super) struct Checksum<'a> {
     pub(super) kind: i64,
     pub(super) bytes: &'a [u8],
-}
-
-/// What [RFC 4121] 4.1.1 puts into it, up to the delegated credentials, which nobody looks at.
-pub(super) struct GssChecksum<'a> {
-    pub(super) bindings: &'a [u8; 16],
 }
 
 /// Whether a GSS token's frame names Kerberos.
@@ -137,15 +134,23 @@ impl<'a> TicketPart<'a> {
         let flags = bits(fields.take(0)?)?;
         let key = SessionKey::read(fields.take(1)?)?;
         let client = Client { realm: string(fields.take(2)?)?, name: name(fields.take(3)?)? };
-        fields.take(4)?; // transited
+        // transited, whose type is a small number
+        typed(Fields::sequence(fields.take(4)?)?).filter(|kind| (0..=255).contains(kind))?;
         let authenticated = seconds(fields.take(5)?)?;
         let begins = match fields.take_if(6)? {
             Some(begins) => seconds(begins)?,
             None => authenticated,
         };
         let ends = seconds(fields.take(7)?)?;
-        fields.take_if(8)?; // renewable until
-        fields.take_if(9)?; // addresses
+        if let Some(renewable) = fields.take_if(8)? {
+            seconds(renewable)?;
+        }
+        if let Some(addresses) = fields.take_if(9)? {
+            let mut addresses = Reader::new(only(SEQUENCE, addresses)?);
+            while !addresses.is_empty() {
+                typed(Fields { rest: Reader::new(addresses.take(SEQUENCE)?) })?;
+            }
+        }
         let authorization = fields.take_if(10)?;
         fields.end(TicketPart { flags, key, client, authenticated, begins, ends, authorization })
     }
@@ -171,7 +176,9 @@ impl<'a> Authenticator<'a> {
             None => None,
         };
         let sequence = match fields.take_if(7)? {
-            Some(sequence) => Some(integer(sequence)?),
+            Some(sequence) => {
+                Some(integer(sequence)?).filter(|number| SEQUENCES.contains(number)).map(Some)?
+            }
             None => None,
         };
         let authorization = fields.take_if(8)?;
@@ -195,31 +202,6 @@ impl<'a> Checksum<'a> {
         let bytes = only(OCTETS, fields.take(1)?)?;
         fields.end(Checksum { kind, bytes })
     }
-
-    /// [RFC 4121] 4.1.1; `None` if it is another one, or cut off.
-    pub(super) fn of_gss(&self) -> Option<GssChecksum<'a>> {
-        let rest = self.bytes.strip_prefix(&16u32.to_le_bytes()).filter(|_| self.kind == GSS_CHECKSUM)?;
-        let (bindings, rest) = rest.split_first_chunk()?;
-        // The flags: all that they ask for is either given in any case, or not given to anybody.
-        rest.split_first_chunk::<4>()?;
-        Some(GssChecksum { bindings })
-    }
-}
-
-/// The elements of an AuthorizationData, [RFC 4120] 5.2.6: their types and contents.
-pub(super) fn authorization(bytes: &[u8]) -> Option<Vec<(i64, &[u8])>> {
-    let mut list = Reader::new(only(SEQUENCE, bytes)?);
-    let mut out = Vec::new();
-    while !list.is_empty() {
-        if out.len() == AUTHORIZATION_MAX {
-            return None;
-        }
-        let mut fields = Fields { rest: Reader::new(list.take(SEQUENCE)?) };
-        let kind = integer(fields.take(0)?)?;
-        let data = only(OCTETS, fields.take(1)?)?;
-        out.push(fields.end((kind, data))?);
-    }
-    Some(out)
 }
 
 /// The inside of an AP-REP, [RFC 4120] 5.5.2.
@@ -258,8 +240,8 @@ pub(super) fn write_reply(etype: u8, cipher: &[u8]) -> Vec<u8> {
 }
 
 /// The fields of a sequence, each in a tag of its own.
-struct Fields<'a> {
-    rest: Reader<'a>,
+pub(super) struct Fields<'a> {
+    pub(super) rest: Reader<'a>,
 }
 
 impl<'a> Fields<'a> {
@@ -271,7 +253,7 @@ impl<'a> Fields<'a> {
         Fields::sequence(only(APPLICATION | number, bytes)?)
     }
 
-    fn take(&mut self, number: u8) -> Option<&'a [u8]> {
+    pub(super) fn take(&mut self, number: u8) -> Option<&'a [u8]> {
         self.rest.take(FIELD_0 | number)
     }
 
@@ -284,7 +266,7 @@ impl<'a> Fields<'a> {
     }
 
     /// What was read, if nothing follows it.
-    fn end<T>(self, read: T) -> Option<T> {
+    pub(super) fn end<T>(self, read: T) -> Option<T> {
         self.rest.is_empty().then_some(read)
     }
 }
@@ -295,7 +277,7 @@ fn after_oid(frame: &[u8]) -> Option<&[u8]> {
 }
 
 /// [X.690] 8.3, of at most 8 bytes, in the shortest form.
-fn integer(bytes: &[u8]) -> Option<i64> {
+pub(super) fn integer(bytes: &[u8]) -> Option<i64> {
     let digits = only(INTEGER, bytes)?;
     let (first, rest) = digits.split_first()?;
     let redundant = rest.first().is_some_and(|second| {
@@ -306,6 +288,13 @@ fn integer(bytes: &[u8]) -> Option<i64> {
     }
     let sign = if *first < 0x80 { 0 } else { -1 };
     Some(digits.iter().fold(sign, |number: i64, digit| number << 8 | i64::from(*digit)))
+}
+
+/// The fields of a number and of some octets, whose type it says.
+fn typed(mut fields: Fields<'_>) -> Option<i64> {
+    let kind = integer(fields.take(0)?)?;
+    only(OCTETS, fields.take(1)?)?;
+    fields.end(kind)
 }
 
 /// KerberosFlags, [RFC 4120] 5.2.8: 32 of them.
@@ -363,14 +352,12 @@ const VERSION: i64 = 5;
 /// [RFC 4121] 4.1.
 pub(in super::super) const REQUEST_TOKEN: [u8; 2] = [1, 0];
 const REPLY_TOKEN: [u8; 2] = [2, 0];
-/// [RFC 4121] 4.1.1.
-pub(in super::super) const GSS_CHECKSUM: i64 = 0x8003;
 /// A name has two parts, a few services have three.
 const NAME_PARTS_MAX: usize = 4;
 /// A DNS name has 255.
 const TEXT_BYTES_MAX: usize = 255;
-/// KDCs write one or two.
-const AUTHORIZATION_MAX: usize = 32;
+/// 32 bits, with a sign or without.
+const SEQUENCES: RangeInclusive<i64> = i32::MIN as i64..=u32::MAX as i64;
 
 pub(in super::super) const INTEGER: u8 = 0x02;
 const BITS: u8 = 0x03;

@@ -1,9 +1,9 @@
 //! The PAC: what the domain says about an account, signed with our own key ([MS-PAC] 2). Without a valid
 //! signature nothing of it counts.
 
+use super::authorization::{IF_RELEVANT, authorization, is_known_form};
 use super::crypto::{Key, Usage};
 use super::logon_info::{LogonInfo, sid};
-use super::messages::authorization;
 use crate::principal::Sid;
 
 /// Why there are no groups.
@@ -39,6 +39,9 @@ pub(super) fn find(authorization_data: &[u8]) -> Result<&[u8], PacError> {
     let malformed = PacError::Malformed { what: "the authorization data" };
     let mut found = None;
     for (kind, inner) in authorization(authorization_data).ok_or(malformed)? {
+        if !is_known_form(kind, inner, 0) {
+            return Err(malformed);
+        }
         if kind != IF_RELEVANT {
             continue;
         }
@@ -197,7 +200,6 @@ pub(super) fn number(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
 }
 
-const IF_RELEVANT: i64 = 1;
 const WINDOWS_PAC: i64 = 128;
 /// [MS-PAC] 2.4 knows about fifteen types.
 const BUFFERS_MAX: u32 = 64;

@@ -3,6 +3,7 @@
 mod built;
 mod claims;
 mod forged;
+mod fuzz;
 mod mutants;
 mod replaced;
 

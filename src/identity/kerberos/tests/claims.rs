@@ -214,16 +214,18 @@ fn reads_what_a_client_says_about_the_connection() {
         (144, utf16("HTTP/rms.contoso.test@CONTOSO.TEST")),
     ]);
     let target = Some("HTTP/rms.contoso.test@CONTOSO.TEST".to_owned());
-    assert_eq!(said(&windows), Ok(ClientSaid { knows_bindings: true, target }));
-    let knows = |opened: &Opened| said(opened).unwrap().knows_bindings;
+    assert_eq!(said(&windows), Ok(ClientSaid { options: Some(0xc000), target }));
+    let knows = |opened: &Opened| said(opened).unwrap().knows_bindings();
     assert!(!knows(&with_proof_data(&[(143, options(0x8000))])));
-    assert!(!knows(&with_proof_data(&[(143, vec![0, 0x40])])));
     // As it is, without AD-IF-RELEVANT around it; and not deeper than in one.
     let bare = authorization_element(143, &options(0x4000));
     assert!(knows(&with_data(&element(0x30, &[&bare]))));
     let inner = element(0x30, &[&authorization_element(1, &element(0x30, &[&bare]))]);
     assert!(!knows(&with_data(&element(0x30, &[&authorization_element(1, &inner)]))));
     let wrong = Err(Refused::Malformed { what: "authenticator" });
+    for twisted in [vec![(143, vec![0, 0x40])], vec![(143, options(0)); 2]] {
+        assert_eq!(said(&with_proof_data(&twisted)), wrong, "{twisted:?}");
+    }
     for twisted in [vec![(144, vec![0x41])], vec![(144, utf16("HTTP/a")); 2], vec![(144, utf16("a\n"))]] {
         assert_eq!(said(&with_proof_data(&twisted)), wrong, "{twisted:?}");
     }
@@ -401,7 +403,7 @@ fn takes_every_kind_of_key() {
 fn the_keys_in_a_ticket_and_a_proof_fit_each_other() {
     let mut short = Opened::of("EXCH01-raw");
     short.ticket = edited(&short.ticket, &[0x63, 0x30, 0xa1, 0x30, 0xa1, 4], &|_| vec![5; 16]);
-    check_refused(&short.closed(), Refused::Malformed { what: "key of a ticket" });
+    check_refused(&short.closed(), Refused::Malformed { what: "ticket's key" });
     // The bytes are right, and the type in front of them is another one.
     let token = Opened::of("EXCH01-raw").closed();
     for other in [17, 20, 23] {
@@ -434,6 +436,66 @@ fn a_proof_without_a_whole_checksum_is_refused() {
     for bytes in [23, 20, 19, 4, 0] {
         check_refused(&cut(bytes), Refused::NoGssChecksum);
     }
+    // Delegated credentials and extensions have their form; nobody looks at what is in them.
+    let followed = |flags: u32, rest: &[u8]| {
+        let mut opened = Opened::of("EXCH01-raw");
+        let checksum = |bytes: &[u8]| [&bytes[..20], &flags.to_le_bytes(), rest].concat();
+        opened.proof = edited(&opened.proof, &[0x62, 0x30, 0xa3, 0x30, 0xa1, 4], &checksum);
+        judge(&opened.closed()).is_ok()
+    };
+    let (credentials, extension) = ([1, 0, 3, 0, 7, 7, 7], [0, 0, 0, 2, 0, 0, 0, 1, 7]);
+    assert!(followed(2, &[]) && followed(2, &extension) && followed(3, &credentials));
+    assert!(followed(3, &[&credentials[..], &extension, &extension].concat()));
+    for wrong in [&credentials[..6], &[], &[2, 0, 0, 0]] {
+        assert!(!followed(3, wrong), "{wrong:x?}");
+    }
+    assert!(!followed(2, &extension[..8]) && !followed(2, &[7]));
+    // As of DCE, with a leg more.
+    assert!(!followed(0x1002, &[]));
+}
+
+/// What is not read has its form all the same, as MIT's acceptor would have it.
+#[test]
+fn what_counts_for_nothing_is_whole() {
+    let ticket = Opened::of("EXCH01-raw").ticket;
+    let reads = |field: u8, contents: &[u8]| {
+        let ticket = edited(&ticket, &[0x63, 0x30, field], &|_| contents.to_vec());
+        TicketPart::read(&ticket).is_some()
+    };
+    // Where it came through.
+    let transited = [0x30, 9, 0xa0, 3, 2, 1, 1, 0xa1, 2, 4, 0];
+    assert!(reads(0xa4, &transited));
+    assert!(
+        !reads(0xa4, &transited[2..])
+            && !reads(0xa4, &[])
+            && !reads(0xa4, &[&transited[..], &[5, 0]].concat())
+    );
+    let in_proof = |kind, bytes: &[u8]| judge(&with_proof_data(&[(kind, bytes.to_vec())]).closed()).is_ok();
+    let list = element(0x30, &[&element(2, &[&[18]]), &element(2, &[&[17]])]);
+    assert!(in_proof(129, &list) && in_proof(99, b"anything"));
+    assert!(
+        !in_proof(129, &element(0x30, &[&element(4, &[b"x"])])) && !in_proof(129, &element(0x30, &[&[2, 0]]))
+    );
+    assert!(!in_proof(129, &list[1..]) && !in_proof(129, &element(0x30, &[b"x"])));
+    // Signed by a KDC for its own services.
+    assert!(!in_proof(4, &element(0x30, &[])) && !in_proof(96, &element(0x30, &[])));
+    assert!(in_proof(1, &element(0x30, &[])) && !in_proof(1, b"x"));
+    let deep =
+        (0..5).fold(element(0x30, &[]), |inner, _| element(0x30, &[&authorization_element(1, &inner)]));
+    assert!(!in_proof(1, &deep));
+}
+
+#[test]
+fn a_key_that_a_client_adds_is_one_of_aes() {
+    let with_subkey = |etype: u8, bytes: usize| {
+        let mut opened = Opened::of("EXCH01-raw");
+        opened.proof = edited(&opened.proof, &[0x62, 0x30, 0xa6, 0x30, 0xa0, 2], &|_| vec![etype]);
+        opened.proof = edited(&opened.proof, &[0x62, 0x30, 0xa6, 0x30, 0xa1, 4], &|_| vec![7; bytes]);
+        judge(&opened.closed()).map(|_| ())
+    };
+    assert_eq!((with_subkey(18, 32), with_subkey(17, 16)), (Ok(()), Ok(())));
+    assert_eq!(with_subkey(18, 31).unwrap_err(), Refused::Malformed { what: "client's own key" }.into());
+    assert!(with_subkey(23, 16).unwrap_err().to_string().contains("client's own key"));
 }
 
 #[test]
@@ -461,6 +523,9 @@ fn numbers_and_names_in_a_proof_are_within_bounds() {
         let path = [0x60, 0x6e, 0x30, field, 2];
         assert!(request(&path, number) && !request(&path, number + 1), "{field:x}");
     }
+    let sequence = [0x62, 0x30, 0xa7, 2];
+    assert!(read(&sequence, &[0, 0xff, 0xff, 0xff, 0xff]) && read(&sequence, &[0x80, 0, 0, 0]));
+    assert!(!read(&sequence, &[1, 0, 0, 0, 0]) && !read(&sequence, &[0xff, 0x7f, 0xff, 0xff, 0xff]));
     let ticket_version = [&IN_TICKET[..6], &[0xa0, 2]].concat();
     assert!(request(&ticket_version, 5) && !request(&ticket_version, 4));
 }

@@ -168,7 +168,7 @@ fn the_pac_must_be_there_and_be_signed_with_our_key() {
     };
     check(changed_and_signed, Ok(()));
     check(
-        |it| replace(&mut it.ticket, &[0xa0, 4, 2, 2, 0, 0x80], &[0xa0, 4, 2, 2, 0, 0x81]),
+        |it| replace(&mut it.ticket, &[0xa0, 4, 2, 2, 0, 0x80], &[0xa0, 4, 2, 2, 0, 0x82]),
         Err(PacError::Missing.into()),
     );
 }

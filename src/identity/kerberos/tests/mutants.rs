@@ -3,21 +3,9 @@
 use super::super::logon_info::LogonInfo;
 use super::forged::Opened;
 use super::*;
+use crate::identity::tests::fuzzer::Numbers;
 
-/// SplitMix64: the same mutants in each run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ z >> 31) % limit as u64) as usize
-    }
-}
-
-const TOKENS: [&str; 3] = ["EXCH01-raw", "EXCH01-spnego", "alice-mutual"];
+pub(super) const TOKENS: [&str; 3] = ["EXCH01-raw", "EXCH01-spnego", "alice-mutual"];
 
 /// Judges a mutant: whether it was let in, which it may be only as the account that its ticket names.
 fn let_in(name: &str, mutant: &[u8]) -> bool {
