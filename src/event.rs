@@ -12,9 +12,9 @@ pub use seen::Seen;
 use catalogue::{
     ACCESS_ALLOWED, ACCESS_REFUSED, ADMINISTRATOR_ADDED, ADMINISTRATOR_REMOVED, AMBIGUOUS,
     CERTIFICATE_RENEWED, CLEAR_TEXT, DAMAGE_SET_ASIDE, DIRECTORY_AWAY, DIRECTORY_BACK, DISK_FULL,
-    DISK_HAS_ROOM, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, PRINCIPAL_INVALID,
-    RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED, SERVICE_STARTED,
-    SERVICE_STOPPED, TABLE_EMPTY, TABLE_UPDATED, UNEXPECTED,
+    DISK_HAS_ROOM, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, NTLM_REFUSED,
+    PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED,
+    SERVICE_STARTED, SERVICE_STOPPED, TABLE_EMPTY, TABLE_UPDATED, UNEXPECTED, WINBIND_AWAY, WINBIND_BACK,
 };
 use std::error::Error;
 use std::fmt;
@@ -65,6 +65,13 @@ pub enum Event<'a> {
     TableEmpty {
         /// The table's revision.
         revision: u64,
+    },
+    /// 2004: an account came by NTLM, which its role does not take so.
+    NtlmRefused {
+        /// Who asked.
+        who: Who<'a>,
+        /// What its role takes.
+        reason: &'a str,
     },
     /// 1010: a node was let in.
     NodeJoined {
@@ -211,6 +218,18 @@ pub enum Event<'a> {
         /// What each of them did.
         reason: &'a str,
     },
+    /// 1014: NTLM is verified again.
+    WinbindBack {
+        /// The domain.
+        domain: &'a str,
+    },
+    /// 4053: nobody verifies NTLM.
+    WinbindAway {
+        /// The domain.
+        domain: &'a str,
+        /// What went wrong.
+        reason: &'a str,
+    },
     /// 3000: an unexpected error on the way to the service or in the node.
     Unexpected {
         /// What was being done.
@@ -256,6 +275,7 @@ impl Event<'_> {
             Event::AccessRefused { .. } => ACCESS_REFUSED,
             Event::ClearText(_) => CLEAR_TEXT,
             Event::TableEmpty { .. } => TABLE_EMPTY,
+            Event::NtlmRefused { .. } => NTLM_REFUSED,
             Event::Unexpected { .. } => UNEXPECTED,
             Event::Ambiguous { .. } => AMBIGUOUS,
             Event::DiskFull { .. } => DISK_FULL,
@@ -277,6 +297,8 @@ impl Event<'_> {
             Event::ServiceKeyClosed { .. } => SERVICE_KEY_CLOSED,
             Event::DirectoryBack { .. } => DIRECTORY_BACK,
             Event::DirectoryAway { .. } => DIRECTORY_AWAY,
+            Event::WinbindBack { .. } => WINBIND_BACK,
+            Event::WinbindAway { .. } => WINBIND_AWAY,
         }
     }
 
@@ -295,7 +317,7 @@ impl Event<'_> {
             Event::PrincipalInvalid { computer, reason } => {
                 warn!(event, computer, reason, remedy, "{words}");
             }
-            Event::AccessRefused { who, reason } => {
+            Event::AccessRefused { who, reason } | Event::NtlmRefused { who, reason } => {
                 let (sid, account, computer) = (who.sid, who.account, who.computer);
                 warn!(event, %sid, %account, computer, reason, remedy, "{words}");
             }
@@ -326,8 +348,12 @@ impl Event<'_> {
             Event::ServiceKeysChanged { added, removed } => warn!(event, added, removed, remedy, "{words}"),
             Event::ServiceKeyClosed { key, reason } => warn!(event, %key, %reason, remedy, "{words}"),
             Event::NodeRefused { reason } => warn!(event, reason, remedy, "{words}"),
-            Event::DirectoryBack { domain } => info!(event, domain, "{words}"),
-            Event::DirectoryAway { domain, reason } => warn!(event, domain, reason, remedy, "{words}"),
+            Event::DirectoryBack { domain } | Event::WinbindBack { domain } => {
+                info!(event, domain, "{words}");
+            }
+            Event::DirectoryAway { domain, reason } | Event::WinbindAway { domain, reason } => {
+                warn!(event, domain, reason, remedy, "{words}");
+            }
             Event::TableEmpty { revision } => warn!(event, revision, remedy, "{words}"),
             Event::DiskFull { reason } => warn!(event, reason, remedy, "{words}"),
             Event::DiskHasRoom => info!(event, "{words}"),

@@ -1,10 +1,10 @@
 //! `Authorization: Negotiate` or `NTLM` to a [`Caller`], by Kerberos or NTLM. NTLM authenticates a connection,
 //! so what is known about a caller lives and dies with one connection on one node. A ticket is for one request.
 
-use crate::directory::Directory;
+use crate::directory::{Directory, VerifyError};
 use crate::event::{Event, Seen};
 use crate::identity::{Bound, ChannelBinding, Handshake, Leg, Refused, Scheme, Settings, Step, kerberos};
-use crate::principal::{Account, Caller, Channel, Mechanism};
+use crate::principal::{Account, Binding, Caller, Channel, Mechanism};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
@@ -65,13 +65,20 @@ pub enum Authenticated {
 enum Refusal {
     /// The client has not proven an account.
     Unproven(String),
-    /// There is no room for one more login of this account: no fault in its proof.
+    /// There is no room for one more login of this account, or nobody can verify it now: no fault in its proof.
     Overloaded(String),
 }
 
 impl From<String> for Refusal {
     fn from(reason: String) -> Self {
         Refusal::Unproven(reason)
+    }
+}
+
+impl From<VerifyError> for Refusal {
+    fn from(error: VerifyError) -> Self {
+        let reason = error.to_string();
+        if error.is_undetermined() { Refusal::Overloaded(reason) } else { Refusal::Unproven(reason) }
     }
 }
 
@@ -164,12 +171,11 @@ impl Authenticator {
                 Ok(Authenticated::Challenge(vec![challenge(scheme, &token)]))
             }
             Step::Verify(attempt) => {
-                let verified =
-                    self.directory.verify_ntlm(attempt.proof()).await.map_err(|error| error.to_string())?;
+                let verified = self.directory.verify_ntlm(attempt.proof()).await?;
                 let proven = attempt.finish(&verified.key)?;
                 check_target(&proven.target, &self.target_names)?;
                 let token = proven.reply.map(|token| challenge(scheme, &token));
-                let caller = caller(connection, verified.account, Mechanism::Ntlm)?;
+                let caller = caller(connection, verified.account, Mechanism::Ntlm, proven.bound)?;
                 remember(progress, &caller, proven.bound);
                 Ok(Authenticated::Caller { caller, token })
             }
@@ -179,7 +185,7 @@ impl Authenticator {
                     check_target(meant, &self.target_names)?;
                 }
                 let token = proven.reply.map(|token| challenge(scheme, &token));
-                let caller = caller(connection, proven.account, Mechanism::Kerberos)?;
+                let caller = caller(connection, proven.account, Mechanism::Kerberos, proven.bound)?;
                 progress.refused = 0;
                 Ok(Authenticated::Caller { caller: self.confirm(&caller).await?, token })
             }
@@ -225,12 +231,21 @@ impl Authenticator {
     }
 }
 
-fn caller(connection: &Connection, account: Account, mechanism: Mechanism) -> Result<Arc<Caller>, String> {
+fn caller(
+    connection: &Connection,
+    account: Account,
+    mechanism: Mechanism,
+    bound: Bound,
+) -> Result<Arc<Caller>, String> {
     if account.sid.is_anonymous() || account.sid.is_guest() {
         return Err(format!("{} is no account of a server", account.name));
     }
     let (channel, computer) = (connection.channel, connection.remote.ip().to_string());
-    Ok(Arc::new(Caller { account, mechanism, channel, computer }))
+    let binding = match bound {
+        Bound::ToChannel => Binding::Channel,
+        Bound::NotSent | Bound::NotChecked => Binding::None,
+    };
+    Ok(Arc::new(Caller { account, mechanism, binding, channel, computer }))
 }
 
 /// Who has proven itself with NTLM, and has bound itself to this node's certificate, is remembered on its connection.

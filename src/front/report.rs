@@ -42,13 +42,18 @@ impl Reports {
         }
     }
 
-    /// A request of a caller has ended: event 1002 or 2001 if that is news.
+    /// A request of a caller has ended: event 1002, 2001 or 2004 if that is news.
     pub fn ended(&self, caller: &Caller, outcome: &Outcome) {
         match outcome {
             Outcome::Answered(_) => self.let_in(caller),
             Outcome::Failed(failure @ (Failure::NotAuthorized(_) | Failure::RoleRefused(_))) => {
                 if self.refused.is_new(caller.account.sid.clone(), Instant::now()) {
                     Event::AccessRefused { who: who(caller), reason: &failure.to_string() }.log();
+                }
+            }
+            Outcome::Failed(Failure::NtlmRefused(reason)) => {
+                if self.refused.is_new(caller.account.sid.clone(), Instant::now()) {
+                    Event::NtlmRefused { who: who(caller), reason }.log();
                 }
             }
             Outcome::Failed(_)

@@ -35,4 +35,5 @@ mod spoofing;
 mod status;
 mod terminal;
 mod tokens;
+mod winbind;
 mod witness;
