@@ -2,6 +2,7 @@
 
 mod directory_section;
 mod file;
+mod ntlm_section;
 mod sections;
 mod witness;
 
@@ -12,6 +13,7 @@ use crate::directory;
 use crate::front;
 use crate::identity::ChannelBindingPolicy;
 use crate::principal::Sid;
+use crate::relay::NtlmRules;
 use crate::seal;
 use crate::telemetry::Target;
 use crate::tls::Files;
@@ -116,6 +118,8 @@ pub struct Identity {
     pub channel_binding: ChannelBindingPolicy,
     /// `[identity.limits]`: how many NTLM logins may fail.
     pub limits: front::LoginLimits,
+    /// `[identity.ntlm]`: which roles take NTLM.
+    pub ntlm: NtlmRules,
 }
 
 /// `[log]`.
@@ -154,7 +158,7 @@ impl Config {
     /// # Errors
     /// [`LoadError`] with every fault.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
-        load(path, Config::parse)
+        load(path, |text| Config::parse(text).and_then(ntlm_section::with_program))
     }
 
     /// What every kind of node has.

@@ -1,17 +1,20 @@
-//! Accounts and groups: who may prove what, and under which SID. Out of a local file, and by LDAP.
+//! Accounts and groups: who may prove what, and under which SID. Out of a local file, by LDAP, and by winbind.
 
 mod groups;
 mod ldap;
 mod lists;
 pub mod local;
+mod logon;
 mod look;
 mod metrics;
 mod name;
+mod winbind;
 
 pub use crate::principal::Kind;
 pub use ldap::Config as LdapConfig;
 pub use look::{Group, Page, Shown};
 pub use metrics::Metrics;
+pub use winbind::Config as WinbindConfig;
 
 use crate::identity::{NtlmProof, SessionBaseKey};
 use crate::principal::{Account, Caller, Sid};
@@ -24,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use winbind::Winbind;
 
 /// Where accounts come from. The SID and the name of an account are always the directory's, never the client's.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub struct Config {
     pub accounts_file: Option<PathBuf>,
     /// `[directory]`: the groups of those that come with a ticket.
     pub ldap: Option<LdapConfig>,
+    /// `[identity.winbind]`: who verifies NTLM of the accounts in `ldap`'s domain. It needs that.
+    pub winbind: Option<WinbindConfig>,
 }
 
 /// The domain controllers, and what is known from them.
@@ -47,6 +53,7 @@ struct Remote {
     client: Arc<Client>,
     groups: Groups,
     lists: Lists,
+    winbind: Option<Winbind>,
 }
 
 /// An account whose proof holds.
@@ -95,6 +102,14 @@ pub enum OpenError {
     /// What is needed to ask domain controllers.
     #[error(transparent)]
     Ldap(#[from] ldap::OpenError),
+    /// Nobody could tell which of them should verify an account.
+    #[error(
+        "the accounts file has accounts of {domain}, and so has [directory] with [identity.winbind]: give it another domain, or leave it out"
+    )]
+    SameDomain {
+        /// The domain.
+        domain: String,
+    },
 }
 
 /// Why a proof was not accepted: for the log. A client learns neither which, nor from the time it takes.
@@ -118,13 +133,34 @@ pub enum VerifyError {
     },
     /// There is nothing to check a proof against.
     #[error(
-        "NTLM for {user:?} of domain {domain:?}, but this node takes Kerberos alone: it has no identity.accounts_file"
+        "NTLM for {user:?} of domain {domain:?}, but this node takes Kerberos alone: it has neither \
+         [identity.winbind] nor identity.accounts_file"
     )]
     KerberosAlone {
         /// The name that the client wrote.
         user: String,
         /// The domain that it wrote.
         domain: String,
+    },
+    /// The domain says no, or the name means no account for certain.
+    #[error("NTLM for {user:?} of domain {domain:?} is refused: {reason}")]
+    Refused {
+        /// The name that the client wrote.
+        user: String,
+        /// The domain that it wrote.
+        domain: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Nobody can say now whether the proof holds, or whose it is.
+    #[error("NTLM for {user:?} of domain {domain:?} cannot be verified now: {reason}")]
+    Undetermined {
+        /// The name that the client wrote.
+        user: String,
+        /// The domain that it wrote.
+        domain: String,
+        /// Why.
+        reason: String,
     },
 }
 
@@ -182,9 +218,16 @@ impl Directory {
         let remote = match config.ldap {
             None => None,
             Some(ldap) => {
+                if let (Some(local), Some(_)) = (&local, &config.winbind)
+                    && local.is_ours(&ldap.domain)
+                {
+                    return Err(OpenError::SameDomain { domain: ldap.domain });
+                }
+                let ask = |config| Winbind::new(config, &ldap.domain, metrics.clone(), tasks.clone());
+                let winbind = config.winbind.map(ask);
                 let client = Arc::new(Client::new(ldap, metrics, tasks.clone())?);
                 let groups = Groups::new(client.clone(), tasks.clone());
-                Some(Remote { client, groups, lists: Lists::default() })
+                Some(Remote { client, groups, lists: Lists::default(), winbind })
             }
         };
         let domain = local.as_ref().map(|local| local.domain().to_owned()).or(ldap_domain);
@@ -209,7 +252,7 @@ impl Directory {
     /// Whether an account can prove itself with NTLM.
     #[must_use]
     pub fn takes_ntlm(&self) -> bool {
-        self.local.is_some()
+        self.local.is_some() || self.winbind().is_some()
     }
 
     /// The SID of the domain of local accounts: nobody else may speak for it.
@@ -223,13 +266,23 @@ impl Directory {
     /// # Errors
     /// When there is no such account, or the proof does not hold.
     pub async fn verify_ntlm(&self, proof: &NtlmProof) -> Result<Verified, VerifyError> {
-        match &self.local {
-            Some(local) => local.verify(proof),
-            None => {
+        match (&self.local, self.winbind()) {
+            // By the domain that the client wrote, and never by trying both.
+            (Some(local), Some((remote, winbind))) if !local.is_meant(proof) => {
+                remote.log_on(winbind, proof).await
+            }
+            (Some(local), _) => local.verify(proof),
+            (None, Some((remote, winbind))) => remote.log_on(winbind, proof).await,
+            (None, None) => {
                 let (user, domain) = (proof.user.clone(), proof.domain.clone());
                 Err(VerifyError::KerberosAlone { user, domain })
             }
         }
+    }
+
+    fn winbind(&self) -> Option<(&Remote, &Winbind)> {
+        let remote = self.remote.as_ref()?;
+        Some((remote, remote.winbind.as_ref()?))
     }
 
     /// A caller with a ticket, with the groups that the directory says it has. Without an answer they are
@@ -238,7 +291,7 @@ impl Directory {
     /// # Errors
     /// The account is disabled or gone.
     pub async fn confirm(&self, caller: &Arc<Caller>) -> Result<Arc<Caller>, ConfirmError> {
-        let Some(Remote { client, groups, lists }) = &self.remote else { return Ok(caller.clone()) };
+        let Some(Remote { client, groups, lists, .. }) = &self.remote else { return Ok(caller.clone()) };
         let sid = &caller.account.sid;
         let known = groups.of(sid).await;
         let account = || caller.account.name.to_string();
@@ -259,8 +312,27 @@ impl Directory {
     /// Asks the directory now and then, and reads the members of distribution groups out of `groups`, the
     /// groups that are authorized. Ends when the tasks drain.
     pub async fn keep(&self, groups: watch::Receiver<Arc<Vec<Sid>>>, tasks: Tasks) {
-        if let Some(Remote { client, lists, .. }) = &self.remote {
-            tokio::join!(client.keep(&tasks), lists.keep(client, groups, &tasks));
+        if let Some(Remote { client, lists, winbind, .. }) = &self.remote {
+            let begun = async {
+                if let Some(winbind) = winbind {
+                    winbind.begin().await;
+                }
+            };
+            tokio::join!(begun, client.keep(&tasks), lists.keep(client, groups, &tasks));
+        }
+    }
+}
+
+impl VerifyError {
+    /// Whether the client may well be who it says: it must wait, and has not failed.
+    #[must_use]
+    pub fn is_undetermined(&self) -> bool {
+        match self {
+            VerifyError::Undetermined { .. } => true,
+            VerifyError::UnknownAccount { .. }
+            | VerifyError::WrongPassword { .. }
+            | VerifyError::KerberosAlone { .. }
+            | VerifyError::Refused { .. } => false,
         }
     }
 }

@@ -20,9 +20,10 @@ pub use who::Who;
 use catalogue::{
     ACCESS_ALLOWED, ACCESS_REFUSED, ADMINISTRATOR_ADDED, ADMINISTRATOR_REMOVED, AMBIGUOUS,
     CERTIFICATE_RENEWED, CLEAR_TEXT, DAMAGE_SET_ASIDE, DIRECTORY_AWAY, DIRECTORY_BACK, DISK_FULL,
-    DISK_HAS_ROOM, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, PRINCIPAL_INVALID,
-    RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED, SERVICE_STARTED,
-    SERVICE_STOPPED, SWITCHED_TO_HTTPS, TABLE_EMPTY, TABLE_UPDATED, THRESHOLD_TOO_LOW, UNEXPECTED,
+    DISK_HAS_ROOM, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, NTLM_REFUSED,
+    PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED,
+    SERVICE_STARTED, SERVICE_STOPPED, SWITCHED_TO_HTTPS, TABLE_EMPTY, TABLE_UPDATED, THRESHOLD_TOO_LOW,
+    UNEXPECTED, WINBIND_AWAY, WINBIND_BACK,
 };
 use std::fmt;
 use std::path::Path;
@@ -88,6 +89,15 @@ pub enum Event<'a> {
     TableEmpty {
         /// The table's revision.
         revision: u64,
+    },
+    /// 2004: an account came by NTLM, which its role does not take so.
+    NtlmRefused {
+        /// Who asked.
+        who: Who<'a>,
+        /// What its role takes.
+        reason: &'a str,
+        /// How often it was refused since it was last said.
+        left_out: u64,
     },
     /// 1010: a node was let in.
     NodeJoined {
@@ -242,7 +252,7 @@ pub enum Event<'a> {
         /// How many nodes relay.
         nodes: usize,
         /// The threshold.
-        lockout_threshold: u32,
+        threshold: u32,
     },
     /// 1013: a domain controller answers again.
     DirectoryBack {
@@ -254,6 +264,18 @@ pub enum Event<'a> {
         /// The domain.
         domain: &'a str,
         /// What each of them did.
+        reason: &'a str,
+    },
+    /// 1014: NTLM is verified again.
+    WinbindBack {
+        /// The domain.
+        domain: &'a str,
+    },
+    /// 4057: nobody verifies NTLM.
+    WinbindAway {
+        /// The domain.
+        domain: &'a str,
+        /// What went wrong.
         reason: &'a str,
     },
     /// 3000: an unexpected error on the way to the service or in the node.
@@ -285,6 +307,7 @@ impl Event<'_> {
             Event::AccessRefused { .. } => ACCESS_REFUSED,
             Event::ClearText { .. } => CLEAR_TEXT,
             Event::TableEmpty { .. } => TABLE_EMPTY,
+            Event::NtlmRefused { .. } => NTLM_REFUSED,
             Event::Unexpected { .. } => UNEXPECTED,
             Event::Ambiguous { .. } => AMBIGUOUS,
             Event::DiskFull { .. } => DISK_FULL,
@@ -308,6 +331,8 @@ impl Event<'_> {
             Event::ThresholdTooLow { .. } => THRESHOLD_TOO_LOW,
             Event::DirectoryBack { .. } => DIRECTORY_BACK,
             Event::DirectoryAway { .. } => DIRECTORY_AWAY,
+            Event::WinbindBack { .. } => WINBIND_BACK,
+            Event::WinbindAway { .. } => WINBIND_AWAY,
         }
     }
 
@@ -330,7 +355,7 @@ impl Event<'_> {
             Event::PrincipalInvalid { computer, reason, left_out } => {
                 warn!(event, computer, reason, left_out, remedy, "{words}");
             }
-            Event::AccessRefused { who, reason, left_out } => {
+            Event::NtlmRefused { who, reason, left_out } | Event::AccessRefused { who, reason, left_out } => {
                 let (sid, account, computer) = (who.sid, who.account, who.computer);
                 warn!(event, %sid, %account, computer, reason, left_out, remedy, "{words}");
             }
@@ -364,16 +389,18 @@ impl Event<'_> {
             }
             Event::ServiceKeyClosed { key, reason } => warn!(event, %key, %reason, remedy, "{words}"),
             Event::NodeRefused { reason } => warn!(event, reason, remedy, "{words}"),
+            Event::DiskFull { reason } => warn!(event, reason, remedy, "{words}"),
             Event::LoginsLimited { account, computer, reason, left_out, .. } => {
                 warn!(event, account, computer, reason, left_out, remedy, "{words}");
             }
-            Event::ThresholdTooLow { nodes, lockout_threshold } => {
-                warn!(event, nodes, lockout_threshold, remedy, "{words}");
+            Event::ThresholdTooLow { nodes, threshold } => warn!(event, nodes, threshold, remedy, "{words}"),
+            Event::DirectoryBack { domain } | Event::WinbindBack { domain } => {
+                info!(event, domain, "{words}");
             }
-            Event::DirectoryBack { domain } => info!(event, domain, "{words}"),
-            Event::DirectoryAway { domain, reason } => warn!(event, domain, reason, remedy, "{words}"),
+            Event::DirectoryAway { domain, reason } | Event::WinbindAway { domain, reason } => {
+                warn!(event, domain, reason, remedy, "{words}");
+            }
             Event::TableEmpty { revision } => warn!(event, revision, remedy, "{words}"),
-            Event::DiskFull { reason } => warn!(event, reason, remedy, "{words}"),
             Event::DiskHasRoom => info!(event, "{words}"),
             Event::DamageSetAside { what, kept, reason } => {
                 warn!(event, what, kept = %kept.display(), reason, remedy, "{words}");

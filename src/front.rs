@@ -252,7 +252,9 @@ fn label(outcome: &Outcome) -> metrics::Outcome {
     match outcome {
         Outcome::Answered(_) => metrics::Outcome::Answered,
         Outcome::Unauthenticated(_) => metrics::Outcome::Challenged,
-        Outcome::Failed(Failure::NotAuthorized(_) | Failure::RoleRefused(_)) => metrics::Outcome::Refused,
+        Outcome::Failed(Failure::NotAuthorized(_) | Failure::RoleRefused(_) | Failure::NtlmRefused(_)) => {
+            metrics::Outcome::Refused
+        }
         Outcome::NotFound
         | Outcome::MethodNotAllowed(_)
         | Outcome::Failed(

@@ -29,7 +29,7 @@ use crate::front::{self, Authenticator, Front, Listener, Logins, Peer, Peers};
 use crate::identity::Settings;
 use crate::identity::kerberos::{Acceptor, Realms};
 use crate::listener::{self, Port};
-use crate::relay::{self, Readiness, Relay};
+use crate::relay::{self, NtlmRules, Readiness, Relay};
 use crate::state::{NodeKind, Timestamp};
 use crate::tasks::Tasks;
 use crate::telemetry::Registry;
@@ -91,9 +91,9 @@ impl Node {
         let keys = ServiceKeys::open(config.identity.keytab.as_deref(), realms)?;
         let relay_metrics = relay::Metrics::register(&mut registry);
         let duty = Duty::new(own.node_id(), NodeKind::Relay);
-        let rotation = Arc::new(OnceLock::new());
+        let (ntlm, rotation) = (config.identity.ntlm, Arc::new(OnceLock::new()));
         let counted =
-            Counted { relay: relay_metrics.clone(), rotation: rotation.clone(), keys: keys.clone() };
+            Counted { relay: relay_metrics.clone(), rotation: rotation.clone(), keys: keys.clone(), ntlm };
         let (cluster, admission) = own.join_in(config.basics(), facts(&duty, &own, counted), &groups).await?;
         let enrolment = own.enrolment(config.basics(), &cluster, &mut registry);
         enrolment.renew_if_due();
@@ -102,7 +102,7 @@ impl Node {
         let following = keys.clone().follow(cluster.clone(), enrolment.clone(), groups.storage.clone());
         groups.storage.spawn("service keys", following);
         let upstream = Upstream::new(config.upstream.clone(), upstream::Metrics::register(&mut registry))?;
-        let relay = Relay::new(cluster.state(), duty.serving(), upstream, relay_metrics);
+        let relay = Relay::new(cluster.state(), duty.serving(), upstream, ntlm, relay_metrics);
         let front_metrics = front::Metrics::register(&mut registry);
         let relays = relays::follow(&cluster, &groups.hops);
         let logins = relays::logins(&config, &relays, &front_metrics, &groups.clients);
@@ -213,6 +213,7 @@ struct Counted {
     /// Its front comes later than the cluster that tells others about it.
     rotation: Arc<OnceLock<Peers>>,
     keys: ServiceKeys,
+    ntlm: NtlmRules,
 }
 
 fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Send + Sync> {
@@ -231,6 +232,7 @@ fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Se
             rotation: counted.rotation.get().map(Peers::ids).unwrap_or_default(),
             certificate_expires_at: Some(own::expires_at(&membership)),
             plain_seal_key,
+            exchange_ntlm_unbound: counted.ntlm.lets_exchange_in_unbound(),
             service_keys: counted.keys.shown(),
             clock: Some(now()),
         }

@@ -29,6 +29,8 @@ pub struct Caller {
     pub account: Account,
     /// How it proved itself.
     pub mechanism: Mechanism,
+    /// Whether the proof is tied to that connection.
+    pub binding: Binding,
     /// Whether the connection was encrypted.
     pub channel: Channel,
     /// The address or workstation name the caller came from: for events, never for decisions.
@@ -80,6 +82,16 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.word())
     }
+}
+
+/// Whether a proof is tied to the TLS connection that it came over (extended protection). One that is not can
+/// have been made for somebody else, who passes it on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// It is: nobody in between could have passed it on.
+    Channel,
+    /// It is not, or nobody has looked.
+    None,
 }
 
 /// What the caller's connection was.

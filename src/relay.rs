@@ -6,6 +6,7 @@ mod body;
 mod deadline;
 mod local;
 mod metrics;
+mod ntlm;
 mod serve;
 mod wire;
 
@@ -14,6 +15,7 @@ pub use body::{Prefixed, Watched};
 pub use deadline::Deadline;
 pub use local::{page, tenant_url_page};
 pub use metrics::Metrics;
+pub use ntlm::{NtlmRule, NtlmRules};
 pub use serve::Server;
 pub use wire::{FrameError, Frames, HANDLE_PATH, READY_PATH, Read, encode_head, read_readiness};
 
@@ -79,6 +81,9 @@ pub enum Failure {
     /// The entry's role does not allow the operation.
     #[error("not authorized: {0}")]
     RoleRefused(String),
+    /// The entry's role does not take NTLM as the caller came by it.
+    #[error("not authorized: {0}")]
+    NtlmRefused(String),
     /// The request is not a message of the protocol.
     #[error("{0}")]
     Malformed(String),
@@ -145,6 +150,7 @@ pub struct Relay {
     state: watch::Receiver<Arc<State>>,
     serving: watch::Receiver<Serving>,
     upstream: Upstream,
+    ntlm: NtlmRules,
     metrics: Metrics,
     troubles: Arc<Seen<Trouble>>,
     ambiguous: Arc<Seen<(Sid, u64)>>,
@@ -166,12 +172,15 @@ impl Relay {
         state: watch::Receiver<Arc<State>>,
         serving: watch::Receiver<Serving>,
         upstream: Upstream,
+        ntlm: NtlmRules,
         metrics: Metrics,
     ) -> Self {
+        metrics.exchange_ntlm_unbound(ntlm.lets_exchange_in_unbound());
         Relay {
             state,
             serving,
             upstream,
+            ntlm,
             metrics,
             troubles: Arc::new(Seen::new(TROUBLE_EVENT_EVERY)),
             ambiguous: Arc::new(Seen::new(Duration::MAX)),
@@ -263,7 +272,9 @@ impl Relay {
     fn authorize(&self, head: &Head) -> Result<Permit, Failure> {
         self.check_ready()?;
         let state = self.state.borrow().clone();
-        let permit = authorize(&state.table, &head.caller.account).map_err(|refusal| refused(&refusal))?;
+        let permit = authorize(&state.table, &head.caller.account)
+            .and_then(|permit| permit.for_proof(&self.ntlm, &head.caller))
+            .map_err(|refusal| refused(&refusal))?;
         if !permit.also_matched().is_empty()
             && self.ambiguous.is_new((head.caller.account.sid.clone(), permit.revision()), Instant::now())
         {
@@ -356,6 +367,7 @@ fn refused(refusal: &Refusal) -> Failure {
     match refusal {
         Refusal::TableEmpty | Refusal::NotInTable { .. } => Failure::NotAuthorized(refusal.to_string()),
         Refusal::RoleTooLow { .. } => Failure::RoleRefused(refusal.to_string()),
+        Refusal::NtlmRefused { .. } => Failure::NtlmRefused(refusal.to_string()),
     }
 }
 

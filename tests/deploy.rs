@@ -52,6 +52,9 @@ fn every_setting_that_the_example_names_is_known() {
     let defaults = [ldap.group_cache, ldap.last_good_max, ldap.lists_every].map(|it| it.as_secs());
     assert_eq!(defaults, [60, 3_600, 300]);
     expected.identity.directory.ldap = Some(ldap.clone());
+    let winbind = all.identity.directory.winbind.as_ref().expect("the example has winbind");
+    assert_eq!((winbind.program.to_str(), winbind.helpers_max), (Some("/usr/bin/ntlm_auth"), 8));
+    expected.identity.directory.winbind = Some(winbind.clone());
     assert_eq!(all, expected, "a commented line is not the default");
 }
 

@@ -62,6 +62,8 @@ pub struct Facts {
     pub certificate_expires_at: Option<Timestamp>,
     /// Whether its seal key lies in the clear, though nobody chose that.
     pub plain_seal_key: bool,
+    /// Whether it lets Exchange servers in by NTLM that is not bound to TLS.
+    pub exchange_ntlm_unbound: bool,
     /// What it opens Kerberos tickets with.
     pub service_keys: Vec<KeyInUse>,
     /// What time it is there.

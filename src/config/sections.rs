@@ -1,8 +1,8 @@
 //! One function for each section of the node file: reads it, checks it, and gives what it means.
 
-use super::directory_section;
 use super::file::{Reader, Section};
 use super::{Cluster, Identity, Listen, Log, Node};
+use super::{directory_section, ntlm_section};
 use crate::directory;
 use crate::front;
 use crate::identity::ChannelBindingPolicy;
@@ -130,6 +130,8 @@ pub(super) fn identity(reader: &Reader<'_>, cluster: Option<&Cluster>) -> Option
     let (keytab, realms) = kerberos(reader);
     let ldap = directory_section::read(reader);
     let limits = login_limits(reader);
+    let winbind = ntlm_section::winbind(reader, directory_section::is_there(reader));
+    let ntlm = ntlm_section::rules(reader);
     let section = reader.section("identity");
     let accounts_file = section.text("accounts_file").map(PathBuf::from);
     let channel_binding = section
@@ -143,8 +145,8 @@ pub(super) fn identity(reader: &Reader<'_>, cluster: Option<&Cluster>) -> Option
     let mut target_names = section.list("target_names").unwrap_or_default();
     target_names.extend(cluster.map(|cluster| cluster.service_name.clone()));
     section.end();
-    let directory = directory::Config { accounts_file, ldap };
-    Some(Identity { directory, keytab, realms, target_names, channel_binding, limits })
+    let directory = directory::Config { accounts_file, ldap, winbind };
+    Some(Identity { directory, keytab, realms, target_names, channel_binding, limits, ntlm })
 }
 
 fn login_limits(reader: &Reader<'_>) -> front::LoginLimits {

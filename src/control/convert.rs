@@ -84,6 +84,7 @@ pub(super) fn node(seat: &Seat, standing: &Standing) -> proto::Node {
         leaving: entry.and_then(|entry| entry.leaving.clone()).unwrap_or_default(),
         disk_full: status.disk_full,
         plain_seal_key: facts.plain_seal_key,
+        exchange_ntlm_unbound: facts.exchange_ntlm_unbound,
     }
 }
 

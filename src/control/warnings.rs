@@ -23,6 +23,7 @@ pub(super) fn of(seen: &Seen<'_>) -> Vec<String> {
     }
     warnings.extend(seen.nodes.iter().filter_map(about_node));
     warnings.extend(seen.nodes.iter().filter_map(about_seal_key));
+    warnings.extend(seen.nodes.iter().filter_map(about_ntlm));
     warnings.extend(about_voters(seen.nodes, seen.survivals.changes));
     if seen.entries == 0 {
         warnings.push("the table is empty, so nobody is served: rmsc authz add".into());
@@ -51,6 +52,18 @@ fn about_seal_key(node: &proto::Node) -> Option<String> {
         format!(
             "the seal key of {} lies in a plain file: whoever copies it and the data folder has every secret; give \
              it to systemd, see rmsc.service",
+            node.name
+        )
+    })
+}
+
+/// A lab that wants it so is told as well: nobody should learn it from the lab.
+fn about_ntlm(node: &proto::Node) -> Option<String> {
+    node.exchange_ntlm_unbound.then(|| {
+        format!(
+            "{} lets Exchange servers in by NTLM that is not bound to TLS: whoever makes one log on to him can pass \
+             that on, and open every mail; use Kerberos or extended protection, and take exchange = \"on\" out of \
+             [identity.ntlm]",
             node.name
         )
     })
@@ -115,6 +128,12 @@ mod tests {
         check(&[ready("a")], 0, &["one voter"]);
         let plain = proto::Node { plain_seal_key: true, ..ready("b") };
         check(&[ready("a"), plain, ready("c")], 1, &["the seal key of b lies in a plain file"]);
+        let unbound = proto::Node { exchange_ntlm_unbound: true, ..ready("b") };
+        check(
+            &[ready("a"), unbound, ready("c")],
+            1,
+            &["b lets Exchange servers in by NTLM that is not bound"],
+        );
         let silent = proto::Node { up: false, ready: false, reason: "does not answer".into(), ..ready("b") };
         check(
             &[ready("a"), silent.clone(), ready("c")],

@@ -3,9 +3,11 @@
 //! LDAPS, or LDAP with StartTLS: nothing else, since a password and the groups of accounts go over it.
 
 mod find;
+mod logon;
 mod members;
 mod membership;
 mod password;
+mod query;
 mod row;
 
 pub(super) use find::Name;
@@ -18,8 +20,8 @@ use crate::event::Event;
 use crate::principal::Sid;
 use crate::tasks::Tasks;
 use crate::tls;
-use ldap3::adapters::{Adapter, EntriesOnly, PagedResults};
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry, SearchOptions};
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry};
+use query::{Found, Query, asked};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -86,6 +88,8 @@ pub(super) struct Client {
     pub(super) metrics: Metrics,
     /// Held while connecting, so that all who ask wait for the same connection.
     way: tokio::sync::Mutex<Way>,
+    /// What the domain calls itself: it does not change.
+    names: tokio::sync::OnceCell<logon::Names>,
     health: Mutex<Health>,
 }
 
@@ -114,28 +118,6 @@ struct Health {
     away: bool,
 }
 
-/// What is asked for.
-struct Query {
-    base: Base,
-    filter: String,
-    attributes: Vec<&'static str>,
-    rows_max: usize,
-}
-
-enum Base {
-    /// The domain and all below it.
-    Domain,
-    /// One object, by its name or `<SID=…>`.
-    Object(String),
-}
-
-/// What came of it.
-struct Found {
-    rows: Vec<SearchEntry>,
-    /// There would be more than were asked for.
-    more: bool,
-}
-
 /// Whether another controller may know better.
 enum Failed {
     Connection(String),
@@ -158,8 +140,8 @@ impl Client {
         password::read(&config.password_file)?;
         let settings =
             LdapConnSettings::new().set_config(std::sync::Arc::new(tls)).set_conn_timeout(CONNECT_TIMEOUT);
-        let (way, health) = (tokio::sync::Mutex::default(), Mutex::default());
-        Ok(Client { config, settings, tasks, metrics, way, health })
+        let (way, names) = (tokio::sync::Mutex::default(), tokio::sync::OnceCell::new());
+        Ok(Client { config, settings, tasks, metrics, way, names, health: Mutex::default() })
     }
 
     /// Whether no controller answered when one was asked last. Nobody should wait then.
@@ -317,53 +299,8 @@ impl Client {
     }
 }
 
-impl Query {
-    /// Everything in the domain that fits.
-    fn domain(filter: String, attributes: Vec<&'static str>, rows_max: usize) -> Self {
-        Query { base: Base::Domain, filter, attributes, rows_max }
-    }
-
-    /// One object.
-    fn object(name: impl Into<String>, attributes: Vec<&'static str>) -> Self {
-        Query { base: Base::Object(name.into()), filter: ANYTHING.into(), attributes, rows_max: 1 }
-    }
-}
-
-async fn asked(connected: &Connected, query: &Query) -> Result<Found, LdapError> {
-    let mut ldap = connected.ldap.clone();
-    let limit = i32::try_from(ANSWER_TIMEOUT.as_secs()).unwrap_or(i32::MAX);
-    ldap.with_search_options(SearchOptions::new().timelimit(limit));
-    let (base, scope) = match &query.base {
-        Base::Domain => (connected.base.as_str(), Scope::Subtree),
-        Base::Object(name) => (name.as_str(), Scope::Base),
-    };
-    // A domain refers to its other partitions, which hold no accounts.
-    let mut adapters: Vec<Box<dyn Adapter<'_, &'static str, Vec<&'static str>>>> =
-        vec![Box::new(EntriesOnly::new())];
-    if matches!(query.base, Base::Domain) {
-        let page = query.rows_max.saturating_add(1).min(PAGE_ROWS_MAX);
-        adapters.push(Box::new(PagedResults::new(i32::try_from(page).unwrap_or(i32::MAX))));
-    }
-    let attributes = query.attributes.clone();
-    let mut stream = ldap.streaming_search_with(adapters, base, scope, &query.filter, attributes).await?;
-    let mut rows = Vec::new();
-    let mut more = false;
-    while let Some(row) = stream.next().await? {
-        if rows.len() == query.rows_max {
-            more = true;
-            break;
-        }
-        rows.push(SearchEntry::construct(row));
-    }
-    let result = stream.finish().await;
-    if !more {
-        result.success()?;
-    }
-    Ok(Found { rows, more })
-}
-
 async fn object(ldap: &mut Ldap, name: &str, attributes: &[&str]) -> Result<[SearchEntry; 1], String> {
-    let searched = ldap.search(name, Scope::Base, ANYTHING, attributes.to_vec()).await;
+    let searched = ldap.search(name, Scope::Base, query::ANYTHING, attributes.to_vec()).await;
     let (mut rows, _) = searched.and_then(ldap3::SearchResult::success).map_err(|error| words(&error))?;
     let row = rows.pop().ok_or_else(|| format!("it does not show {name:?}"))?;
     Ok([SearchEntry::construct(row)])
@@ -384,7 +321,6 @@ fn words(error: &LdapError) -> String {
     words.chars().filter(|char| !char.is_control()).take(WORDS_CHARS_MAX).collect()
 }
 
-const ANYTHING: &str = "(objectClass=*)";
 /// An error of operation (the bind is gone), busy, unavailable: another controller may do better (RFC 4511 A.2).
 const OF_THE_CONNECTION: [u32; 3] = [1, 51, 52];
 /// A controller checks a password in some 50 ms; one that takes this long does not help.
@@ -395,6 +331,4 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A controller closes what is idle for 15 min, and a dead one should be known before it is needed.
 const ASK_EVERY: Duration = Duration::from_secs(5);
-/// Half of what controllers allow.
-const PAGE_ROWS_MAX: usize = 500;
 const WORDS_CHARS_MAX: usize = 300;

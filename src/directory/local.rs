@@ -130,6 +130,11 @@ impl LocalDirectory {
         entry.map(|entry| entry.found.clone())
     }
 
+    /// Whether a client means one of these accounts. What has no domain is looked for here.
+    pub(super) fn is_meant(&self, proof: &NtlmProof) -> bool {
+        proof.domain.is_empty() || self.is_ours(&proof.domain)
+    }
+
     /// The short name that a client means. With no domain, the account may be written as a UPN.
     fn account_name<'a>(&self, proof: &'a NtlmProof) -> Option<&'a str> {
         if !proof.domain.is_empty() {

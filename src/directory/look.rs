@@ -212,7 +212,7 @@ impl Remote {
         Ok(bare(row, groups, Duration::ZERO))
     }
 
-    fn with_lists(&self, sid: &Sid, mut groups: Vec<Sid>) -> Vec<Sid> {
+    pub(super) fn with_lists(&self, sid: &Sid, mut groups: Vec<Sid>) -> Vec<Sid> {
         groups.extend(self.lists.of(&self.client, sid, &groups));
         groups
     }

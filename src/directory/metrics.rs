@@ -4,6 +4,7 @@ use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use std::time::Duration;
 
@@ -13,6 +14,10 @@ pub struct Metrics {
     up: Gauge,
     age_seconds: Gauge,
     groups: Family<Labels, Counter>,
+    winbind_up: Gauge,
+    winbind_helpers: Gauge,
+    logons: Family<LogonLabels, Counter>,
+    logon_seconds: Seconds,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,6 +36,33 @@ pub(super) enum Source {
     LastGood,
     /// The ticket.
     Ticket,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LogonLabels {
+    outcome: Logon,
+}
+
+/// What came of a proof that winbind was asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(super) enum Logon {
+    /// It holds.
+    Verified,
+    /// A controller says no.
+    Refused,
+    /// No controller has said anything.
+    Undetermined,
+    /// Every helper was busy.
+    Busy,
+}
+
+#[derive(Clone, Debug)]
+struct Seconds(Histogram);
+
+impl Default for Seconds {
+    fn default() -> Self {
+        Seconds(Histogram::new(exponential_buckets(0.001, 2.0, 12)))
+    }
 }
 
 impl Metrics {
@@ -52,7 +84,44 @@ impl Metrics {
             "Callers with Kerberos, by where their groups were taken from",
             metrics.groups.clone(),
         );
+        registry.register(
+            "rmsc_winbind_up",
+            "Whether winbind answered when it was asked last about an NTLM logon",
+            metrics.winbind_up.clone(),
+        );
+        registry.register(
+            "rmsc_winbind_helpers",
+            "Processes of ntlm_auth that this node keeps",
+            metrics.winbind_helpers.clone(),
+        );
+        registry.register(
+            "rmsc_winbind_logons",
+            "NTLM logons that winbind was asked about, by what came of them",
+            metrics.logons.clone(),
+        );
+        registry.register(
+            "rmsc_winbind_logon_seconds",
+            "How long winbind took, with the wait for a helper",
+            metrics.logon_seconds.0.clone(),
+        );
         metrics
+    }
+
+    pub(super) fn winbind_up(&self, up: bool) {
+        self.winbind_up.set(i64::from(up));
+    }
+
+    pub(super) fn helper_started(&self) {
+        self.winbind_helpers.inc();
+    }
+
+    pub(super) fn helper_ended(&self) {
+        self.winbind_helpers.dec();
+    }
+
+    pub(super) fn logon(&self, outcome: Logon, elapsed: Duration) {
+        self.logons.get_or_create(&LogonLabels { outcome }).inc();
+        self.logon_seconds.0.observe(elapsed.as_secs_f64());
     }
 
     pub(super) fn up(&self, up: bool) {

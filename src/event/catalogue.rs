@@ -37,10 +37,12 @@ pub const CATALOGUE: &[Description] = &[
     CERTIFICATE_RENEWED,
     NODE_LEFT,
     DIRECTORY_BACK,
+    WINBIND_BACK,
     PRINCIPAL_INVALID,
     ACCESS_REFUSED,
     CLEAR_TEXT,
     TABLE_EMPTY,
+    NTLM_REFUSED,
     UNEXPECTED,
     AMBIGUOUS,
     DISK_FULL,
@@ -77,6 +79,7 @@ pub const CATALOGUE: &[Description] = &[
     LoginsLimited::Source.description(),
     LoginsLimited::Room.description(),
     THRESHOLD_TOO_LOW,
+    WINBIND_AWAY,
 ];
 
 pub(super) const SERVICE_STARTED: Description =
@@ -117,6 +120,8 @@ pub(super) const NODE_LEFT: Description = Description {
 };
 pub(super) const DIRECTORY_BACK: Description =
     Description { number: 1013, level: Level::Information, words: "the directory answers again", remedy: "" };
+pub(super) const WINBIND_BACK: Description =
+    Description { number: 1014, level: Level::Information, words: "winbind verifies NTLM again", remedy: "" };
 pub(super) const PRINCIPAL_INVALID: Description = Description {
     number: 2000,
     level: Level::Warning,
@@ -140,6 +145,12 @@ pub(super) const TABLE_EMPTY: Description = Description {
     level: Level::Warning,
     words: "the list of authorized accounts is empty, so nobody is served",
     remedy: "authorize the servers: rmsc authz add",
+};
+pub(super) const NTLM_REFUSED: Description = Description {
+    number: 2004,
+    level: Level::Warning,
+    words: "an authorized account was refused, because its role does not take NTLM as it came",
+    remedy: "let it use Kerberos, or https with extended protection; or see [identity.ntlm] in rmsc.toml",
 };
 pub(super) const UNEXPECTED: Description = Description {
     number: 3000,
@@ -238,4 +249,10 @@ pub(super) const THRESHOLD_TOO_LOW: Description = Description {
     level: Level::Warning,
     words: "there are too many nodes to keep failed logins below the domain's lockout threshold",
     remedy: "let fewer nodes relay, or raise the domain's threshold and identity.limits.lockout_threshold with it",
+};
+pub(super) const WINBIND_AWAY: Description = Description {
+    number: 4057,
+    level: Level::Warning,
+    words: "winbind does not verify NTLM: who comes with it is told to try again, and Kerberos goes on",
+    remedy: "read the reason; on this node: systemctl status winbind, wbinfo --ping-dc",
 };

@@ -51,7 +51,9 @@ pub fn response(outcome: Outcome, soap: SoapVersion) -> Response<Body> {
 
 fn failed(failure: &Failure, soap: SoapVersion) -> Response<Body> {
     match failure {
-        Failure::NotAuthorized(_) => soap_fault(soap, "the account is not authorized to use the connector"),
+        Failure::NotAuthorized(_) | Failure::NtlmRefused(_) => {
+            soap_fault(soap, "the account is not authorized to use the connector")
+        }
         Failure::RoleRefused(_) => soap_fault(soap, "the account's role does not allow this operation"),
         Failure::Malformed(reason) => text(StatusCode::BAD_REQUEST, &sentence("Bad request", reason)),
         Failure::BrokenOff => text(StatusCode::BAD_REQUEST, "Bad request: the body ended too early."),
@@ -115,7 +117,7 @@ fn unauthenticated(challenges: &[String]) -> Response<Body> {
 }
 
 fn overloaded() -> Response<Body> {
-    let words = "The connector cannot take more logins of this account now. Try again later.";
+    let words = "The connector cannot take this login now. Try again later.";
     let mut response = text(StatusCode::TOO_MANY_REQUESTS, words);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
     response

@@ -1,13 +1,13 @@
-//! `Authorization: Negotiate` or `NTLM` to a [`Caller`], by Kerberos or NTLM. NTLM authenticates a connection,
-//! so what is known about a caller lives and dies with one connection on one node. A ticket is for one request.
+//! `Authorization: Negotiate` or `NTLM` to a [`Caller`], by Kerberos or NTLM. A handshake of NTLM lives and dies with one
+//! connection on one node; what it proves is for the request that ends it, as a ticket is.
 
-use super::logins::Logins;
+use super::logins::{self, Logins};
 use crate::directory::Directory;
 use crate::event::{Event, Tally};
 use crate::identity::{
     Attempt, Bound, ChannelBinding, Handshake, Leg, Refused, Scheme, Settings, Step, kerberos,
 };
-use crate::principal::{Account, Caller, Channel, Mechanism};
+use crate::principal::{Account, Binding, Caller, Channel, Mechanism};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
@@ -37,14 +37,12 @@ pub struct Connection {
 
 /// How far the connection's authentication is.
 ///
-/// A caller is remembered after NTLM alone, and only if its proof is bound to our certificate. That does not
-/// show that the connection is the caller's own: a balancer with the same certificate could end TLS in between
-/// and share its connections. But NTLM's three legs would fail in such a pool, and be noticed. A ticket is one
-/// leg and works there, so each request must bring its own (RFC 4559 6).
+/// Nobody is remembered once the request is answered that ended a handshake: each request brings its own proof. A
+/// balancer may share its connections to us between clients, with our own certificate in front of them, and not even
+/// a bound proof shows that: the next request could be somebody else's (RFC 4559 6).
 #[derive(Default)]
 struct Progress {
     handshake: Option<Handshake>,
-    caller: Option<(Arc<Caller>, Instant)>,
     refused: u32,
 }
 
@@ -69,13 +67,20 @@ pub enum Authenticated {
 enum Refusal {
     /// The client has not proven an account.
     Unproven(String),
-    /// There is no room for one more login of this account: no fault in its proof.
+    /// There is no room for one more login of this account, or nobody can verify it now: no fault in its proof.
     Overloaded(String),
 }
 
 impl From<String> for Refusal {
     fn from(reason: String) -> Self {
         Refusal::Unproven(reason)
+    }
+}
+
+impl From<logins::Refused> for Refusal {
+    fn from(refused: logins::Refused) -> Self {
+        let reason = refused.to_string();
+        if refused.is_undetermined() { Refusal::Overloaded(reason) } else { Refusal::Unproven(reason) }
     }
 }
 
@@ -126,7 +131,8 @@ impl Authenticator {
     pub async fn authenticate(&self, connection: &Connection, headers: &HeaderMap) -> Authenticated {
         let mut progress = connection.take();
         let result = match token(headers) {
-            Ok(None) => Ok(self.remembered(&mut progress, headers)),
+            // Nobody is remembered: see `Progress`.
+            Ok(None) => Ok(Authenticated::Challenge(self.offers())),
             Ok(Some((scheme, token))) => self.leg(connection, &mut progress, scheme, &token).await,
             Err(reason) => Err(reason.into()),
         };
@@ -137,7 +143,6 @@ impl Authenticator {
 
     fn refuse(&self, connection: &Connection, progress: &mut Progress, refusal: &Refusal) -> Authenticated {
         progress.handshake = None;
-        progress.caller = None;
         let reason = match refusal {
             Refusal::Overloaded(reason) => {
                 self.report(connection, reason);
@@ -162,8 +167,6 @@ impl Authenticator {
         token: &[u8],
     ) -> Result<Authenticated, Refusal> {
         let came_at = Instant::now();
-        // A new handshake forgets who was here before.
-        progress.caller = None;
         let mut handshake = progress
             .handshake
             .take()
@@ -181,13 +184,12 @@ impl Authenticator {
                 }
                 result
             }
-            // Nobody is remembered: see `Progress`.
             Step::Ticket(proven) => {
                 for meant in [Some(&proven.service), proven.target.as_ref()].into_iter().flatten() {
                     check_target(meant, &self.target_names)?;
                 }
                 let token = proven.reply.map(|token| challenge(scheme, &token));
-                let caller = caller(connection, proven.account, Mechanism::Kerberos)?;
+                let caller = caller(connection, proven.account, Mechanism::Kerberos, proven.bound)?;
                 self.logins.seen(&caller);
                 progress.refused = 0;
                 Ok(Authenticated::Caller { caller: self.confirm(&caller).await?, token })
@@ -204,32 +206,14 @@ impl Authenticator {
         attempt: Attempt,
     ) -> Result<Authenticated, Refusal> {
         let (claimed, address) = (attempt.proof().user.clone(), connection.remote.ip());
-        let verified = self.logins.verify(&self.directory, attempt.proof(), address).await;
-        let verified = verified.map_err(|error| error.to_string())?;
+        let verified = self.logins.verify(&self.directory, attempt.proof(), address).await?;
         let proven = attempt.finish(&verified.key)?;
         check_target(&proven.target, &self.target_names)?;
         let token = proven.reply.map(|token| challenge(scheme, &token));
-        let caller = caller(connection, verified.account, Mechanism::Ntlm)?;
+        let caller = caller(connection, verified.account, Mechanism::Ntlm, proven.bound)?;
         self.logins.proven(&claimed, &caller, address);
-        remember(progress, &caller, proven.bound);
+        progress.refused = 0;
         Ok(Authenticated::Caller { caller, token })
-    }
-
-    /// A connection that a proxy shares between clients says so, and then nobody is remembered on it
-    /// (RFC 4559 6: the identity would be another client's).
-    fn remembered(&self, progress: &mut Progress, headers: &HeaderMap) -> Authenticated {
-        let shared = headers.contains_key(header::VIA)
-            || headers.contains_key(header::FORWARDED)
-            || headers.contains_key("x-forwarded-for");
-        match &progress.caller {
-            Some((caller, since)) if !shared && since.elapsed() < REMEMBERED_FOR => {
-                Authenticated::Caller { caller: caller.clone(), token: None }
-            }
-            _ => {
-                progress.caller = None;
-                Authenticated::Challenge(self.offers())
-            }
-        }
     }
 
     /// The caller of a ticket as the directory has it now.
@@ -254,20 +238,21 @@ impl Authenticator {
     }
 }
 
-fn caller(connection: &Connection, account: Account, mechanism: Mechanism) -> Result<Arc<Caller>, String> {
+fn caller(
+    connection: &Connection,
+    account: Account,
+    mechanism: Mechanism,
+    bound: Bound,
+) -> Result<Arc<Caller>, String> {
     if account.sid.is_anonymous() || account.sid.is_guest() {
         return Err(format!("{} is no account of a server", account.name));
     }
     let (channel, computer) = (connection.channel, connection.remote.ip().to_string());
-    Ok(Arc::new(Caller { account, mechanism, channel, computer }))
-}
-
-/// Who has proven itself with NTLM, and has bound itself to this node's certificate, is remembered on its connection.
-fn remember(progress: &mut Progress, caller: &Arc<Caller>, bound: Bound) {
-    if bound == Bound::ToChannel {
-        progress.caller = Some((caller.clone(), Instant::now()));
-    }
-    progress.refused = 0;
+    let binding = match bound {
+        Bound::ToChannel => Binding::Channel,
+        Bound::NotSent | Bound::NotChecked => Binding::None,
+    };
+    Ok(Arc::new(Caller { account, mechanism, binding, channel, computer }))
 }
 
 /// A Windows client says, under its proof, which service it believes to talk to. If that is another one,
@@ -315,9 +300,6 @@ fn challenge(scheme: Scheme, token: &[u8]) -> String {
     format!("{word} {}", STANDARD.encode(token))
 }
 
-/// After this a client must authenticate again on the same connection: an account that was disabled
-/// must not live on in a connection.
-const REMEMBERED_FOR: Duration = Duration::from_secs(15 * 60);
 /// A person mistypes twice; a machine that fails three times goes on for ever.
 const REFUSALS_MAX: u32 = 3;
 /// One event a minute and source tells as much as a thousand.

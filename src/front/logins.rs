@@ -45,6 +45,13 @@ pub(super) enum Refused {
     Limited(String),
 }
 
+impl Refused {
+    /// Nobody can say now whether the proof is good: no fault of the client.
+    pub(super) fn is_undetermined(&self) -> bool {
+        matches!(self, Refused::Verify(error) if error.is_undetermined())
+    }
+}
+
 /// A login that is being checked. If nobody says what came of it, it failed.
 struct Open {
     logins: Arc<Logins>,
@@ -143,9 +150,9 @@ impl Logins {
 
     fn nodes(&self) -> usize {
         let nodes = self.relays.borrow().len();
-        let lockout_threshold = self.limits.lockout_threshold;
+        let threshold = self.limits.lockout_threshold;
         if !self.limits.share(nodes).fits && self.too_many_nodes.is_new(nodes, Instant::now()) {
-            Event::ThresholdTooLow { nodes, lockout_threshold }.log();
+            Event::ThresholdTooLow { nodes, threshold }.log();
         }
         nodes
     }
@@ -202,8 +209,14 @@ impl Open {
         let begun = Instant::now();
         let verified = directory.verify_ntlm(proof).await;
         self.settled = match &verified {
-            Ok(_) | Err(VerifyError::KerberosAlone { .. }) => Settled::NotFailed,
-            Err(VerifyError::UnknownAccount { .. } | VerifyError::WrongPassword { .. }) => {
+            Ok(_) | Err(VerifyError::KerberosAlone { .. } | VerifyError::Undetermined { .. }) => {
+                Settled::NotFailed
+            }
+            Err(
+                VerifyError::UnknownAccount { .. }
+                | VerifyError::WrongPassword { .. }
+                | VerifyError::Refused { .. },
+            ) => {
                 self.logins.pace.lock().unwrap_or_else(PoisonError::into_inner).took(begun.elapsed());
                 self.logins.metrics.unproven(Unproven::Wrong);
                 Settled::Failed

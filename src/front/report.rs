@@ -44,7 +44,7 @@ impl Reports {
         }
     }
 
-    /// A request of a caller has ended: event 1002 or 2001 if that is news.
+    /// A request of a caller has ended: event 1002, 2001 or 2004 if that is news.
     pub fn ended(&self, caller: &Caller, outcome: &Outcome) {
         match outcome {
             Outcome::Answered(_) => self.let_in(caller),
@@ -52,6 +52,11 @@ impl Reports {
                 if let Some(left_out) = self.refused.say(caller.account.sid.clone(), Instant::now()) {
                     let reason = failure.to_string();
                     Event::AccessRefused { who: who(caller), reason: &reason, left_out }.log();
+                }
+            }
+            Outcome::Failed(Failure::NtlmRefused(reason)) => {
+                if let Some(left_out) = self.refused.say(caller.account.sid.clone(), Instant::now()) {
+                    Event::NtlmRefused { who: who(caller), reason, left_out }.log();
                 }
             }
             Outcome::Failed(_)

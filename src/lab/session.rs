@@ -1,4 +1,4 @@
-//! A calling server of the sample traffic: HTTPS, then requests: NTLM proves the connection, a ticket each request.
+//! A calling server of the sample traffic: HTTPS, then requests, each with a proof of its own.
 
 use crate::identity::kerberos_client::{self, ServiceTicket};
 use crate::identity::ntlm_client::{Credentials, Nonces, NtlmClient, Server};
@@ -31,7 +31,6 @@ pub(super) struct Session {
     binding: ChannelBinding,
     proof: Proof,
     host: String,
-    authenticated: bool,
 }
 
 /// What the server proves itself with.
@@ -68,7 +67,7 @@ impl Session {
             // What the connection ended with, the requests on it tell.
             let _ = connection.await;
         }));
-        Ok(Session { sender, binding, proof, host: address.to_string(), authenticated: false })
+        Ok(Session { sender, binding, proof, host: address.to_string() })
     }
 
     /// Sends a request and reads its answer whole: status and bytes.
@@ -78,28 +77,26 @@ impl Session {
                 let moment =
                     kerberos_client::Moment { confounder: rand::random(), now: OffsetDateTime::now_utc() };
                 let token = ticket.token(Some(&self.binding), moment);
-                Some(format!("Negotiate {}", STANDARD.encode(token)))
+                format!("Negotiate {}", STANDARD.encode(token))
             }
-            Proof::Ntlm(_) if self.authenticated => None,
             Proof::Ntlm(credentials) => {
                 let client = NtlmClient::new(credentials.clone());
-                Some(self.handshake(call, client).await?)
+                self.handshake(call, client).await?
             }
         };
-        let response = self.send(call, token.as_deref(), call.body.clone()).await?;
+        let response = self.send(call, &token, call.body.clone()).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
         if status == StatusCode::UNAUTHORIZED {
             bail!("not authenticated");
         }
-        self.authenticated = true;
         Ok((status, body))
     }
 
     /// NEGOTIATE and CHALLENGE: gives the value of `Authorization` that goes with the request itself.
     async fn handshake(&mut self, call: &Call<'_>, client: NtlmClient) -> anyhow::Result<String> {
         let negotiate = format!("NTLM {}", STANDARD.encode(client.negotiate()));
-        let response = self.send(call, Some(&negotiate), Bytes::new()).await?;
+        let response = self.send(call, &negotiate, Bytes::new()).await?;
         let challenge = response
             .headers()
             .get(header::WWW_AUTHENTICATE)
@@ -117,17 +114,15 @@ impl Session {
     async fn send(
         &mut self,
         call: &Call<'_>,
-        token: Option<&str>,
+        token: &str,
         body: Bytes,
     ) -> anyhow::Result<Response<Incoming>> {
-        let mut request = Request::post(call.path)
+        let request = Request::post(call.path)
             .header(header::HOST, &self.host)
             .header(header::CONTENT_TYPE, "text/xml; charset=utf-8")
             .header("SOAPAction", call.soap_action)
-            .header(header::USER_AGENT, "rmsc-lab");
-        if let Some(token) = token {
-            request = request.header(header::AUTHORIZATION, token);
-        }
+            .header(header::USER_AGENT, "rmsc-lab")
+            .header(header::AUTHORIZATION, token);
         self.sender.ready().await?;
         Ok(self.sender.send_request(request.body(Full::new(body))?).await?)
     }

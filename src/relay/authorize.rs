@@ -1,6 +1,7 @@
 //! Decides whether a caller may use the service. Pure: the table is an argument.
 
-use crate::principal::Account;
+use super::NtlmRules;
+use crate::principal::{Account, Caller};
 use crate::rms::Operation;
 use crate::state::{Entry, Role, Table};
 use std::sync::Arc;
@@ -35,6 +36,16 @@ pub enum Refusal {
         entry: String,
         /// Its role.
         role: Role,
+    },
+    /// The entry's role does not take NTLM as the caller came by it.
+    #[error("the entry {entry} has the role {role}, which takes {takes}; the caller came by NTLM")]
+    NtlmRefused {
+        /// The name of the entry that matched.
+        entry: String,
+        /// Its role.
+        role: Role,
+        /// How a caller with this role may come.
+        takes: &'static str,
     },
 }
 
@@ -72,6 +83,17 @@ impl Permit {
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// Checks the entry's role against the way in which the caller has proven itself.
+    ///
+    /// # Errors
+    /// [`Refusal::NtlmRefused`].
+    pub fn for_proof(self, rules: &NtlmRules, caller: &Caller) -> Result<Self, Refusal> {
+        let (entry, role) = (|| self.entry.name.to_string(), self.entry.role);
+        let refuse = |takes| Refusal::NtlmRefused { entry: entry(), role, takes };
+        rules.check(role, caller).map_err(refuse)?;
+        Ok(self)
     }
 
     /// Checks the entry's role against the operation.

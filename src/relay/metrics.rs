@@ -14,6 +14,7 @@ pub struct Metrics {
     requests: Family<Labels, Counter>,
     answered: Counter,
     in_flight: Gauge,
+    exchange_ntlm_unbound: Gauge,
 }
 
 /// A request that is being relayed, until this is dropped.
@@ -53,7 +54,17 @@ impl Metrics {
             "Requests that this node is relaying now, until the last byte of the answer",
             metrics.in_flight.clone(),
         );
+        registry.register(
+            "rmsc_relay_exchange_ntlm_unbound",
+            "1: this node lets Exchange servers in by NTLM that is not bound to TLS, which can be passed on",
+            metrics.exchange_ntlm_unbound.clone(),
+        );
         metrics
+    }
+
+    /// Says how this node is set.
+    pub(super) fn exchange_ntlm_unbound(&self, unbound: bool) {
+        self.exchange_ntlm_unbound.set(i64::from(unbound));
     }
 
     /// Requests that got an answer from this node since it started.
@@ -76,7 +87,9 @@ impl Metrics {
     pub(super) fn handled(&self, pipeline: Pipeline, result: &Result<Answered, Failure>) {
         let outcome = match result {
             Ok(_) => Outcome::Answered,
-            Err(Failure::NotAuthorized(_) | Failure::RoleRefused(_)) => Outcome::Refused,
+            Err(Failure::NotAuthorized(_) | Failure::RoleRefused(_) | Failure::NtlmRefused(_)) => {
+                Outcome::Refused
+            }
             Err(Failure::Malformed(_) | Failure::UnsupportedMedia(_) | Failure::TooLarge { .. }) => {
                 Outcome::Malformed
             }

@@ -1,7 +1,7 @@
 //! The hop's bytes: a head before the request's body, and frames instead of an answer.
 
 use super::{Answered, Failure, Head, Readiness};
-use crate::principal::{Account, AccountName, Caller, Channel, Mechanism, Sid};
+use crate::principal::{Account, AccountName, Binding, Caller, Channel, Mechanism, Sid};
 use crate::proto::peer::v1::{self as proto, failure, relay_frame};
 use crate::rms;
 use crate::upstream::{Body, BodyError};
@@ -48,6 +48,7 @@ pub fn encode_head(head: &Head, budget_ms: u32) -> Bytes {
                 Channel::Http => proto::Channel::Http.into(),
             },
             computer: caller.computer.clone(),
+            bound_to_channel: caller.binding == Binding::Channel,
         }),
         path: head.endpoint.path().into(),
         budget_ms,
@@ -85,6 +86,7 @@ fn head(message: proto::RelayHead) -> Option<Head> {
         proto::Channel::Unspecified => return None,
     };
     let caller = message.caller?;
+    let binding = if caller.bound_to_channel { Binding::Channel } else { Binding::None };
     let account = Account {
         sid: caller.sid.parse().ok()?,
         name: AccountName::new(&caller.domain, &caller.name)?,
@@ -92,7 +94,7 @@ fn head(message: proto::RelayHead) -> Option<Head> {
     };
     Some(Head {
         request_id: message.request_id,
-        caller: Caller { account, mechanism, channel, computer: caller.computer },
+        caller: Caller { account, mechanism, binding, channel, computer: caller.computer },
         endpoint: rms::route(&message.path)?,
         content_type: message.content_type,
         soap_action: message.soap_action,
@@ -122,6 +124,7 @@ pub(super) fn failure_frame(failure: &Failure) -> Bytes {
     let (kind, reason) = match failure {
         Failure::NotAuthorized(reason) => (Kind::NotAuthorized, reason.clone()),
         Failure::RoleRefused(reason) => (Kind::RoleRefused, reason.clone()),
+        Failure::NtlmRefused(reason) => (Kind::NtlmRefused, reason.clone()),
         Failure::Malformed(reason) => (Kind::Malformed, reason.clone()),
         Failure::UnsupportedMedia(reason) => (Kind::UnsupportedMedia, reason.clone()),
         Failure::TooLarge { bytes_max } => (Kind::TooLarge, bytes_max.to_string()),
@@ -140,6 +143,7 @@ fn failure(message: proto::Failure) -> Result<Failure, FrameError> {
     Ok(match kind {
         Kind::NotAuthorized => Failure::NotAuthorized(reason),
         Kind::RoleRefused => Failure::RoleRefused(reason),
+        Kind::NtlmRefused => Failure::NtlmRefused(reason),
         Kind::Malformed => Failure::Malformed(reason),
         Kind::UnsupportedMedia => Failure::UnsupportedMedia(reason),
         Kind::TooLarge => Failure::TooLarge { bytes_max: reason.parse().unwrap_or(super::REQUEST_BYTES_MAX) },
@@ -298,12 +302,15 @@ mod tests {
             name: AccountName::new("LAB", "exch01$").unwrap(),
             groups: (2..1_002).map(sid).collect(),
         };
-        check_head(Caller {
-            account,
-            mechanism: Mechanism::Ntlm,
-            channel: Channel::Http,
-            computer: "10.0.0.1".into(),
-        });
+        for binding in [Binding::None, Binding::Channel] {
+            check_head(Caller {
+                account: account.clone(),
+                mechanism: Mechanism::Ntlm,
+                binding,
+                channel: Channel::Http,
+                computer: "10.0.0.1".into(),
+            });
+        }
     }
 
     #[test]

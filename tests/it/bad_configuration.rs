@@ -139,6 +139,40 @@ fn what_this_version_does_not_do_is_refused_and_not_ignored() {
         .check_says(&["upstream.proxy.url: is not supported", "secrets.seal: \"tpm\" is not possible"]);
 }
 
+const DIRECTORY: &str = r#"
+[directory]
+domain = "CONTOSO"
+controllers = ["ldaps://dc1.contoso.com"]
+authority = "/nonexistent/ca.pem"
+user = "svc-rmsc@contoso.com"
+password_file = "/nonexistent/password"
+"#;
+
+#[test]
+fn winbind_needs_its_program_and_a_directory() {
+    let winbind = "\n[identity.winbind]\nntlm_auth = \"/nonexistent/ntlm_auth\"\n";
+    let file = File::new(&format!("{GOOD}{winbind}{DIRECTORY}"));
+    for ran in [file.check(), file.serve()] {
+        ran.check_code(2).check_says(&[
+            "identity.winbind.ntlm_auth: /nonexistent/ntlm_auth is not a program on this host",
+            "install the package winbind",
+        ]);
+    }
+    let file = File::new(&format!("{GOOD}{}", winbind.replace("/nonexistent/ntlm_auth", "ntlm_auth")));
+    file.check().check_code(2).check_says(&[
+        "identity.winbind.ntlm_auth: \"ntlm_auth\" is not possible; write a whole path",
+        "directory.domain: is missing; [identity.winbind] needs the section [directory]",
+    ]);
+    let ntlm = "\n[identity.ntlm]\nexchange = \"maybe\"\nfile_server = \"on\"\n";
+    File::new(&format!("{GOOD}{ntlm}")).check().check_code(2).check_says(&[
+        "identity.ntlm.exchange: \"maybe\" is not possible; write off, channel-binding or on",
+        "identity.ntlm.file_server: is not a known key; did you mean fileserver?",
+    ]);
+    // A host without a program of its own to name says so by the file alone.
+    let program = format!("{GOOD}{}{DIRECTORY}", winbind.replace("/nonexistent/ntlm_auth", "/bin/true"));
+    File::new(&program).check().check_code(0);
+}
+
 #[test]
 fn accounts_that_others_can_read_are_refused_with_the_command_that_helps() {
     let cluster = TestCluster::start(1);

@@ -38,4 +38,5 @@ mod spoofing;
 mod status;
 mod terminal;
 mod tokens;
+mod winbind;
 mod witness;

@@ -113,6 +113,11 @@ impl Domain {
         assert_eq!(said.trim(), order, "the controller did not {order}");
     }
 
+    /// The helper that asks this domain's winbind.
+    pub fn ntlm_auth(&self) -> PathBuf {
+        self.dir.path().join("ntlm_auth")
+    }
+
     /// The connector's keys.
     pub fn keytab(&self) -> PathBuf {
         self.dir.path().join("rmsc.keytab")

@@ -24,6 +24,25 @@ pub fn signal(pid: u32, signal: Signal) {
     kill_process(raw, signal).unwrap_or_else(|error| panic!("cannot send {signal:?} to {pid}: {error}"));
 }
 
+/// The same, to one that may have ended.
+pub fn try_signal(pid: u32, signal: Signal) -> bool {
+    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id is a positive number");
+    kill_process(raw, signal).is_ok()
+}
+
+/// The processes that one has started and that run.
+pub fn children(parent: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").expect("Linux has it");
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let is_child = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The state and then the parent follow the name.
+        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        rest.split_whitespace().nth(1) == Some(parent.to_string().as_str()) && is_alive(*pid)
+    };
+    pids.filter(is_child).collect()
+}
+
 /// Waits until none of them runs.
 #[track_caller]
 pub fn check_gone(pids: &[u32], within: Duration) {

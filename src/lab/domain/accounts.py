@@ -56,7 +56,8 @@ def group(name, kind, members):
 
 database.transaction_start()
 database.set_maxPwdAge("0")
-users = ("alice", "bob", "crowd", "svc-sharepoint")
+# dora is disabled; zoë has letters that are not in ASCII.
+users = ("alice", "bob", "crowd", "dora", "svc-sharepoint", "zoë")
 for user in users:
     database.newuser(user, password)
     with_ciphers(user, AES)
@@ -68,6 +69,7 @@ service(
 service("svc-keys", AES, "HTTP/127.0.0.1")
 service("svc-other", AES, "HTTP/other.contoso.test")
 service("svc-weak", RC4, "HTTP/weak.contoso.test")
+database.disable_account("(sAMAccountName=dora)")
 computers = ("EXCH01", "FS01")
 for computer in computers:
     database.newcomputer(computer)
