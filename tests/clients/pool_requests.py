@@ -1,8 +1,8 @@
 """Sends requests through a proxy, on one connection to it, each with a proof of its own; counts what came.
 
 usage: pool_requests.py URL CA_FILE HOW COUNT PATH BODY_FILE SOAP_ACTION
-HOW: kerberos:SPN (a fresh proof each), silent (no word about who it is), ntlm:ACCOUNT:PASSWORD (a handshake each, that
-is not bound). What is bound is bound to the certificate that the proxy shows. Prints how often each status came, and the
+HOW: kerberos:SPN (a fresh proof each), silent (no word about who it is), ntlm:ACCOUNT:PASSWORD (a handshake each). All
+are bound to the certificate that the proxy shows. Prints how often each status came, and the
 kind of answer with it: what was asked for, a fault, or neither. A handshake counts by its last leg, or as `broken`.
 """
 
@@ -13,6 +13,7 @@ import sys
 
 import gssapi
 import spnego
+from spnego.channel_bindings import GssChannelBindings
 
 from connection import Connection
 
@@ -48,6 +49,7 @@ class Requests:
             service="HTTP",
             protocol="ntlm",
             options=spnego.NegotiateOptions.use_ntlm,
+            channel_bindings=GssChannelBindings(application_data=self.binding),
         )
         came, challenge = self.send("NTLM " + base64.b64encode(client.step()).decode())
         if challenge is None:

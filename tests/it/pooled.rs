@@ -90,10 +90,10 @@ fn a_ticket_is_for_its_own_request_on_a_shared_connection() {
     site.cluster.check_no_panic();
 }
 
-/// Its legs may meet on different connections and fail; nobody gets in as somebody else. This is NTLM without channel
-/// binding, after which nobody is remembered.
+/// Its legs may meet on different connections and fail; nobody gets in as somebody else, though the proofs are bound to
+/// the certificate, which the pool has as well.
 #[test]
-fn unbound_ntlm_through_a_pool_lets_nobody_in_as_another() {
+fn ntlm_through_a_pool_lets_nobody_in_as_another() {
     let site = Site::start(1);
     let (exchange, mallory) = (site.cluster.exchange(), site.cluster.mallory());
     let ntlm = |account: &Account| {
