@@ -207,6 +207,13 @@ pub enum FindError {
 }
 
 impl Directory {
+    /// For how long no domain controller has answered; nothing if one does, or there is none.
+    #[must_use]
+    pub fn away_for(&self) -> Option<Duration> {
+        let client = self.remote.as_ref().map(|remote| &remote.client).filter(|client| client.is_away())?;
+        Some(client.age().unwrap_or_default())
+    }
+
     /// Reads the accounts file, and makes ready to ask domain controllers. `fallback` is the domain's name
     /// where neither gives one.
     ///

@@ -92,8 +92,14 @@ impl Node {
         let relay_metrics = relay::Metrics::register(&mut registry);
         let duty = Duty::new(own.node_id(), NodeKind::Relay);
         let (ntlm, rotation) = (config.identity.ntlm, Arc::new(OnceLock::new()));
-        let counted =
-            Counted { relay: relay_metrics.clone(), rotation: rotation.clone(), keys: keys.clone(), ntlm };
+        let (relayed, turns) = (relay_metrics.clone(), rotation.clone());
+        let counted = Counted {
+            relay: relayed,
+            rotation: turns,
+            keys: keys.clone(),
+            ntlm,
+            directory: directory.clone(),
+        };
         let (cluster, admission) = own.join_in(config.basics(), facts(&duty, &own, counted), &groups).await?;
         let enrolment = own.enrolment(config.basics(), &cluster, &mut registry);
         enrolment.renew_if_due();
@@ -214,6 +220,7 @@ struct Counted {
     rotation: Arc<OnceLock<Peers>>,
     keys: ServiceKeys,
     ntlm: NtlmRules,
+    directory: Arc<Directory>,
 }
 
 fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Send + Sync> {
@@ -233,6 +240,7 @@ fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Se
             certificate_expires_at: Some(own::expires_at(&membership)),
             plain_seal_key,
             exchange_ntlm_unbound: counted.ntlm.lets_exchange_in_unbound(),
+            directory_away: counted.directory.away_for(),
             service_keys: counted.keys.shown(),
             clock: Some(now()),
         }

@@ -64,6 +64,8 @@ pub struct Facts {
     pub plain_seal_key: bool,
     /// Whether it lets Exchange servers in by NTLM that is not bound to TLS.
     pub exchange_ntlm_unbound: bool,
+    /// For how long its directory has not answered; nothing if it answers, or there is none.
+    pub directory_away: Option<Duration>,
     /// What it opens Kerberos tickets with.
     pub service_keys: Vec<KeyInUse>,
     /// What time it is there.

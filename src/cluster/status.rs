@@ -93,6 +93,7 @@ pub(super) fn to_wire(status: NodeStatus) -> wire::StatusResponse {
         certificate_expires_at_ms: facts.certificate_expires_at.map_or(0, |at| at.0),
         plain_seal_key: facts.plain_seal_key,
         exchange_ntlm_unbound: facts.exchange_ntlm_unbound,
+        directory_away_ms: facts.directory_away.map(milliseconds),
         service_keys: facts.service_keys.into_iter().map(key_to_wire).collect(),
         clock_ms: facts.clock.map_or(0, |clock| clock.0),
     }
@@ -131,6 +132,7 @@ pub(super) fn from_wire(status: wire::StatusResponse) -> NodeStatus {
             certificate_expires_at: known(status.certificate_expires_at_ms),
             plain_seal_key: status.plain_seal_key,
             exchange_ntlm_unbound: status.exchange_ntlm_unbound,
+            directory_away: status.directory_away_ms.map(Duration::from_millis),
             service_keys: status.service_keys.into_iter().take(KEYS_MAX).map(key_from_wire).collect(),
             clock: known(status.clock_ms),
         },
@@ -162,6 +164,7 @@ mod tests {
             certificate_expires_at: Some(Timestamp(5)),
             plain_seal_key: true,
             exchange_ntlm_unbound: true,
+            directory_away: Some(Duration::from_secs(7)),
             service_keys: vec![KeyInUse {
                 id: ServiceKeyId { service: "HTTP/rms@R".into(), version: 3, etype: 18 },
                 of_file: true,

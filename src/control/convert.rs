@@ -85,6 +85,9 @@ pub(super) fn node(seat: &Seat, standing: &Standing) -> proto::Node {
         disk_full: status.disk_full,
         plain_seal_key: facts.plain_seal_key,
         exchange_ntlm_unbound: facts.exchange_ntlm_unbound,
+        directory_away_ms: facts
+            .directory_away
+            .map(|away| u64::try_from(away.as_millis()).unwrap_or(u64::MAX)),
     }
 }
 

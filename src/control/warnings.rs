@@ -24,6 +24,7 @@ pub(super) fn of(seen: &Seen<'_>) -> Vec<String> {
     warnings.extend(seen.nodes.iter().filter_map(about_node));
     warnings.extend(seen.nodes.iter().filter_map(about_seal_key));
     warnings.extend(seen.nodes.iter().filter_map(about_ntlm));
+    warnings.extend(seen.nodes.iter().filter_map(about_directory));
     warnings.extend(about_voters(seen.nodes, seen.survivals.changes));
     if seen.entries == 0 {
         warnings.push("the table is empty, so nobody is served: rmsc authz add".into());
@@ -65,6 +66,17 @@ fn about_ntlm(node: &proto::Node) -> Option<String> {
              that on, and open every mail; use Kerberos or extended protection, and take exchange = \"on\" out of \
              [identity.ntlm]",
             node.name
+        )
+    })
+}
+
+fn about_directory(node: &proto::Node) -> Option<String> {
+    node.directory_away_ms.map(|away_ms| {
+        format!(
+            "{} has heard nothing from the directory for {} s: callers have the groups that they had last, or those of \
+             their tickets; see event 4052 there",
+            node.name,
+            away_ms / 1_000
         )
     })
 }
@@ -134,6 +146,8 @@ mod tests {
             1,
             &["b lets Exchange servers in by NTLM that is not bound"],
         );
+        let away = proto::Node { directory_away_ms: Some(90_000), ..ready("b") };
+        check(&[ready("a"), away, ready("c")], 1, &["b has heard nothing from the directory for 90 s"]);
         let silent = proto::Node { up: false, ready: false, reason: "does not answer".into(), ..ready("b") };
         check(
             &[ready("a"), silent.clone(), ready("c")],

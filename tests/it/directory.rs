@@ -92,6 +92,8 @@ fn groups_of_the_directory_count_and_its_last_ones_while_it_is_away() {
     drop((exch, fs01));
     domain.order("stop");
     event(&node, 4052);
+    let status = cluster.rmsc(&["status"]);
+    assert!(status.stdout.contains("node-1 has heard nothing from the directory for"), "{status:?}");
     let [exch, fs01] = [domain.tickets(&files[0]), domain.tickets(&files[1])];
     let begun = Instant::now();
     for _ in 0..3 {
