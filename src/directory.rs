@@ -13,6 +13,7 @@ pub use ldap::Config as LdapConfig;
 pub use look::{Group, Page, Shown};
 pub use metrics::Metrics;
 
+use crate::identity::kerberos::Word;
 use crate::identity::{NtlmProof, SessionBaseKey};
 use crate::principal::{Account, Caller, Sid};
 use crate::tasks::Tasks;
@@ -131,8 +132,8 @@ pub enum VerifyError {
 /// Why a caller with a valid ticket is refused all the same.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ConfirmError {
-    /// It was disabled after it got its ticket.
-    #[error("{account} is disabled in the directory")]
+    /// It was disabled after it got its ticket, or has expired.
+    #[error("{account} is disabled in the directory, or has expired")]
     Disabled {
         /// The account.
         account: String,
@@ -233,14 +234,15 @@ impl Directory {
     }
 
     /// A caller with a ticket, with the groups that the directory says it has. Without an answer they are
-    /// those that it said last, and without that those of the ticket: no trouble adds a group to either.
+    /// those that it said last, and those of the ticket if that is newer, or if the directory never said
+    /// anything since this node started. Of either only groups count that its realm may name.
     ///
     /// # Errors
     /// The account is disabled or gone.
-    pub async fn confirm(&self, caller: &Arc<Caller>) -> Result<Arc<Caller>, ConfirmError> {
+    pub async fn confirm(&self, caller: &Arc<Caller>, word: &Word) -> Result<Arc<Caller>, ConfirmError> {
         let Some(Remote { client, groups, lists }) = &self.remote else { return Ok(caller.clone()) };
         let sid = &caller.account.sid;
-        let known = groups.of(sid).await;
+        let known = groups.of(sid, word.authenticated).await;
         let account = || caller.account.name.to_string();
         let mut all = match known.as_ref().map(|known| &*known.answer) {
             Some(Answer::Account { enabled: false, .. }) => {
@@ -251,6 +253,7 @@ impl Directory {
             Some(Answer::Foreign) | None => caller.account.groups.clone(),
         };
         all.extend(lists.of(client, sid, &all));
+        all.retain(|group| word.domains.may_name(group));
         let mut confirmed = Caller::clone(caller);
         confirmed.account.groups = all;
         Ok(Arc::new(confirmed))

@@ -166,6 +166,8 @@ pub struct TicketProven {
     pub target: Option<String>,
     /// When the ticket ends. What it says of groups is as old as the client's own first ticket.
     pub ends: SystemTime,
+    /// What its groups are worth.
+    pub word: kerberos::Word,
     /// Whether the proof is tied to this TLS connection.
     pub bound: Bound,
     /// The last token, for the answer's header.
@@ -344,8 +346,8 @@ impl Handshake {
 }
 
 fn proven(accepted: kerberos::Accepted, reply: Option<Vec<u8>>) -> Step {
-    let kerberos::Accepted { account, service, target, ends, bound, .. } = accepted;
-    Step::Ticket(Box::new(TicketProven { account, service, target, ends, bound, reply }))
+    let kerberos::Accepted { account, service, target, ends, word, bound, .. } = accepted;
+    Step::Ticket(Box::new(TicketProven { account, service, target, ends, word, bound, reply }))
 }
 
 /// Windows offers the same mechanism under two numbers, the wrong one first.

@@ -1,4 +1,5 @@
-//! The groups of callers: asked of the directory, kept for a minute, and for longer while it is away.
+//! The groups of callers: asked of the directory, kept for a minute, and while it is away for as long as
+//! nobody newer says anything else.
 //!
 //! Questions live in tasks of their own: a caller waits for an answer a second at most, and an answer that
 //! comes later serves the next one. However many ask about an account, the directory is asked once.
@@ -9,7 +10,7 @@ use crate::principal::Sid;
 use crate::tasks::Tasks;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 
 /// What is known about accounts.
@@ -37,6 +38,8 @@ struct Slot {
 pub(super) struct Known {
     pub(super) answer: Arc<Answer>,
     pub(super) at: Instant,
+    /// The same by the clock, which tickets go by.
+    told: SystemTime,
     fresh_for: Duration,
 }
 
@@ -45,8 +48,8 @@ impl Groups {
         Groups { inner: Arc::new(Inner { client, slots: Mutex::default(), tasks }) }
     }
 
-    /// What the directory says about an account; `None`: it says nothing, and has not for long.
-    pub(super) async fn of(&self, sid: &Sid) -> Option<Known> {
+    /// What the directory says about an account, or said last. `None`: a ticket that was got then knows better.
+    pub(super) async fn of(&self, sid: &Sid, authenticated: SystemTime) -> Option<Known> {
         let metrics = &self.inner.client.metrics;
         let slot = self.look(sid);
         if let Some(known) = slot.known.filter(Known::is_fresh) {
@@ -58,7 +61,8 @@ impl Groups {
             // Either it is answered, or the sender is gone: both end it.
             let _ = tokio::time::timeout(WAIT_MAX, asking.changed()).await;
         }
-        let known = self.last_good(sid);
+        let max = self.inner.client.config.last_good_max;
+        let known = self.last(sid).filter(|known| known.decides(authenticated, max));
         metrics.groups_from(match &known {
             Some(known) if known.is_fresh() => Source::Directory,
             Some(_) => Source::LastGood,
@@ -67,10 +71,13 @@ impl Groups {
         known
     }
 
-    /// The last answer, unless it is too old to decide anything.
+    /// The last answer, unless it is too old to be shown.
     pub(super) fn last_good(&self, sid: &Sid) -> Option<Known> {
-        let known = self.slots().get(sid).and_then(|slot| slot.known.clone());
-        known.filter(|known| known.at.elapsed() <= self.inner.client.config.last_good_max)
+        self.last(sid).filter(|known| known.at.elapsed() <= self.inner.client.config.last_good_max)
+    }
+
+    fn last(&self, sid: &Sid) -> Option<Known> {
+        self.slots().get(sid).and_then(|slot| slot.known.clone())
     }
 
     /// The last answer about an account of this short name.
@@ -129,7 +136,8 @@ impl Question {
             }
         };
         let fresh_for = fresh_for(&answer, client.config.group_cache);
-        let known = Known { answer: Arc::new(answer), at: Instant::now(), fresh_for };
+        let (at, told) = (Instant::now(), SystemTime::now());
+        let known = Known { answer: Arc::new(answer), at, told, fresh_for };
         self.groups.slots().entry(self.sid.clone()).or_default().known = Some(known);
     }
 }
@@ -146,6 +154,12 @@ impl Drop for Question {
 impl Known {
     fn is_fresh(&self) -> bool {
         self.at.elapsed() < self.fresh_for
+    }
+
+    /// Whether it counts, and not a ticket that was got at that time. An old answer beats an older ticket for as
+    /// long as it is remembered: who was taken out or disabled must not come back because the directory is away.
+    fn decides(&self, authenticated: SystemTime, last_good_max: Duration) -> bool {
+        self.at.elapsed() <= last_good_max || authenticated <= self.told + CLOCKS_APART_MAX
     }
 }
 
@@ -174,9 +188,12 @@ fn make_room(slots: &mut HashMap<Sid, Slot>) {
 
 /// A client would rather have a slow answer than none, but not a slower one than this.
 const WAIT_MAX: Duration = Duration::from_secs(1);
+/// What a controller's clock may be ahead of ours: Kerberos takes no more.
+const CLOCKS_APART_MAX: Duration = Duration::from_secs(5 * 60);
 /// How long an account that is not there stays so.
 const GONE_FRESH_MAX: Duration = Duration::from_secs(5);
-/// Servers have accounts in hundreds; with a hundred groups each this is 35 MB.
+/// Servers have accounts in hundreds; with a hundred groups each this is 35 MB. No answer is forgotten before
+/// there are more: tickets may be renewed for days.
 const ACCOUNTS_MAX: usize = 10_000;
 
 #[cfg(test)]
@@ -185,6 +202,30 @@ mod tests {
 
     fn account() -> Answer {
         Answer::Account { name: "EXCH01$".into(), groups: Vec::new(), enabled: true }
+    }
+
+    fn known(answer: Answer) -> Known {
+        let (at, told) = (Instant::now(), SystemTime::now());
+        Known { answer: Arc::new(answer), at, told, fresh_for: Duration::ZERO }
+    }
+
+    /// However long the directory is away: only a ticket that was got later knows better than its last answer.
+    #[test]
+    fn an_old_answer_beats_an_older_ticket() {
+        let hour = Duration::from_secs(3600);
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        let known = known(Answer::Gone);
+        let known = Known { at: known.at.checked_sub(2 * second).unwrap(), ..known };
+        for (authenticated, good_for, wanted) in [
+            (known.told - hour, second, true),
+            (known.told, second, true),
+            // The controller's clock may be ahead.
+            (known.told + 4 * minute, second, true),
+            (known.told + 6 * minute, second, false),
+            (known.told + 6 * minute, hour, true),
+        ] {
+            assert_eq!(known.decides(authenticated, good_for), wanted, "{authenticated:?} {good_for:?}");
+        }
     }
 
     #[test]
@@ -203,7 +244,7 @@ mod tests {
         let sid = |number: usize| Sid::new(5, &[21, 1, 2, 3, u32::try_from(number).unwrap()]).unwrap();
         for number in 0..ACCOUNTS_MAX {
             let at = start + Duration::from_millis(number as u64);
-            let known = Known { answer: Arc::new(account()), at, fresh_for: Duration::ZERO };
+            let known = Known { at, ..known(account()) };
             let asking = (number == 0).then(|| watch::channel(()).1);
             slots.insert(sid(number), Slot { known: Some(known), asking });
         }

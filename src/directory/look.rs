@@ -214,6 +214,8 @@ impl Remote {
 
     fn with_lists(&self, sid: &Sid, mut groups: Vec<Sid>) -> Vec<Sid> {
         groups.extend(self.lists.of(&self.client, sid, &groups));
+        // BUILTIN groups are the controllers' own, and count nowhere else.
+        groups.retain(|group| group.domain().is_some());
         groups
     }
 

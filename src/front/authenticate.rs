@@ -181,7 +181,7 @@ impl Authenticator {
                 let token = proven.reply.map(|token| challenge(scheme, &token));
                 let caller = caller(connection, proven.account, Mechanism::Kerberos)?;
                 progress.refused = 0;
-                Ok(Authenticated::Caller { caller: self.confirm(&caller).await?, token })
+                Ok(Authenticated::Caller { caller: self.confirm(&caller, &proven.word).await?, token })
             }
         }
     }
@@ -204,8 +204,8 @@ impl Authenticator {
     }
 
     /// The caller of a ticket as the directory has it now.
-    async fn confirm(&self, caller: &Arc<Caller>) -> Result<Arc<Caller>, String> {
-        self.directory.confirm(caller).await.map_err(|error| error.to_string())
+    async fn confirm(&self, caller: &Arc<Caller>, word: &kerberos::Word) -> Result<Arc<Caller>, String> {
+        self.directory.confirm(caller, word).await.map_err(|error| error.to_string())
     }
 
     /// The schemes on offer, the better one first.

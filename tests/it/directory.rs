@@ -18,9 +18,14 @@ const SOON: Duration = Duration::from_secs(5);
 /// One node that takes tickets of a domain and asks its directory.
 #[track_caller]
 fn ask(domain: &Domain, controllers: &[&str]) -> TestCluster {
+    ask_with(domain, &domain.section(controllers, GROUP_CACHE))
+}
+
+/// The same with this section.
+#[track_caller]
+fn ask_with(domain: &Domain, directory: &str) -> TestCluster {
     let cluster = TestCluster::start(1);
     let keytab = domain.keytab().display().to_string();
-    let directory = domain.section(controllers, GROUP_CACHE);
     let settings = format!("[identity.kerberos]\nkeytab = {keytab:?}\n\n{directory}[upstream]");
     cluster.edit("node-1", "target_names = [", "target_names = [\"rms.contoso.test\", ");
     cluster.reconfigure("node-1", "[upstream]", &settings);
@@ -122,6 +127,71 @@ fn groups_of_the_directory_count_and_its_last_ones_while_it_is_away() {
     wait::until_true("a disabled account is refused", SOON, || post(&cluster, &fs01).status == 401);
     let refused = await_event(&node, 2000, |event| field(event, "reason").contains("disabled"));
     assert!(field(&refused, "reason").contains(r"CONTOSO\FS01$ is disabled"), "{refused}");
+}
+
+/// News of the directory is not taken back by an older ticket, however long the directory is away after it.
+#[test]
+fn who_was_taken_out_or_disabled_stays_out_however_long_the_directory_is_away() {
+    let mut domain = Domain::alone();
+    let [ldaps, _] = domain.controller();
+    let section = domain.section(&[&ldaps], GROUP_CACHE);
+    let cluster = ask_with(&domain, &section.replace("group_cache", "last_good_max = \"1s\"\ngroup_cache"));
+    let node = cluster.node("node-1");
+    authorize(&cluster, "exchange", r"CONTOSO\RMS Everything");
+    let files = ["EXCH01$", "alice", "FS01$"].map(|account| domain.login(account).cache().to_owned());
+    domain.tool(&["group", "addmembers", "Exchange Servers", "alice,FS01$"]);
+    domain.tool(&["group", "removemembers", "Exchange Servers", "EXCH01$"]);
+    domain.tool(&["user", "disable", "alice"]);
+    {
+        let [exch, alice, fs01] = [0, 1, 2].map(|at| domain.tickets(&files[at]));
+        wait::until_true("who was taken out is refused", SOON, || !is_served(&cluster, &exch));
+        wait::until_true("who is disabled is refused", SOON, || post(&cluster, &alice).status == 401);
+        wait::until_true("who was added is served", SOON, || is_served(&cluster, &fs01));
+        domain.tool(&["user", "setexpiry", "FS01$", "--days=0"]);
+        wait::until_true("who has expired is refused", SOON, || post(&cluster, &fs01).status == 401);
+    }
+    domain.order("stop");
+    event(&node, 4052);
+    let age = || {
+        let text = cluster.monitor(&node, "/metrics").text();
+        let line = text.lines().find_map(|line| line.strip_prefix("rmsc_directory_age_seconds "));
+        line.and_then(|age| age.parse::<u64>().ok()).unwrap_or_default()
+    };
+    wait::until_true("it is away for longer than last_good_max", wait::PATIENCE, || age() > 2);
+    let [exch, alice, fs01] = [0, 1, 2].map(|at| domain.tickets(&files[at]));
+    assert!(!is_served(&cluster, &exch));
+    assert_eq!([post(&cluster, &alice).status, post(&cluster, &fs01).status], [401, 401]);
+}
+
+/// A ticket could not name them either.
+#[test]
+fn groups_that_the_realm_may_not_name_do_not_count_out_of_the_directory() {
+    let domain = Domain::shared();
+    let [ldaps, _] = domain.controller();
+    let cluster = ask(&domain, &[&ldaps]);
+    domain.tool(&["group", "addmembers", "Print Operators", "bob"]);
+    let [bob, alice] = ["bob", "alice"].map(|account| domain.login(account));
+    authorize(&cluster, "sharepoint", r"CONTOSO\Print Operators");
+    assert!(!is_served(&cluster, &bob));
+    let tested = cluster.rmsc(&["authz", "test", r"CONTOSO\bob"]);
+    tested.check_code(4);
+    authorize(&cluster, "sharepoint", r"CONTOSO\All Mail");
+    wait::until_true("those of the domain do", SOON, || is_served(&cluster, &alice));
+}
+
+/// As with a trust: a local group of our domain has an account of another one in it.
+#[test]
+fn an_account_of_another_domain_has_the_groups_of_its_ticket() {
+    let (ours, other) = (Domain::alone(), Domain::shared());
+    let (exchange, group) = (other.sid("EXCH01$"), other.sid("Exchange Servers"));
+    ours.tool(&["group", "addmembers", "Print Operators", &exchange]);
+    let cluster = ask_with(&other, &ours.section(&[&ours.controller()[0]], GROUP_CACHE));
+    let add = ["authz", "add", "--yes", "--role", "exchange", "--group", r"OTHER\Exchange Servers"];
+    cluster.rmsc(&[&add[..], &["--sid", &group]].concat()).check_code(0);
+    let exch = other.login("EXCH01$");
+    check_served(&cluster, &exch);
+    let log = fs::read_to_string(cluster.node("node-1").log).expect("the node writes a log");
+    assert!(!log.contains("the directory does not show"), "{log}");
 }
 
 /// The first controller is not there: the second one answers, by StartTLS.
