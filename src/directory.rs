@@ -81,6 +81,8 @@ pub struct Found {
     pub account: Account,
     /// What it is.
     pub what: What,
+    /// Its distinguished name; empty where there is none, or it is not known.
+    pub dn: String,
     /// It may log on.
     pub enabled: bool,
     /// How old this is; zero where the directory was asked just now.
@@ -139,7 +141,7 @@ pub enum ConfirmError {
         account: String,
     },
     /// It was deleted after it got its ticket.
-    #[error("{account} is not in the directory any more")]
+    #[error("{account} is not in the directory any more, or where the account that asks may not look")]
     Gone {
         /// The account.
         account: String,
