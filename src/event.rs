@@ -11,10 +11,10 @@ pub use seen::Seen;
 
 use catalogue::{
     ACCESS_ALLOWED, ACCESS_REFUSED, ADMINISTRATOR_ADDED, ADMINISTRATOR_REMOVED, AMBIGUOUS,
-    CERTIFICATE_RENEWED, CLEAR_TEXT, DAMAGE_SET_ASIDE, DIRECTORY_AWAY, DIRECTORY_BACK, DISK_FULL,
-    DISK_HAS_ROOM, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, PRINCIPAL_INVALID,
-    RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED, SERVICE_STARTED,
-    SERVICE_STOPPED, TABLE_EMPTY, TABLE_UPDATED, UNEXPECTED,
+    CERTIFICATE_RENEWED, CLEAR_TEXT, DAMAGE_SET_ASIDE, DIRECTORY_AWAY, DIRECTORY_BACK, DIRECTORY_UNREADABLE,
+    DISK_FULL, DISK_HAS_ROOM, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED,
+    PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED,
+    SERVICE_STARTED, SERVICE_STOPPED, TABLE_EMPTY, TABLE_UPDATED, UNEXPECTED,
 };
 use std::error::Error;
 use std::fmt;
@@ -204,11 +204,20 @@ pub enum Event<'a> {
         /// The domain.
         domain: &'a str,
     },
-    /// 4050: no domain controller answers.
+    /// 4052: no domain controller answers.
     DirectoryAway {
         /// The domain.
         domain: &'a str,
         /// What each of them did.
+        reason: &'a str,
+    },
+    /// 4062: a domain controller answers, but not about an account.
+    DirectoryUnreadable {
+        /// The domain.
+        domain: &'a str,
+        /// The account.
+        account: &'a dyn fmt::Display,
+        /// What it does not show.
         reason: &'a str,
     },
     /// 3000: an unexpected error on the way to the service or in the node.
@@ -277,6 +286,7 @@ impl Event<'_> {
             Event::ServiceKeyClosed { .. } => SERVICE_KEY_CLOSED,
             Event::DirectoryBack { .. } => DIRECTORY_BACK,
             Event::DirectoryAway { .. } => DIRECTORY_AWAY,
+            Event::DirectoryUnreadable { .. } => DIRECTORY_UNREADABLE,
         }
     }
 
@@ -328,6 +338,9 @@ impl Event<'_> {
             Event::NodeRefused { reason } => warn!(event, reason, remedy, "{words}"),
             Event::DirectoryBack { domain } => info!(event, domain, "{words}"),
             Event::DirectoryAway { domain, reason } => warn!(event, domain, reason, remedy, "{words}"),
+            Event::DirectoryUnreadable { domain, account, reason } => {
+                warn!(event, domain, %account, reason, remedy, "{words}");
+            }
             Event::TableEmpty { revision } => warn!(event, revision, remedy, "{words}"),
             Event::DiskFull { reason } => warn!(event, reason, remedy, "{words}"),
             Event::DiskHasRoom => info!(event, "{words}"),

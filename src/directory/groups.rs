@@ -6,6 +6,7 @@
 
 use super::ldap::{AccessError, Answer, Client};
 use super::metrics::Source;
+use crate::event::{Event, Seen};
 use crate::principal::Sid;
 use crate::tasks::Tasks;
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ pub(super) struct Groups {
 struct Inner {
     client: Arc<Client>,
     slots: Mutex<HashMap<Sid, Slot>>,
+    unreadable: Seen<()>,
     tasks: Tasks,
 }
 
@@ -29,6 +31,8 @@ struct Inner {
 #[derive(Clone, Default)]
 struct Slot {
     known: Option<Known>,
+    /// When the directory did not want to say.
+    refused: Option<Instant>,
     /// Closes when the question that is out has an answer, or none.
     asking: Option<watch::Receiver<()>>,
 }
@@ -45,7 +49,14 @@ pub(super) struct Known {
 
 impl Groups {
     pub(super) fn new(client: Arc<Client>, tasks: Tasks) -> Self {
-        Groups { inner: Arc::new(Inner { client, slots: Mutex::default(), tasks }) }
+        Groups {
+            inner: Arc::new(Inner {
+                client,
+                slots: Mutex::default(),
+                unreadable: Seen::new(UNREADABLE_EVENT_EVERY),
+                tasks,
+            }),
+        }
     }
 
     /// What the directory says about an account, or said last. `None`: a ticket that was got then knows better.
@@ -92,14 +103,16 @@ impl Groups {
         named.next().map(|(sid, known)| (sid.clone(), known.clone()))
     }
 
-    /// What is known now. Asks the directory if that is not fresh and nobody has asked yet.
+    /// What is known now. Asks the directory if that is not fresh, nobody has asked yet, and it may want to say.
     fn look(&self, sid: &Sid) -> Slot {
         let mut slots = self.slots();
         if !slots.contains_key(sid) && slots.len() >= ACCOUNTS_MAX {
             make_room(&mut slots);
         }
         let slot = slots.entry(sid.clone()).or_default();
-        if slot.asking.is_none() && !slot.known.as_ref().is_some_and(Known::is_fresh) {
+        let is_settled = slot.known.as_ref().is_some_and(Known::is_fresh)
+            || slot.refused.is_some_and(|at| at.elapsed() < REFUSED_FRESH_MAX);
+        if slot.asking.is_none() && !is_settled {
             let (answered, asking) = watch::channel(());
             slot.asking = Some(asking);
             let (this, sid) = (self.clone(), sid.clone());
@@ -131,14 +144,23 @@ impl Question {
             // Events and metrics have said it.
             Err(AccessError::Away { .. }) => return,
             Err(error @ AccessError::Refused { .. }) => {
-                tracing::warn!(sid = %self.sid, %error, "the directory does not show an account's groups");
+                self.groups.slots().entry(self.sid.clone()).or_default().refused = Some(Instant::now());
+                let reason = error.to_string();
+                if self.groups.inner.unreadable.is_new((), Instant::now()) {
+                    let (domain, account) = (&client.config.domain, &self.sid);
+                    Event::DirectoryUnreadable { domain, account, reason: &reason }.log();
+                } else {
+                    tracing::debug!(sid = %self.sid, reason, "the directory does not show this account either");
+                }
                 return;
             }
         };
         let fresh_for = fresh_for(&answer, client.config.group_cache);
         let (at, told) = (Instant::now(), SystemTime::now());
         let known = Known { answer: Arc::new(answer), at, told, fresh_for };
-        self.groups.slots().entry(self.sid.clone()).or_default().known = Some(known);
+        let mut slots = self.groups.slots();
+        let slot = slots.entry(self.sid.clone()).or_default();
+        (slot.known, slot.refused) = (Some(known), None);
     }
 }
 
@@ -192,6 +214,10 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 const CLOCKS_APART_MAX: Duration = Duration::from_secs(5 * 60);
 /// How long an account that is not there stays so.
 const GONE_FRESH_MAX: Duration = Duration::from_secs(5);
+/// How long a directory that does not want to say is not asked again: who waits for it waits in vain.
+const REFUSED_FRESH_MAX: Duration = Duration::from_secs(5);
+/// One event tells as much as one for each account.
+const UNREADABLE_EVENT_EVERY: Duration = Duration::from_secs(10 * 60);
 /// Servers have accounts in hundreds; with a hundred groups each this is 35 MB. No answer is forgotten before
 /// there are more: tickets may be renewed for days.
 const ACCOUNTS_MAX: usize = 10_000;
@@ -246,7 +272,7 @@ mod tests {
             let at = start + Duration::from_millis(number as u64);
             let known = Known { at, ..known(account()) };
             let asking = (number == 0).then(|| watch::channel(()).1);
-            slots.insert(sid(number), Slot { known: Some(known), asking });
+            slots.insert(sid(number), Slot { known: Some(known), asking, refused: None });
         }
         make_room(&mut slots);
         assert_eq!(slots.len(), ACCOUNTS_MAX - ACCOUNTS_MAX / 10);

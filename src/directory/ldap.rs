@@ -2,6 +2,8 @@
 //!
 //! LDAPS, or LDAP with StartTLS: nothing else, since a password and the groups of accounts go over it.
 
+mod ask;
+mod domain;
 mod find;
 mod members;
 mod membership;
@@ -18,11 +20,11 @@ use crate::event::Event;
 use crate::principal::Sid;
 use crate::tasks::Tasks;
 use crate::tls;
-use ldap3::adapters::{Adapter, EntriesOnly, PagedResults};
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry, SearchOptions};
+use ask::{LATE, asked, is_alive};
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, SearchEntry};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// `[directory]`: where the domain controllers are, and what is done with their answers.
@@ -86,6 +88,7 @@ pub(super) struct Client {
     pub(super) metrics: Metrics,
     /// Held while connecting, so that all who ask wait for the same connection.
     way: tokio::sync::Mutex<Way>,
+    domain_sid: OnceLock<Sid>,
     health: Mutex<Health>,
 }
 
@@ -139,6 +142,8 @@ struct Found {
 /// Whether another controller may know better.
 enum Failed {
     Connection(String),
+    /// It took too long: the question may be at fault, or the controller.
+    Late,
     Answer(AccessError),
 }
 
@@ -159,7 +164,7 @@ impl Client {
         let settings =
             LdapConnSettings::new().set_config(std::sync::Arc::new(tls)).set_conn_timeout(CONNECT_TIMEOUT);
         let (way, health) = (tokio::sync::Mutex::default(), Mutex::default());
-        Ok(Client { config, settings, tasks, metrics, way, health })
+        Ok(Client { config, settings, tasks, metrics, way, domain_sid: OnceLock::new(), health })
     }
 
     /// Whether no controller answered when one was asked last. Nobody should wait then.
@@ -198,6 +203,11 @@ impl Client {
                     self.answered();
                     return Err(error);
                 }
+                Err(Failed::Late) if is_alive(&connected).await => {
+                    self.answered();
+                    return Err(self.refused(LATE));
+                }
+                Err(Failed::Late) => self.forget(&connected, LATE).await,
                 Err(Failed::Connection(reason)) => self.forget(&connected, &reason).await,
             }
         }
@@ -209,7 +219,7 @@ impl Client {
     async fn ask(&self, connected: &Connected, query: &Query) -> Result<Found, Failed> {
         match tokio::time::timeout(ANSWER_TIMEOUT, asked(connected, query)).await {
             Ok(result) => result.map_err(|error| failed(&connected.controller, &error)),
-            Err(_) => Err(Failed::Connection(format!("no answer for {} s", ANSWER_TIMEOUT.as_secs()))),
+            Err(_) => Err(Failed::Late),
         }
     }
 
@@ -271,10 +281,7 @@ impl Client {
         });
         let bound = ldap.simple_bind(&self.config.user, password.expose()).await;
         bound.and_then(ldap3::LdapResult::success).map_err(|error| words(&error))?;
-        let [root] = object(&mut ldap, "", &["defaultNamingContext"]).await?;
-        let base = row::text(&root, "defaultNamingContext").ok_or("it names no domain")?;
-        let [domain] = object(&mut ldap, &base, &["objectSid"]).await?;
-        let domain_sid = row::sid(&domain).ok_or("its domain has no SID")?;
+        let (base, domain_sid) = self.domain_of(&mut ldap).await?;
         Ok(Connected { ldap, number, controller: controller.into(), base, domain_sid })
     }
 
@@ -329,46 +336,6 @@ impl Query {
     }
 }
 
-async fn asked(connected: &Connected, query: &Query) -> Result<Found, LdapError> {
-    let mut ldap = connected.ldap.clone();
-    let limit = i32::try_from(ANSWER_TIMEOUT.as_secs()).unwrap_or(i32::MAX);
-    ldap.with_search_options(SearchOptions::new().timelimit(limit));
-    let (base, scope) = match &query.base {
-        Base::Domain => (connected.base.as_str(), Scope::Subtree),
-        Base::Object(name) => (name.as_str(), Scope::Base),
-    };
-    // A domain refers to its other partitions, which hold no accounts.
-    let mut adapters: Vec<Box<dyn Adapter<'_, &'static str, Vec<&'static str>>>> =
-        vec![Box::new(EntriesOnly::new())];
-    if matches!(query.base, Base::Domain) {
-        let page = query.rows_max.saturating_add(1).min(PAGE_ROWS_MAX);
-        adapters.push(Box::new(PagedResults::new(i32::try_from(page).unwrap_or(i32::MAX))));
-    }
-    let attributes = query.attributes.clone();
-    let mut stream = ldap.streaming_search_with(adapters, base, scope, &query.filter, attributes).await?;
-    let mut rows = Vec::new();
-    let mut more = false;
-    while let Some(row) = stream.next().await? {
-        if rows.len() == query.rows_max {
-            more = true;
-            break;
-        }
-        rows.push(SearchEntry::construct(row));
-    }
-    let result = stream.finish().await;
-    if !more {
-        result.success()?;
-    }
-    Ok(Found { rows, more })
-}
-
-async fn object(ldap: &mut Ldap, name: &str, attributes: &[&str]) -> Result<[SearchEntry; 1], String> {
-    let searched = ldap.search(name, Scope::Base, ANYTHING, attributes.to_vec()).await;
-    let (mut rows, _) = searched.and_then(ldap3::SearchResult::success).map_err(|error| words(&error))?;
-    let row = rows.pop().ok_or_else(|| format!("it does not show {name:?}"))?;
-    Ok([SearchEntry::construct(row)])
-}
-
 fn failed(controller: &str, error: &LdapError) -> Failed {
     let code = match error {
         LdapError::LdapResult { result } if !OF_THE_CONNECTION.contains(&result.rc) => result.rc,
@@ -395,6 +362,4 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A controller closes what is idle for 15 min, and a dead one should be known before it is needed.
 const ASK_EVERY: Duration = Duration::from_secs(5);
-/// Half of what controllers allow.
-const PAGE_ROWS_MAX: usize = 500;
 const WORDS_CHARS_MAX: usize = 300;

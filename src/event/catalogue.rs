@@ -72,6 +72,7 @@ pub const CATALOGUE: &[Description] = &[
     SERVICE_KEYS_CHANGED,
     SERVICE_KEY_CLOSED,
     DIRECTORY_AWAY,
+    DIRECTORY_UNREADABLE,
 ];
 
 pub(super) const SERVICE_STARTED: Description =
@@ -221,4 +222,10 @@ pub(super) const DIRECTORY_AWAY: Description = Description {
     level: Level::Warning,
     words: "the directory does not answer: callers have the groups that they had last, or those of their tickets",
     remedy: "read the reason; test the way to the domain controllers from this node",
+};
+pub(super) const DIRECTORY_UNREADABLE: Description = Description {
+    number: 4062,
+    level: Level::Warning,
+    words: "the directory does not show what decides about an account: its last answer counts, or a newer ticket",
+    remedy: "read the reason; give the account that asks (`[directory] user`) the right that it names",
 };
