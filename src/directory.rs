@@ -16,6 +16,7 @@ pub use look::{Group, Page, Shown};
 pub use metrics::Metrics;
 pub use winbind::Config as WinbindConfig;
 
+use crate::identity::kerberos::Word;
 use crate::identity::{NtlmProof, SessionBaseKey};
 use crate::principal::{Account, Caller, Sid};
 use crate::tasks::Tasks;
@@ -87,6 +88,8 @@ pub struct Found {
     pub account: Account,
     /// What it is.
     pub what: What,
+    /// Its distinguished name; empty where there is none, or it is not known.
+    pub dn: String,
     /// It may log on.
     pub enabled: bool,
     /// How old this is; zero where the directory was asked just now.
@@ -151,6 +154,8 @@ pub enum VerifyError {
         domain: String,
         /// Why.
         reason: &'static str,
+        /// Whether a domain controller was asked, and counts it.
+        asked: bool,
     },
     /// Nobody can say now whether the proof holds, or whose it is.
     #[error("NTLM for {user:?} of domain {domain:?} cannot be verified now: {reason}")]
@@ -161,20 +166,22 @@ pub enum VerifyError {
         domain: String,
         /// Why.
         reason: String,
+        /// Whether a domain controller was asked, and may count it as a failure.
+        asked: bool,
     },
 }
 
 /// Why a caller with a valid ticket is refused all the same.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ConfirmError {
-    /// It was disabled after it got its ticket.
-    #[error("{account} is disabled in the directory")]
+    /// It was disabled after it got its ticket, or has expired.
+    #[error("{account} is disabled in the directory, or has expired")]
     Disabled {
         /// The account.
         account: String,
     },
     /// It was deleted after it got its ticket.
-    #[error("{account} is not in the directory any more")]
+    #[error("{account} is not in the directory any more, or where the account that asks may not look")]
     Gone {
         /// The account.
         account: String,
@@ -276,15 +283,23 @@ impl Directory {
         match (&self.local, self.winbind()) {
             // By the domain that the client wrote, and never by trying both.
             (Some(local), Some((remote, winbind))) if !local.is_meant(proof) => {
-                remote.log_on(winbind, proof).await
+                Ok(self.held(remote.log_on(winbind, proof).await?))
             }
             (Some(local), _) => local.verify(proof),
-            (None, Some((remote, winbind))) => remote.log_on(winbind, proof).await,
+            (None, Some((remote, winbind))) => Ok(self.held(remote.log_on(winbind, proof).await?)),
             (None, None) => {
                 let (user, domain) = (proof.user.clone(), proof.domain.clone());
                 Err(VerifyError::KerberosAlone { user, domain })
             }
         }
+    }
+
+    /// Only groups of domains count, and none that the domain of the accounts file has given out.
+    fn held(&self, mut verified: Verified) -> Verified {
+        let local = self.domain_sid();
+        let counts = |group: &Sid| group.domain().is_some_and(|domain| Some(&domain) != local);
+        verified.account.groups.retain(counts);
+        verified
     }
 
     fn winbind(&self) -> Option<(&Remote, &Winbind)> {
@@ -293,14 +308,15 @@ impl Directory {
     }
 
     /// A caller with a ticket, with the groups that the directory says it has. Without an answer they are
-    /// those that it said last, and without that those of the ticket: no trouble adds a group to either.
+    /// those that it said last, and those of the ticket if that is newer, or if the directory never said
+    /// anything since this node started. Of either only groups count that its realm may name.
     ///
     /// # Errors
     /// The account is disabled or gone.
-    pub async fn confirm(&self, caller: &Arc<Caller>) -> Result<Arc<Caller>, ConfirmError> {
+    pub async fn confirm(&self, caller: &Arc<Caller>, word: &Word) -> Result<Arc<Caller>, ConfirmError> {
         let Some(Remote { client, groups, lists, .. }) = &self.remote else { return Ok(caller.clone()) };
         let sid = &caller.account.sid;
-        let known = groups.of(sid).await;
+        let known = groups.of(sid, word.authenticated).await;
         let account = || caller.account.name.to_string();
         let mut all = match known.as_ref().map(|known| &*known.answer) {
             Some(Answer::Account { enabled: false, .. }) => {
@@ -311,6 +327,7 @@ impl Directory {
             Some(Answer::Foreign) | None => caller.account.groups.clone(),
         };
         all.extend(lists.of(client, sid, &all));
+        all.retain(|group| word.domains.may_name(group));
         let mut confirmed = Caller::clone(caller);
         confirmed.account.groups = all;
         Ok(Arc::new(confirmed))

@@ -164,6 +164,8 @@ pub struct TicketProven {
     pub service: String,
     /// The service that the client says, under its proof, that it means; `None` if it says nothing.
     pub target: Option<String>,
+    /// What its groups are worth.
+    pub word: kerberos::Word,
     /// Whether the proof is tied to this TLS connection.
     pub bound: Bound,
     /// The last token, for the answer's header.
@@ -342,8 +344,8 @@ impl Handshake {
 }
 
 fn proven(accepted: kerberos::Accepted, reply: Option<Vec<u8>>) -> Step {
-    let kerberos::Accepted { account, service, target, bound, .. } = accepted;
-    Step::Ticket(Box::new(TicketProven { account, service, target, bound, reply }))
+    let kerberos::Accepted { account, service, target, word, bound, .. } = accepted;
+    Step::Ticket(Box::new(TicketProven { account, service, target, word, bound, reply }))
 }
 
 /// Windows offers the same mechanism under two numbers, the wrong one first.

@@ -92,14 +92,7 @@ impl Node {
         let relay_metrics = relay::Metrics::register(&mut registry);
         let duty = Duty::new(own.node_id(), NodeKind::Relay);
         let (ntlm, rotation) = (config.identity.ntlm, Arc::new(OnceLock::new()));
-        let (relayed, turns) = (relay_metrics.clone(), rotation.clone());
-        let counted = Counted {
-            relay: relayed,
-            rotation: turns,
-            keys: keys.clone(),
-            ntlm,
-            directory: directory.clone(),
-        };
+        let counted = Counted::new(&relay_metrics, &rotation, &keys, &directory, ntlm);
         let (cluster, admission) = own.join_in(config.basics(), facts(&duty, &own, counted), &groups).await?;
         let enrolment = own.enrolment(config.basics(), &cluster, &mut registry);
         enrolment.renew_if_due();
@@ -221,6 +214,19 @@ struct Counted {
     keys: ServiceKeys,
     ntlm: NtlmRules,
     directory: Arc<Directory>,
+}
+
+impl Counted {
+    fn new(
+        relay: &relay::Metrics,
+        rotation: &Arc<OnceLock<Peers>>,
+        keys: &ServiceKeys,
+        directory: &Arc<Directory>,
+        ntlm: NtlmRules,
+    ) -> Self {
+        let (relay, rotation) = (relay.clone(), rotation.clone());
+        Counted { relay, rotation, keys: keys.clone(), ntlm, directory: directory.clone() }
+    }
 }
 
 fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Send + Sync> {

@@ -125,14 +125,23 @@ impl Authorization {
 
 impl Add {
     async fn run(self, global: &Global) -> anyhow::Result<Exit> {
-        let (name, kind) = self.principal.parts();
-        if self.role == RoleWord::Exchange && !self.yes && !confirmed(&name)? {
+        let (typed, kind) = self.principal.parts();
+        let found = resolve(global, self.sid.as_deref(), &typed).await?;
+        if !self.yes && !confirmed(self.role, &typed, found.as_ref())? {
             output::remark("Not confirmed; nothing was changed. Give --yes where nobody can be asked.");
             return Ok(Exit::Refused);
         }
+        let (name, sid, kind) = match (found, self.sid) {
+            // That which was shown, and no other one that has the name by now.
+            (Some(found), None) => {
+                let kind = if kind == proto::Kind::Unspecified { kind_of(&found) } else { kind };
+                (found.name, found.sid, kind)
+            }
+            (_, sid) => (typed, sid.unwrap_or_default(), kind),
+        };
         let request = proto::AddRequest {
             name,
-            sid: self.sid.unwrap_or_default(),
+            sid,
             kind: kind.into(),
             role: match self.role {
                 RoleWord::Exchange => proto::Role::Exchange,
@@ -288,11 +297,50 @@ fn print_change(
     Ok(effect::exit(effect))
 }
 
-/// An exchange entry reads everything: the name must be typed again.
-fn confirmed(name: &str) -> anyhow::Result<bool> {
-    let warning =
-        format!("‼ The role exchange grants SUPER USER over all protected content of this tenant to {name}.");
-    output::typed(&warning, name)
+/// What the directory of the domain finds by the SID or the name. `None`: there is none, or it says nothing just
+/// now; whether an entry can be made all the same is the node's to say.
+async fn resolve(global: &Global, sid: Option<&str>, name: &str) -> anyhow::Result<Option<proto::Principal>> {
+    let request = proto::ShowDirectoryRequest { principal: sid.unwrap_or(name).into(), after: String::new() };
+    let shown = match global.client().await?.directory().show(request).await {
+        Ok(shown) => shown.into_inner(),
+        // A SID needs no directory.
+        Err(_) if sid.is_some() => return Ok(None),
+        Err(status) => return Err(status.into()),
+    };
+    // What it said before is not what it says now, and an accounts file has no such names.
+    let found = shown.principal.filter(|found| shown.age_ms == 0 && !found.dn.is_empty());
+    if let Some(found) = &found {
+        output::remark(&format!("{} {}", directory::words(found), found.name));
+        output::remark(&format!("  {}\n  {}", found.dn, found.sid));
+    }
+    Ok(found)
+}
+
+/// What was found by a name may be another one than was meant, and an exchange entry reads everything: the name
+/// must be typed again.
+fn confirmed(role: RoleWord, typed: &str, found: Option<&proto::Principal>) -> anyhow::Result<bool> {
+    let name = found.map_or(typed, |found| &found.name);
+    match (role, found) {
+        (RoleWord::Exchange, _) => output::typed(
+            &format!(
+                "‼ The role exchange grants SUPER USER over all protected content of this tenant to {name}."
+            ),
+            name,
+        ),
+        (RoleWord::Sharepoint | RoleWord::Fileserver, Some(_)) => {
+            output::typed(&format!("This is what the directory has; {name} will be authorized."), name)
+        }
+        (RoleWord::Sharepoint | RoleWord::Fileserver, None) => Ok(true),
+    }
+}
+
+fn kind_of(found: &proto::Principal) -> proto::Kind {
+    match found.what() {
+        proto::What::User | proto::What::ServiceAccount => proto::Kind::Account,
+        proto::What::Computer => proto::Kind::Computer,
+        proto::What::Group | proto::What::DistributionGroup => proto::Kind::Group,
+        proto::What::Unspecified => proto::Kind::Unspecified,
+    }
 }
 
 fn entry_json(entry: &proto::Entry) -> Value {

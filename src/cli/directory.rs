@@ -117,6 +117,9 @@ impl Show {
                 output::line(&format!("Name      {}", principal.name));
                 output::line(&format!("Kind      {}", words(&principal)));
                 output::line(&format!("SID       {}", principal.sid));
+                if !principal.dn.is_empty() {
+                    output::line(&format!("DN        {}", principal.dn));
+                }
                 output::line(&format!("Groups    {}", shown.groups_total));
                 if shown.age_ms > 0 {
                     output::line(&old(shown.age_ms));
@@ -153,11 +156,11 @@ pub(super) fn memberships_json(groups: &[proto::Membership]) -> Vec<Value> {
 fn as_json(principal: &proto::Principal) -> Value {
     json!({
         "name": principal.name, "kind": kind(principal), "sid": principal.sid,
-        "disabled": principal.disabled,
+        "disabled": principal.disabled, "dn": principal.dn,
     })
 }
 
-fn words(principal: &proto::Principal) -> String {
+pub(super) fn words(principal: &proto::Principal) -> String {
     let disabled = if principal.disabled { ", disabled" } else { "" };
     format!("{}{disabled}", kind(principal))
 }

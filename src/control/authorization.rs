@@ -8,7 +8,7 @@ use crate::directory::{Directory, Found};
 use crate::principal::{AccountName, Sid};
 use crate::proto::control::v1 as proto;
 use crate::proto::control::v1::authorizations_server::Authorizations;
-use crate::state::{Change, Entry, NewEntry, Outcome, State, Table};
+use crate::state::{Change, Entry, Kind, NewEntry, Outcome, State, Table};
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio_stream::wrappers::WatchStream;
@@ -44,23 +44,17 @@ impl Service {
         let note = convert::words("note", request.note, NOTE_CHARS_MAX)?;
         if request.sid.is_empty() {
             let found = self.look_up(&request.name).await?;
-            let kind = found.what.kind();
-            if let Some(asked) = asked.filter(|asked| *asked != kind) {
-                return Err(Status::invalid_argument(format!(
-                    "in the directory {} is of the kind {}, not {asked}",
-                    found.account.name, kind
-                )));
-            }
+            check_kind(&found, asked)?;
             return Ok(NewEntry {
+                kind: found.what.kind(),
                 sid: found.account.sid,
                 name: found.account.name.to_string(),
-                kind,
                 role,
                 note,
             });
         }
         let sid: Sid = request.sid.parse().map_err(|error| Status::invalid_argument(format!("{error}")))?;
-        self.check_label(&sid, &request.name).await?;
+        self.check_label(&sid, &request.name, asked).await?;
         let kind = asked.ok_or_else(|| {
             Status::invalid_argument(
                 "a SID needs the kind of principal: name it with --account, --computer or --group",
@@ -76,7 +70,7 @@ impl Service {
     }
 
     /// A name beside a SID is a label; where the directory knows better, it must not lie.
-    async fn check_label(&self, sid: &Sid, name: &str) -> Result<(), Status> {
+    async fn check_label(&self, sid: &Sid, name: &str, asked: Option<Kind>) -> Result<(), Status> {
         // A directory that does not answer knows nothing better; the SID decides.
         let find = async |text: &str| match self.find(text).await {
             Err(status) if status.code() == Code::Aborted => Ok(None),
@@ -92,6 +86,7 @@ impl Service {
                     found.account.name, found.account.sid
                 )));
             }
+            check_kind(&found, asked)?;
         }
         Ok(())
     }
@@ -270,6 +265,17 @@ impl Authorizations for Service {
             Some(shown) => tested::known(&state.table, &shown),
             None => tested::unknown(&state.table, &asked)?,
         }))
+    }
+}
+
+fn check_kind(found: &Found, asked: Option<Kind>) -> Result<(), Status> {
+    let kind = found.what.kind();
+    match asked.filter(|asked| *asked != kind) {
+        None => Ok(()),
+        Some(asked) => Err(Status::invalid_argument(format!(
+            "in the directory {} is of the kind {kind}, not {asked}",
+            found.account.name
+        ))),
     }
 }
 

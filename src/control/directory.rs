@@ -99,6 +99,8 @@ fn principal(found: &Found) -> proto::Principal {
         }
         .into(),
         disabled: !found.enabled,
+        // It goes to a terminal, and many can write a part of it.
+        dn: found.dn.chars().map(|char| if char.is_control() { '?' } else { char }).collect(),
     }
 }
 

@@ -1,15 +1,17 @@
-//! The groups of callers: asked of the directory, kept for a minute, and for longer while it is away.
+//! The groups of callers: asked of the directory, kept for a minute, and while it is away for as long as
+//! nobody newer says anything else.
 //!
 //! Questions live in tasks of their own: a caller waits for an answer a second at most, and an answer that
 //! comes later serves the next one. However many ask about an account, the directory is asked once.
 
 use super::ldap::{AccessError, Answer, Client};
 use super::metrics::Source;
+use crate::event::{Event, Seen};
 use crate::principal::Sid;
 use crate::tasks::Tasks;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 
 /// What is known about accounts.
@@ -21,6 +23,7 @@ pub(super) struct Groups {
 struct Inner {
     client: Arc<Client>,
     slots: Mutex<HashMap<Sid, Slot>>,
+    unreadable: Seen<()>,
     tasks: Tasks,
 }
 
@@ -28,6 +31,8 @@ struct Inner {
 #[derive(Clone, Default)]
 struct Slot {
     known: Option<Known>,
+    /// When the directory did not want to say.
+    refused: Option<Instant>,
     /// Closes when the question that is out has an answer, or none.
     asking: Option<watch::Receiver<()>>,
 }
@@ -37,16 +42,25 @@ struct Slot {
 pub(super) struct Known {
     pub(super) answer: Arc<Answer>,
     pub(super) at: Instant,
+    /// The same by the clock, which tickets go by.
+    told: SystemTime,
     fresh_for: Duration,
 }
 
 impl Groups {
     pub(super) fn new(client: Arc<Client>, tasks: Tasks) -> Self {
-        Groups { inner: Arc::new(Inner { client, slots: Mutex::default(), tasks }) }
+        Groups {
+            inner: Arc::new(Inner {
+                client,
+                slots: Mutex::default(),
+                unreadable: Seen::new(UNREADABLE_EVENT_EVERY),
+                tasks,
+            }),
+        }
     }
 
-    /// What the directory says about an account; `None`: it says nothing, and has not for long.
-    pub(super) async fn of(&self, sid: &Sid) -> Option<Known> {
+    /// What the directory says about an account, or said last. `None`: a ticket that was got then knows better.
+    pub(super) async fn of(&self, sid: &Sid, authenticated: SystemTime) -> Option<Known> {
         let metrics = &self.inner.client.metrics;
         let slot = self.look(sid);
         if let Some(known) = slot.known.filter(Known::is_fresh) {
@@ -58,7 +72,8 @@ impl Groups {
             // Either it is answered, or the sender is gone: both end it.
             let _ = tokio::time::timeout(WAIT_MAX, asking.changed()).await;
         }
-        let known = self.last_good(sid);
+        let max = self.inner.client.config.last_good_max;
+        let known = self.last(sid).filter(|known| known.decides(authenticated, max));
         metrics.groups_from(match &known {
             Some(known) if known.is_fresh() => Source::Directory,
             Some(_) => Source::LastGood,
@@ -67,10 +82,13 @@ impl Groups {
         known
     }
 
-    /// The last answer, unless it is too old to decide anything.
+    /// The last answer, unless it is too old to be shown.
     pub(super) fn last_good(&self, sid: &Sid) -> Option<Known> {
-        let known = self.slots().get(sid).and_then(|slot| slot.known.clone());
-        known.filter(|known| known.at.elapsed() <= self.inner.client.config.last_good_max)
+        self.last(sid).filter(|known| known.at.elapsed() <= self.inner.client.config.last_good_max)
+    }
+
+    fn last(&self, sid: &Sid) -> Option<Known> {
+        self.slots().get(sid).and_then(|slot| slot.known.clone())
     }
 
     /// The last answer about an account of this short name.
@@ -85,14 +103,16 @@ impl Groups {
         named.next().map(|(sid, known)| (sid.clone(), known.clone()))
     }
 
-    /// What is known now. Asks the directory if that is not fresh and nobody has asked yet.
+    /// What is known now. Asks the directory if that is not fresh, nobody has asked yet, and it may want to say.
     fn look(&self, sid: &Sid) -> Slot {
         let mut slots = self.slots();
         if !slots.contains_key(sid) && slots.len() >= ACCOUNTS_MAX {
             make_room(&mut slots);
         }
         let slot = slots.entry(sid.clone()).or_default();
-        if slot.asking.is_none() && !slot.known.as_ref().is_some_and(Known::is_fresh) {
+        let is_settled = slot.known.as_ref().is_some_and(Known::is_fresh)
+            || slot.refused.is_some_and(|at| at.elapsed() < REFUSED_FRESH_MAX);
+        if slot.asking.is_none() && !is_settled {
             let (answered, asking) = watch::channel(());
             slot.asking = Some(asking);
             let (this, sid) = (self.clone(), sid.clone());
@@ -124,13 +144,23 @@ impl Question {
             // Events and metrics have said it.
             Err(AccessError::Away { .. }) => return,
             Err(error @ AccessError::Refused { .. }) => {
-                tracing::warn!(sid = %self.sid, %error, "the directory does not show an account's groups");
+                self.groups.slots().entry(self.sid.clone()).or_default().refused = Some(Instant::now());
+                let reason = error.to_string();
+                if self.groups.inner.unreadable.is_new((), Instant::now()) {
+                    let (domain, account) = (&client.config.domain, &self.sid);
+                    Event::DirectoryUnreadable { domain, account, reason: &reason }.log();
+                } else {
+                    tracing::debug!(sid = %self.sid, reason, "the directory does not show this account either");
+                }
                 return;
             }
         };
         let fresh_for = fresh_for(&answer, client.config.group_cache);
-        let known = Known { answer: Arc::new(answer), at: Instant::now(), fresh_for };
-        self.groups.slots().entry(self.sid.clone()).or_default().known = Some(known);
+        let (at, told) = (Instant::now(), SystemTime::now());
+        let known = Known { answer: Arc::new(answer), at, told, fresh_for };
+        let mut slots = self.groups.slots();
+        let slot = slots.entry(self.sid.clone()).or_default();
+        (slot.known, slot.refused) = (Some(known), None);
     }
 }
 
@@ -146,6 +176,12 @@ impl Drop for Question {
 impl Known {
     fn is_fresh(&self) -> bool {
         self.at.elapsed() < self.fresh_for
+    }
+
+    /// Whether it counts, and not a ticket that was got at that time. An old answer beats an older ticket for as
+    /// long as it is remembered: who was taken out or disabled must not come back because the directory is away.
+    fn decides(&self, authenticated: SystemTime, last_good_max: Duration) -> bool {
+        self.at.elapsed() <= last_good_max || authenticated <= self.told + CLOCKS_APART_MAX
     }
 }
 
@@ -174,9 +210,16 @@ fn make_room(slots: &mut HashMap<Sid, Slot>) {
 
 /// A client would rather have a slow answer than none, but not a slower one than this.
 const WAIT_MAX: Duration = Duration::from_secs(1);
+/// What a controller's clock may be ahead of ours: Kerberos takes no more.
+const CLOCKS_APART_MAX: Duration = Duration::from_secs(5 * 60);
 /// How long an account that is not there stays so.
 const GONE_FRESH_MAX: Duration = Duration::from_secs(5);
-/// Servers have accounts in hundreds; with a hundred groups each this is 35 MB.
+/// How long a directory that does not want to say is not asked again: who waits for it waits in vain.
+const REFUSED_FRESH_MAX: Duration = Duration::from_secs(5);
+/// One event tells as much as one for each account.
+const UNREADABLE_EVENT_EVERY: Duration = Duration::from_secs(10 * 60);
+/// Servers have accounts in hundreds; with a hundred groups each this is 35 MB. No answer is forgotten before
+/// there are more: tickets may be renewed for days.
 const ACCOUNTS_MAX: usize = 10_000;
 
 #[cfg(test)]
@@ -185,6 +228,30 @@ mod tests {
 
     fn account() -> Answer {
         Answer::Account { name: "EXCH01$".into(), groups: Vec::new(), enabled: true }
+    }
+
+    fn known(answer: Answer) -> Known {
+        let (at, told) = (Instant::now(), SystemTime::now());
+        Known { answer: Arc::new(answer), at, told, fresh_for: Duration::ZERO }
+    }
+
+    /// However long the directory is away: only a ticket that was got later knows better than its last answer.
+    #[test]
+    fn an_old_answer_beats_an_older_ticket() {
+        let hour = Duration::from_secs(3600);
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        let known = known(Answer::Gone);
+        let known = Known { at: known.at.checked_sub(2 * second).unwrap(), ..known };
+        for (authenticated, good_for, wanted) in [
+            (known.told - hour, second, true),
+            (known.told, second, true),
+            // The controller's clock may be ahead.
+            (known.told + 4 * minute, second, true),
+            (known.told + 6 * minute, second, false),
+            (known.told + 6 * minute, hour, true),
+        ] {
+            assert_eq!(known.decides(authenticated, good_for), wanted, "{authenticated:?} {good_for:?}");
+        }
     }
 
     #[test]
@@ -203,9 +270,9 @@ mod tests {
         let sid = |number: usize| Sid::new(5, &[21, 1, 2, 3, u32::try_from(number).unwrap()]).unwrap();
         for number in 0..ACCOUNTS_MAX {
             let at = start + Duration::from_millis(number as u64);
-            let known = Known { answer: Arc::new(account()), at, fresh_for: Duration::ZERO };
+            let known = Known { at, ..known(account()) };
             let asking = (number == 0).then(|| watch::channel(()).1);
-            slots.insert(sid(number), Slot { known: Some(known), asking });
+            slots.insert(sid(number), Slot { known: Some(known), asking, refused: None });
         }
         make_room(&mut slots);
         assert_eq!(slots.len(), ACCOUNTS_MAX - ACCOUNTS_MAX / 10);

@@ -2,6 +2,7 @@
 //!
 //! LDAPS, or LDAP with StartTLS: nothing else, since a password and the groups of accounts go over it.
 
+mod domain;
 mod find;
 mod logon;
 mod members;
@@ -20,11 +21,11 @@ use crate::event::Event;
 use crate::principal::Sid;
 use crate::tasks::Tasks;
 use crate::tls;
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry};
-use query::{Found, Query, asked};
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError};
+use query::{Found, LATE, Query, asked, is_alive};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// `[directory]`: where the domain controllers are, and what is done with their answers.
@@ -88,8 +89,7 @@ pub(super) struct Client {
     pub(super) metrics: Metrics,
     /// Held while connecting, so that all who ask wait for the same connection.
     way: tokio::sync::Mutex<Way>,
-    /// What the domain calls itself: it does not change.
-    names: tokio::sync::OnceCell<logon::Names>,
+    domain_sid: OnceLock<Sid>,
     health: Mutex<Health>,
 }
 
@@ -110,6 +110,7 @@ struct Connected {
     /// What is searched: the domain.
     base: String,
     domain_sid: Sid,
+    names: logon::Names,
 }
 
 #[derive(Default)]
@@ -121,6 +122,8 @@ struct Health {
 /// Whether another controller may know better.
 enum Failed {
     Connection(String),
+    /// It took too long: the question may be at fault, or the controller.
+    Late,
     Answer(AccessError),
 }
 
@@ -140,8 +143,8 @@ impl Client {
         password::read(&config.password_file)?;
         let settings =
             LdapConnSettings::new().set_config(std::sync::Arc::new(tls)).set_conn_timeout(CONNECT_TIMEOUT);
-        let (way, names) = (tokio::sync::Mutex::default(), tokio::sync::OnceCell::new());
-        Ok(Client { config, settings, tasks, metrics, way, names, health: Mutex::default() })
+        let (way, health) = (tokio::sync::Mutex::default(), Mutex::default());
+        Ok(Client { config, settings, tasks, metrics, way, domain_sid: OnceLock::new(), health })
     }
 
     /// Whether no controller answered when one was asked last. Nobody should wait then.
@@ -180,6 +183,11 @@ impl Client {
                     self.answered();
                     return Err(error);
                 }
+                Err(Failed::Late) if is_alive(&connected).await => {
+                    self.answered();
+                    return Err(self.refused(LATE));
+                }
+                Err(Failed::Late) => self.forget(&connected, LATE).await,
                 Err(Failed::Connection(reason)) => self.forget(&connected, &reason).await,
             }
         }
@@ -191,7 +199,7 @@ impl Client {
     async fn ask(&self, connected: &Connected, query: &Query) -> Result<Found, Failed> {
         match tokio::time::timeout(ANSWER_TIMEOUT, asked(connected, query)).await {
             Ok(result) => result.map_err(|error| failed(&connected.controller, &error)),
-            Err(_) => Err(Failed::Connection(format!("no answer for {} s", ANSWER_TIMEOUT.as_secs()))),
+            Err(_) => Err(Failed::Late),
         }
     }
 
@@ -253,11 +261,8 @@ impl Client {
         });
         let bound = ldap.simple_bind(&self.config.user, password.expose()).await;
         bound.and_then(ldap3::LdapResult::success).map_err(|error| words(&error))?;
-        let [root] = object(&mut ldap, "", &["defaultNamingContext"]).await?;
-        let base = row::text(&root, "defaultNamingContext").ok_or("it names no domain")?;
-        let [domain] = object(&mut ldap, &base, &["objectSid"]).await?;
-        let domain_sid = row::sid(&domain).ok_or("its domain has no SID")?;
-        Ok(Connected { ldap, number, controller: controller.into(), base, domain_sid })
+        let domain::Domain { base, sid: domain_sid, names } = self.domain_of(&mut ldap).await?;
+        Ok(Connected { ldap, number, controller: controller.into(), base, domain_sid, names })
     }
 
     async fn forget(&self, lost: &Connected, reason: &str) {
@@ -297,13 +302,6 @@ impl Client {
     fn health(&self) -> std::sync::MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn object(ldap: &mut Ldap, name: &str, attributes: &[&str]) -> Result<[SearchEntry; 1], String> {
-    let searched = ldap.search(name, Scope::Base, query::ANYTHING, attributes.to_vec()).await;
-    let (mut rows, _) = searched.and_then(ldap3::SearchResult::success).map_err(|error| words(&error))?;
-    let row = rows.pop().ok_or_else(|| format!("it does not show {name:?}"))?;
-    Ok([SearchEntry::construct(row)])
 }
 
 fn failed(controller: &str, error: &LdapError) -> Failed {

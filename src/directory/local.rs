@@ -227,7 +227,8 @@ impl Reader<'_> {
             return Err(self.value(key("sid"), &sid.to_string(), "two accounts or groups have this SID"));
         }
         let account = Account { sid, name, groups: Vec::new() };
-        let found = Found { account, what: What::from(kind), enabled: true, age: Duration::ZERO };
+        let found =
+            Found { account, what: What::from(kind), dn: String::new(), enabled: true, age: Duration::ZERO };
         directory.entries.push(Entry { found, above: Vec::new(), nt_hash });
         Ok(())
     }

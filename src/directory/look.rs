@@ -154,7 +154,7 @@ impl Directory {
             let name = AccountName::new(&remote.client.config.domain, name)?;
             let groups = remote.with_lists(&sid, groups.clone());
             let account = Account { sid, name, groups };
-            Some(Found { account, what, enabled: *enabled, age: known.at.elapsed() })
+            Some(Found { account, what, dn: String::new(), enabled: *enabled, age: known.at.elapsed() })
         }))
     }
 
@@ -190,13 +190,14 @@ impl Remote {
     async fn rows(&self, typed: &Typed<'_>) -> Result<Vec<Row>, AccessError> {
         match typed {
             Typed::Sid(sid) => Ok(self.client.by_sid(sid).await?.into_iter().collect()),
-            Typed::Name { name, style: Style::Account, .. } => self.client.by_name(Name::Account(name)).await,
             Typed::Name { name, style: Style::Upn, domain } => {
                 let domain = domain.unwrap_or_default();
                 let whole = format!("{name}@{domain}");
                 self.client.by_name(Name::Upn { whole: &whole, name, domain }).await
             }
-            Typed::Name { name, style: Style::Plain, .. } => self.client.by_name(Name::Plain(name)).await,
+            Typed::Name { name, style: Style::Account | Style::Plain, .. } => {
+                self.client.by_name(Name::Account(name)).await
+            }
         }
     }
 
@@ -214,6 +215,8 @@ impl Remote {
 
     pub(super) fn with_lists(&self, sid: &Sid, mut groups: Vec<Sid>) -> Vec<Sid> {
         groups.extend(self.lists.of(&self.client, sid, &groups));
+        // BUILTIN groups are the controllers' own, and count nowhere else.
+        groups.retain(|group| group.domain().is_some());
         groups
     }
 
@@ -229,7 +232,7 @@ impl Remote {
 
 fn bare(row: Row, groups: Vec<Sid>, age: Duration) -> Found {
     let account = Account { sid: row.sid, name: row.name, groups };
-    Found { account, what: row.what, enabled: row.enabled, age }
+    Found { account, what: row.what, dn: row.dn, enabled: row.enabled, age }
 }
 
 fn no_answer(error: &AccessError) -> FindError {

@@ -80,6 +80,7 @@ pub const CATALOGUE: &[Description] = &[
     LoginsLimited::Room.description(),
     THRESHOLD_TOO_LOW,
     WINBIND_AWAY,
+    DIRECTORY_UNREADABLE,
 ];
 
 pub(super) const SERVICE_STARTED: Description =
@@ -255,4 +256,10 @@ pub(super) const WINBIND_AWAY: Description = Description {
     level: Level::Warning,
     words: "winbind does not verify NTLM: who comes with it is told to try again, and Kerberos goes on",
     remedy: "read the reason; on this node: systemctl status winbind, wbinfo --ping-dc",
+};
+pub(super) const DIRECTORY_UNREADABLE: Description = Description {
+    number: 4062,
+    level: Level::Warning,
+    words: "the directory does not show what decides about an account: its last answer counts, or a newer ticket",
+    remedy: "read the reason; give the account that asks (`[directory] user`) the right that it names",
 };

@@ -192,7 +192,7 @@ impl Authenticator {
                 let caller = caller(connection, proven.account, Mechanism::Kerberos, proven.bound)?;
                 self.logins.seen(&caller);
                 progress.refused = 0;
-                Ok(Authenticated::Caller { caller: self.confirm(&caller).await?, token })
+                Ok(Authenticated::Caller { caller: self.confirm(&caller, &proven.word).await?, token })
             }
         }
     }
@@ -210,15 +210,17 @@ impl Authenticator {
         let proven = attempt.finish(&verified.key)?;
         check_target(&proven.target, &self.target_names)?;
         let token = proven.reply.map(|token| challenge(scheme, &token));
-        let caller = caller(connection, verified.account, Mechanism::Ntlm, proven.bound)?;
+        // The binding is under the proof, and so is whether there is a MIC: whoever binds itself signs as well.
+        let bound = if proven.mic { proven.bound } else { Bound::NotSent };
+        let caller = caller(connection, verified.account, Mechanism::Ntlm, bound)?;
         self.logins.proven(&claimed, &caller, address);
         progress.refused = 0;
         Ok(Authenticated::Caller { caller, token })
     }
 
     /// The caller of a ticket as the directory has it now.
-    async fn confirm(&self, caller: &Arc<Caller>) -> Result<Arc<Caller>, String> {
-        self.directory.confirm(caller).await.map_err(|error| error.to_string())
+    async fn confirm(&self, caller: &Arc<Caller>, word: &kerberos::Word) -> Result<Arc<Caller>, String> {
+        self.directory.confirm(caller, word).await.map_err(|error| error.to_string())
     }
 
     /// The schemes on offer, the better one first.

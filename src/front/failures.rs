@@ -32,16 +32,19 @@ pub struct LoginLimits {
 pub(super) struct Failures {
     limits: LoginLimits,
     strangers: HashMap<AccountKey, Count>,
+    /// By the exact name: only the account itself can make one.
     homes: HashMap<AccountKey, Vec<Home>>,
     sources: HashMap<IpAddr, Count>,
     swept_at: Option<Instant>,
 }
 
 /// A login that wants to be checked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Login {
-    /// The account that it claims.
+    /// The account that it claims, however it is written.
     pub account: AccountKey,
+    /// The same as it is written, but for case.
+    pub exact: AccountKey,
     /// Where it comes from.
     pub address: IpAddr,
 }
@@ -60,16 +63,18 @@ pub(super) enum Answer {
 /// A login that is being checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
-    account: AccountKey,
-    address: IpAddr,
+    login: Login,
     known: bool,
 }
 
 /// What came of a login, as the domain counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Settled {
-    /// It failed, or nobody knows.
+    /// It failed.
     Failed,
+    /// The domain was asked and has not said. For strangers that is a failure; a server at its own address has
+    /// no part in the domain's trouble.
+    Unknown,
     /// The proof holds, or nobody was asked.
     NotFailed,
 }
@@ -150,7 +155,7 @@ impl Failures {
 
     /// Whether a login may be checked at one of so many nodes.
     pub(super) fn ask(&mut self, login: Login, nodes: usize, now: Instant) -> Answer {
-        let Login { account, address } = login;
+        let Login { account, address, .. } = login;
         let share = self.limits.share(nodes);
         if let Some(answer) = self.ask_at_home(login, share, now) {
             return answer;
@@ -180,7 +185,7 @@ impl Failures {
             Budget::Left => {
                 count.open += 1;
                 self.open_source(address, now);
-                Answer::Check(Ticket { account, address, known: false })
+                Answer::Check(Ticket { login, known: false })
             }
         }
     }
@@ -188,7 +193,7 @@ impl Failures {
     /// A server whose own last login was good may always try: the failures of another one of the same account do
     /// not shut it out.
     fn ask_at_home(&mut self, login: Login, share: Share, now: Instant) -> Option<Answer> {
-        let homes = self.homes.get_mut(&login.account)?;
+        let homes = self.homes.get_mut(&login.exact)?;
         for home in homes.iter_mut() {
             home.count.renew(now, self.limits.lockout_window);
         }
@@ -198,7 +203,7 @@ impl Failures {
         let unblemished = home.count.failed == 0 && home.count.open == 0;
         Some(if unblemished || failed + open < share.at_home {
             home.count.open += 1;
-            Answer::Check(Ticket { account: login.account, address: login.address, known: true })
+            Answer::Check(Ticket { login, known: true })
         } else if home.count.failed > 0 && failed >= share.at_home {
             Answer::Refuse(Limit::AccountAtHome)
         } else {
@@ -208,10 +213,11 @@ impl Failures {
 
     /// Ends what [`Failures::ask`] began.
     pub(super) fn settle(&mut self, ticket: Ticket, settled: Settled, now: Instant) {
-        let Ticket { account, address, known } = ticket;
+        let Ticket { login: Login { account, exact, address }, known } = ticket;
         if known {
-            let homes = self.homes.get_mut(&account).into_iter().flatten();
-            for home in homes.filter(|home| home.address == address) {
+            let settled = if settled == Settled::Unknown { Settled::NotFailed } else { settled };
+            let homes = self.homes.get_mut(&exact).into_iter().flatten();
+            for home in homes.filter(|home| home.address == source(address)) {
                 home.count.settle(settled, now);
             }
             return;
@@ -234,7 +240,9 @@ impl Failures {
     }
 
     fn home(&mut self, login: Login, now: Instant) -> Option<&mut Home> {
-        let Login { account, address } = login;
+        // As written, so that nobody makes a home for the account of another; and no place for each of the
+        // addresses that one host has.
+        let (account, address) = (login.exact, source(login.address));
         if !self.homes.contains_key(&account) && self.homes.len() >= HOME_ACCOUNTS_MAX {
             let latest = |homes: &Vec<Home>| homes.iter().map(|home| home.proven_at).max();
             let oldest =
@@ -289,7 +297,7 @@ fn settle_one<K: Hash + Eq>(counts: &mut HashMap<K, Count>, key: K, settle: impl
 
 impl Home {
     fn is_at(&self, address: IpAddr, now: Instant) -> bool {
-        self.address == address && now.saturating_duration_since(self.proven_at) < KNOWN_FOR
+        self.address == source(address) && now.saturating_duration_since(self.proven_at) < KNOWN_FOR
     }
 }
 
@@ -327,7 +335,7 @@ impl Count {
         self.open = self.open.saturating_sub(1);
         match settled {
             Settled::NotFailed => {}
-            Settled::Failed => {
+            Settled::Failed | Settled::Unknown => {
                 self.failed = self.failed.saturating_add(1);
                 self.last = now;
             }

@@ -46,9 +46,13 @@ pub(super) enum Refused {
 }
 
 impl Refused {
-    /// Nobody can say now whether the proof is good: no fault of the client.
+    /// Nobody has said whether the proof is good: the client may be right, and try again later. To a mail server
+    /// status 401 would be final.
     pub(super) fn is_undetermined(&self) -> bool {
-        matches!(self, Refused::Verify(error) if error.is_undetermined())
+        match self {
+            Refused::Verify(error) => error.is_undetermined(),
+            Refused::Limited(_) => true,
+        }
     }
 }
 
@@ -127,6 +131,7 @@ impl Logins {
 
     async fn open(self: &Arc<Self>, proof: &NtlmProof, address: IpAddr) -> Result<Open, Refused> {
         let login = self.login(&proof.user, address);
+        let until = Instant::now() + WAIT_MAX;
         loop {
             let mut settled = pin!(self.settled.notified());
             // Before asking, so that nothing is missed in between.
@@ -134,10 +139,17 @@ impl Logins {
             let nodes = self.nodes();
             let answer = self.failures().ask(login, nodes, Instant::now());
             match answer {
+                Answer::Wait if Instant::now() >= until => {
+                    return Err(Refused::Limited(format!(
+                        "{}: too many logins at the same time",
+                        written(proof)
+                    )));
+                }
                 Answer::Check(ticket) => {
                     return Ok(Open { logins: self.clone(), ticket, settled: Settled::Failed });
                 }
-                Answer::Wait => settled.await,
+                // Late or not, it is asked once more.
+                Answer::Wait => drop(tokio::time::timeout_at(until.into(), settled).await),
                 Answer::Refuse(limit) => return Err(self.limited(limit, proof, login, nodes)),
             }
         }
@@ -145,7 +157,8 @@ impl Logins {
 
     fn login(&self, user: &str, address: IpAddr) -> Login {
         // A listener for both kinds of addresses shows those of IPv4 inside IPv6.
-        Login { account: self.keys.of(user), address: address.to_canonical() }
+        let (account, exact) = (self.keys.of(user), self.keys.exact(user));
+        Login { account, exact, address: address.to_canonical() }
     }
 
     fn nodes(&self) -> usize {
@@ -209,14 +222,17 @@ impl Open {
         let begun = Instant::now();
         let verified = directory.verify_ntlm(proof).await;
         self.settled = match &verified {
-            Ok(_) | Err(VerifyError::KerberosAlone { .. } | VerifyError::Undetermined { .. }) => {
+            Ok(_)
+            | Err(VerifyError::KerberosAlone { .. } | VerifyError::Undetermined { asked: false, .. }) => {
                 Settled::NotFailed
             }
-            Err(
-                VerifyError::UnknownAccount { .. }
-                | VerifyError::WrongPassword { .. }
-                | VerifyError::Refused { .. },
-            ) => {
+            Err(VerifyError::Undetermined { asked: true, .. }) => Settled::Unknown,
+            // Nobody was asked, so it took no time.
+            Err(VerifyError::UnknownAccount { .. } | VerifyError::Refused { asked: false, .. }) => {
+                self.logins.metrics.unproven(Unproven::Wrong);
+                Settled::Failed
+            }
+            Err(VerifyError::WrongPassword { .. } | VerifyError::Refused { asked: true, .. }) => {
                 self.logins.pace.lock().unwrap_or_else(PoisonError::into_inner).took(begun.elapsed());
                 self.logins.metrics.unproven(Unproven::Wrong);
                 Settled::Failed
@@ -237,5 +253,7 @@ fn written(proof: &NtlmProof) -> String {
     if proof.domain.is_empty() { proof.user.clone() } else { format!("{}\\{}", proof.domain, proof.user) }
 }
 
+/// A client that waits longer asks elsewhere.
+const WAIT_MAX: Duration = Duration::from_secs(2);
 /// As long as the shortest limit holds by default.
 const LIMITED_EVENT_EVERY: Duration = Duration::from_secs(10 * 60);

@@ -16,7 +16,7 @@ mod replay;
 pub use keytab::{Keytab, KeytabError};
 pub use named::{KeyInUse, LeftOut, NamedKey, Source, etype_name};
 pub use pac::PacError;
-pub use realms::Realms;
+pub use realms::{Domains, Realms};
 pub use refused::Refused;
 
 use super::binding::{self, Insistence};
@@ -40,6 +40,15 @@ pub struct Acceptor {
     replays: Mutex<Replays>,
 }
 
+/// What the groups in a ticket are worth beside those of a directory.
+#[derive(Clone, Debug)]
+pub struct Word {
+    /// When the account got its first ticket: what is said of groups is as old as that.
+    pub authenticated: SystemTime,
+    /// The domains that may be named for this caller.
+    pub domains: Domains,
+}
+
 /// What a ticket and its proof say.
 #[derive(Debug)]
 pub(super) struct Accepted {
@@ -48,6 +57,7 @@ pub(super) struct Accepted {
     pub(super) service: String,
     /// The service that the client says it means, if it says one: under its proof, as the ticket's is not.
     pub(super) target: Option<String>,
+    pub(super) word: Word,
     pub(super) bound: Bound,
     /// Our own proof, if the client asked for one: a GSS token.
     pub(super) reply: Option<Vec<u8>>,
@@ -129,13 +139,14 @@ impl Acceptor {
         check_clock(proof.seconds, now)?;
         let said = ClientSaid::read(&proof)?;
         let bound = check_binding(&proof, &said, channel)?;
-        let account = self.account(&ticket, service_key, keytab.has_one_realm())?;
+        let (account, domains) = self.account(&ticket, service_key, keytab.has_one_realm())?;
         self.take_once(&request, &account, proof.seconds, now)?;
         service_key.used.note(now);
         let mutual = request.options & MUTUAL_REQUIRED != 0;
         let reply = if mutual { Some(reply(&proof, &session_key, leg)?) } else { None };
         let (service, target) = (service_key.to_string(), said.target);
-        Ok(Accepted { account, service, target, bound, reply })
+        let word = Word { authenticated: system_time(ticket.authenticated), domains };
+        Ok(Accepted { account, service, target, word, bound, reply })
     }
 
     /// Who the client is, by the PAC.
@@ -144,7 +155,7 @@ impl Acceptor {
         ticket: &TicketPart<'_>,
         service: &ServiceKey,
         one_realm: bool,
-    ) -> Result<Account, Refused> {
+    ) -> Result<(Account, Domains), Refused> {
         let Client { name, .. } = &ticket.client;
         let client = name.join("/");
         let bytes = pac::find(ticket.authorization.ok_or(PacError::Missing)?)?;
@@ -162,8 +173,8 @@ impl Acceptor {
         }
         // The realm of the key: that in the ticket is not proven.
         let realm = Realm { name: &service.realm, alone: one_realm };
-        let info = self.realms.hold(realm, info)?;
-        Ok(Account { sid: info.sid, name, groups: info.groups })
+        let (info, domains) = self.realms.hold(realm, info)?;
+        Ok((Account { sid: info.sid, name, groups: info.groups }, domains))
     }
 
     fn take_once(
@@ -334,6 +345,10 @@ fn reply(proof: &Authenticator<'_>, key: &Key, leg: &Leg) -> Result<Vec<u8>, Ref
     let part = Zeroizing::new(messages::write_reply_part(proof, subkey, sequence));
     let cipher = key.encrypt(Usage::Reply, confounder, &part).ok_or_else(cannot)?;
     Ok(messages::write_reply(key.etype().number(), &cipher))
+}
+
+fn system_time(seconds: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }
 
 fn unix_seconds(now: SystemTime) -> i64 {

@@ -11,7 +11,8 @@ use std::fmt::Write as _;
 /// A name that somebody typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::directory) enum Name<'a> {
-    /// `DOMAIN\name`.
+    /// `DOMAIN\name`, or the name alone: the account's own. What people call it (`cn`, `displayName`) is no name
+    /// here, as many can write that.
     Account(&'a str),
     /// `name@domain`.
     Upn {
@@ -22,8 +23,6 @@ pub(in crate::directory) enum Name<'a> {
         /// The domain.
         domain: &'a str,
     },
-    /// `name`: of an account, a computer, or what people call it.
-    Plain(&'a str),
 }
 
 impl Client {
@@ -38,32 +37,16 @@ impl Client {
 
     /// Every principal that the name may mean; two, where it means more than one.
     pub(in crate::directory) async fn by_name(&self, name: Name<'_>) -> Result<Vec<Row>, AccessError> {
-        let rows = match name {
-            Name::Account(name) => {
-                // The account's own name is unique, so nobody can stand in its way with another one.
-                let own = self.matching(&format!("(sAMAccountName={})", ldap_escape(name))).await?;
-                if own.is_empty() {
-                    self.matching(&format!("(cn={})", ldap_escape(name))).await?
-                } else {
-                    own
-                }
-            }
+        match name {
+            Name::Account(name) => self.matching(&format!("(|{})", own(name))).await,
             Name::Upn { whole, name, domain } => {
                 let mut filter = format!("(userPrincipalName={})", ldap_escape(whole));
                 if self.is_ours(domain).await? {
-                    filter = format!("(|{filter}(sAMAccountName={}))", ldap_escape(name));
+                    filter = format!("(|{filter}{})", own(name));
                 }
-                self.matching(&filter).await?
+                self.matching(&filter).await
             }
-            Name::Plain(name) => {
-                let name = ldap_escape(name);
-                let attributes = ["cn", "displayName", "sAMAccountName"];
-                let mut filter = format!("(|(sAMAccountName={name}$)");
-                attributes.iter().for_each(|attribute| filter.push_str(&format!("({attribute}={name})")));
-                self.matching(&(filter + ")")).await?
-            }
-        };
-        Ok(rows)
+        }
     }
 
     /// Principals whose account name, common name or display name begins so, sorted by account name. The
@@ -105,7 +88,11 @@ impl Client {
 
     async fn matching(&self, filter: &str) -> Result<Vec<Row>, AccessError> {
         let query = Query::domain(filter.into(), Row::ATTRIBUTES.to_vec(), NAMED_ROWS_MAX);
-        Ok(self.rows(&self.search(&query).await?.rows))
+        let found = self.search(&query).await?;
+        if found.more {
+            return Err(self.refused(&format!("more than {NAMED_ROWS_MAX} objects have this name")));
+        }
+        Ok(self.rows(&found.rows))
     }
 
     /// Whether it is the DNS name or the short name of our domain.
@@ -119,6 +106,16 @@ impl Client {
 
     pub(super) fn rows(&self, entries: &[SearchEntry]) -> Vec<Row> {
         entries.iter().filter_map(|entry| Row::of(entry, &self.config.domain)).collect()
+    }
+}
+
+/// Objects with this name, and the computer that is called so: a user may have the name without its `$`.
+fn own(name: &str) -> String {
+    let name = ldap_escape(name);
+    if name.ends_with('$') {
+        format!("(sAMAccountName={name})")
+    } else {
+        format!("(sAMAccountName={name})(sAMAccountName={name}$)")
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which account a name means that a domain controller has verified: one for certain, or none.
 
-use super::query::{Base, Query};
-use super::{AccessError, Client, row};
+use super::query::Query;
+use super::{AccessError, Client};
 use crate::directory::What;
 use crate::directory::ldap::Row;
 use ldap3::ldap_escape;
@@ -17,8 +17,8 @@ pub(in crate::directory) struct Names {
 
 impl Client {
     /// The names of the domain that is asked, out of its own records and not out of the configuration.
-    pub(in crate::directory) async fn names(&self) -> Result<&Names, AccessError> {
-        self.names.get_or_try_init(|| self.ask_names()).await
+    pub(in crate::directory) async fn names(&self) -> Result<Names, AccessError> {
+        Ok(self.connected().await?.names)
     }
 
     /// The account whose own name is this one, without regard to case. Nothing else that it may be called counts:
@@ -38,27 +38,6 @@ impl Client {
             What::Group | What::DistributionGroup => false,
         });
         Ok(rows.pop())
-    }
-
-    /// [MS-ADTS] 6.1.1.2.1.1: each domain has a cross-reference among the partitions of its forest.
-    async fn ask_names(&self) -> Result<Names, AccessError> {
-        let base = self.connected().await?.base;
-        let root = self.search(&Query::object("", vec!["configurationNamingContext"])).await?;
-        let configuration = root.rows.first().and_then(|root| row::text(root, "configurationNamingContext"));
-        let configuration = configuration.ok_or_else(|| self.refused("it names no configuration"))?;
-        let partitions = Query {
-            base: Base::Below(format!("CN=Partitions,{configuration}")),
-            filter: format!("(&(objectClass=crossRef)(nCName={}))", ldap_escape(&base)),
-            attributes: vec!["nETBIOSName", "dnsRoot"],
-            rows_max: ROWS_MAX,
-        };
-        let found = self.search(&partitions).await?;
-        let entry = found.rows.first().filter(|_| found.rows.len() == 1);
-        let names = entry.and_then(|entry| {
-            let (netbios, dns) = (row::text(entry, "nETBIOSName")?, row::text(entry, "dnsRoot")?);
-            Some(Names { netbios, dns })
-        });
-        names.ok_or_else(|| self.refused("it does not show what its domain is called"))
     }
 }
 

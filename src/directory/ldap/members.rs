@@ -33,11 +33,17 @@ impl Client {
         rows_max: usize,
     ) -> Result<Members, AccessError> {
         let mut seen: BTreeSet<Sid> = [group.sid.clone()].into();
-        let mut next = vec![group.dn.clone()];
+        let mut next = vec![(group.sid.clone(), group.dn.clone())];
         let mut members = Members::default();
-        while let Some(dn) = next.pop() {
+        let domain = self.connected().await?.domain_sid;
+        while let Some((sid, dn)) = next.pop() {
             let left = rows_max.saturating_sub(members.rows.len());
-            let filter = format!("(memberOf={})", ldap_escape(dn.as_str()));
+            let mut filter = format!("(memberOf={})", ldap_escape(dn.as_str()));
+            // An account's primary group, Domain Users as a rule, is not in its memberOf. One of distribution is
+            // nobody's.
+            if let Some(rid) = sid.rid_in(&domain).filter(|_| follow == Follow::All) {
+                filter = format!("(|{filter}(primaryGroupID={rid}))");
+            }
             let found = self.search(&Query::domain(filter, Row::ATTRIBUTES.to_vec(), left)).await?;
             members.more |= found.more;
             for row in self.rows(&found.rows) {
@@ -50,7 +56,7 @@ impl Client {
                     What::User | What::Computer | What::ServiceAccount => false,
                 };
                 if followed {
-                    next.push(row.dn.clone());
+                    next.push((row.sid.clone(), row.dn.clone()));
                 }
                 members.rows.push(row);
             }

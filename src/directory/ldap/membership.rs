@@ -2,6 +2,7 @@
 
 use super::{AccessError, Client, Query, row};
 use crate::principal::Sid;
+use std::time::SystemTime;
 
 /// What the directory says about an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub(in crate::directory) enum Answer {
         name: String,
         /// The SIDs of all its groups of security.
         groups: Vec<Sid>,
-        /// It is not disabled.
+        /// It is not disabled, and has not expired.
         enabled: bool,
     },
     /// Our domain has no such account.
@@ -24,15 +25,16 @@ pub(in crate::directory) enum Answer {
 impl Client {
     /// The groups of an account. One search of the object itself: `tokenGroups` is made for nothing else.
     pub(in crate::directory) async fn membership(&self, sid: &Sid) -> Result<Answer, AccessError> {
-        let attributes = vec!["objectSid", "sAMAccountName", "userAccountControl", "tokenGroups"];
-        let query = Query::object(format!("<SID={sid}>"), attributes);
+        // A local group may have members of a trusted domain, and then it has an object of that SID.
+        if sid.rid_in(&self.connected().await?.domain_sid).is_none() {
+            return Ok(Answer::Foreign);
+        }
+        let query = Query::object(format!("<SID={sid}>"), ATTRIBUTES.to_vec());
         let found = match self.search(&query).await {
-            Err(AccessError::Refused { code, .. }) if NOWHERE.contains(&code) => {
-                return self.nowhere(sid).await;
-            }
+            Err(AccessError::Refused { code, .. }) if NOWHERE.contains(&code) => return Ok(Answer::Gone),
             found => found?,
         };
-        let Some(entry) = found.rows.first() else { return self.nowhere(sid).await };
+        let Some(entry) = found.rows.first() else { return Ok(Answer::Gone) };
         if row::sid(entry).as_ref() != Some(sid) {
             return Err(self.refused("it shows another object"));
         }
@@ -41,12 +43,9 @@ impl Client {
         // Every account has its primary group at least.
         let groups = groups.filter(|groups| !groups.is_empty()).ok_or_else(|| self.refused(UNREADABLE))?;
         let name = row::text(entry, "sAMAccountName").unwrap_or_default();
-        Ok(Answer::Account { name, groups, enabled: row::is_enabled(entry) })
-    }
-
-    async fn nowhere(&self, sid: &Sid) -> Result<Answer, AccessError> {
-        let domain = self.connected().await?.domain_sid;
-        Ok(if sid.rid_in(&domain).is_some() { Answer::Gone } else { Answer::Foreign })
+        let enabled =
+            row::is_enabled(entry, SystemTime::now()).ok_or_else(|| self.refused(NOT_SEEN_ENABLED))?;
+        Ok(Answer::Account { name, groups, enabled })
     }
 
     pub(super) fn refused(&self, reason: &str) -> AccessError {
@@ -56,5 +55,9 @@ impl Client {
 
 /// No such object, or one of a domain that the controller refers to (RFC 4511 A.2).
 pub(super) const NOWHERE: [u32; 2] = [32, 10];
+const ATTRIBUTES: [&str; 6] =
+    ["objectSid", "objectClass", "sAMAccountName", "userAccountControl", "accountExpires", "tokenGroups"];
 const UNREADABLE: &str = "it does not show the groups (tokenGroups); put the account that asks into the group \
                           'Windows Authorization Access Group'";
+const NOT_SEEN_ENABLED: &str = "it does not show whether the account is enabled (userAccountControl); let the account \
+                                that asks read the property set 'Account Restrictions' of users";

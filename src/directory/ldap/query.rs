@@ -3,6 +3,7 @@
 use super::{ANSWER_TIMEOUT, Connected};
 use ldap3::adapters::{Adapter, EntriesOnly, PagedResults};
 use ldap3::{LdapError, Scope, SearchEntry, SearchOptions};
+use std::time::Duration;
 
 /// What is asked for.
 pub(super) struct Query {
@@ -17,8 +18,6 @@ pub(super) enum Base {
     Domain,
     /// One object, by its name or `<SID=…>`.
     Object(String),
-    /// Those directly below an object.
-    Below(String),
 }
 
 /// What came of it.
@@ -48,7 +47,6 @@ pub(super) async fn asked(connected: &Connected, query: &Query) -> Result<Found,
     let (base, scope) = match &query.base {
         Base::Domain => (connected.base.as_str(), Scope::Subtree),
         Base::Object(name) => (name.as_str(), Scope::Base),
-        Base::Below(name) => (name.as_str(), Scope::OneLevel),
     };
     // A domain refers to its other partitions, which hold no accounts.
     let mut adapters: Vec<Box<dyn Adapter<'_, &'static str, Vec<&'static str>>>> =
@@ -75,6 +73,15 @@ pub(super) async fn asked(connected: &Connected, query: &Query) -> Result<Found,
     Ok(Found { rows, more })
 }
 
+/// Whether a controller that took too long for one question answers another one.
+pub(super) async fn is_alive(connected: &Connected) -> bool {
+    let query = Query::object("", vec!["currentTime"]);
+    matches!(tokio::time::timeout(ALIVE_TIMEOUT, asked(connected, &query)).await, Ok(Ok(_)))
+}
+
+pub(super) const LATE: &str = "it has no answer for 2 s";
+/// It knows the time by heart.
+const ALIVE_TIMEOUT: Duration = Duration::from_millis(500);
 /// What every object is.
 pub(super) const ANYTHING: &str = "(objectClass=*)";
 /// Half of what controllers allow.

@@ -1,8 +1,9 @@
 //! One object of the directory, out of its attributes. A SID may be valid UTF-8, so bytes are in either map.
 
-use crate::directory::What;
+use crate::directory::{Kind, What};
 use crate::principal::{AccountName, Sid};
 use ldap3::SearchEntry;
+use std::time::SystemTime;
 
 /// An account or a group, as the directory has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub(in crate::directory) struct Row {
     pub(in crate::directory) what: What,
     /// Its distinguished name.
     pub(in crate::directory) dn: String,
-    /// It may log on; a group may not be disabled.
+    /// It may log on, as far as that can be read; a group may not be disabled.
     pub(in crate::directory) enabled: bool,
     /// The distinguished names of the groups that it is in directly, but for the primary one.
     pub(in crate::directory) member_of: Vec<String>,
@@ -25,12 +26,13 @@ pub(in crate::directory) struct Row {
 
 impl Row {
     /// The attributes that [`Row::of`] reads.
-    pub(super) const ATTRIBUTES: [&'static str; 7] = [
+    pub(super) const ATTRIBUTES: [&'static str; 8] = [
         "objectSid",
         "sAMAccountName",
         "objectClass",
         "groupType",
         "userAccountControl",
+        "accountExpires",
         "memberOf",
         "primaryGroupID",
     ];
@@ -42,17 +44,26 @@ impl Row {
             name: AccountName::new(domain, &text(entry, "sAMAccountName")?)?,
             what: what(entry),
             dn: entry.dn.clone(),
-            enabled: is_enabled(entry),
+            enabled: is_enabled(entry, SystemTime::now()) == Some(true),
             member_of: texts(entry, "memberOf"),
             primary_group: text(entry, "primaryGroupID").and_then(|rid| rid.parse().ok()),
         })
     }
 }
 
-/// [MS-ADTS] 2.2.16: ACCOUNTDISABLE.
-pub(super) fn is_enabled(entry: &SearchEntry) -> bool {
-    let control = text(entry, "userAccountControl").and_then(|control| control.parse::<i64>().ok());
-    control.is_none_or(|control| control & 2 == 0)
+/// Whether an account may log on at this time; a group always may. `None`: the directory does not let us see.
+pub(super) fn is_enabled(entry: &SearchEntry, now: SystemTime) -> Option<bool> {
+    if what(entry).kind() == Kind::Group {
+        return Some(true);
+    }
+    let control: i64 = text(entry, "userAccountControl")?.parse().ok()?;
+    // It is shown to whom the other one is, and an account may have none. [MS-ADTS] 3.1.1.2.3: two values of
+    // "never", else tenths of a microsecond since 1601.
+    let expires: i64 = text(entry, "accountExpires").map_or(Some(0), |expires| expires.parse().ok())?;
+    let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
+    let has_expired = !matches!(expires, 0 | i64::MAX) && expires / 10_000_000 - SECONDS_TO_1970 <= seconds;
+    Some(control & ACCOUNT_DISABLE == 0 && !has_expired)
 }
 
 pub(super) fn sid(entry: &SearchEntry) -> Option<Sid> {
@@ -96,10 +107,16 @@ fn what(entry: &SearchEntry) -> What {
     if is("computer") { What::Computer } else { What::User }
 }
 
+/// [MS-ADTS] 2.2.16.
+const ACCOUNT_DISABLE: i64 = 2;
+/// From 1601.
+const SECONDS_TO_1970: i64 = 11_644_473_600;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::HashMap;
+    use std::time::Duration;
 
     fn entry(attributes: &[(&str, &str)]) -> SearchEntry {
         let mut attrs: HashMap<String, Vec<String>> = HashMap::new();
@@ -126,9 +143,23 @@ mod tests {
 
     #[test]
     fn knows_who_is_disabled() {
-        assert!(is_enabled(&entry(&[("userAccountControl", "512")])));
-        assert!(!is_enabled(&entry(&[("useraccountcontrol", "514")])));
-        assert!(is_enabled(&entry(&[])));
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let enabled = ("userAccountControl", "512");
+        for (attributes, wanted) in [
+            (vec![enabled], Some(true)),
+            (vec![("useraccountcontrol", "514")], Some(false)),
+            // Who cannot be seen to be enabled is not.
+            (vec![], None),
+            (vec![("userAccountControl", "x")], None),
+            (vec![enabled, ("accountExpires", "x")], None),
+            (vec![("objectClass", "group")], Some(true)),
+            (vec![enabled, ("accountExpires", "0")], Some(true)),
+            (vec![enabled, ("accountExpires", "9223372036854775807")], Some(true)),
+            (vec![enabled, ("accountExpires", "133444735990000000")], Some(false)),
+            (vec![enabled, ("accountExpires", "133444736010000000")], Some(true)),
+        ] {
+            assert_eq!(is_enabled(&entry(&attributes), now), wanted, "{attributes:?}");
+        }
     }
 
     /// Every byte below 128 makes a text, and ldap3 then gives it as one.

@@ -20,6 +20,16 @@ impl AccountKeys {
     pub(in crate::front) fn of(&self, user: &str) -> AccountKey {
         AccountKey(self.hasher.hash_one(skeleton(user)))
     }
+
+    /// The same, where no other account may be meant.
+    pub(in crate::front) fn exact(&self, user: &str) -> AccountKey {
+        AccountKey(self.hasher.hash_one(exact(user)))
+    }
+}
+
+/// The name without its domain, but for case as it is written.
+fn exact(user: &str) -> String {
+    user.rsplit('\\').next().unwrap_or_default().to_lowercase()
 }
 
 /// Active Directory finds `EXCH01$` also as `exch01$`, and as `éxch01$`: case, accents and width do not count.

@@ -20,7 +20,8 @@ impl Node {
     }
 
     fn login(&self, account: &str, address: &str) -> Login {
-        Login { account: self.keys.of(account), address: address.parse().unwrap() }
+        let (account, exact) = (self.keys.of(account), self.keys.exact(account));
+        Login { account, exact, address: address.parse().unwrap() }
     }
 
     fn ask(&mut self, account: &str, address: &str, now: Instant) -> Answer {
@@ -250,4 +251,44 @@ fn remembers_a_bounded_number_of_homes() {
         node.failures.seen(login, now + Duration::from_secs(1));
     }
     assert_eq!(node.failures.homes.len(), HOME_ACCOUNTS_MAX);
+}
+
+/// `EXCH-01$` counts as `EXCH01$` where it fails, and makes no home for it where it does not.
+#[test]
+fn an_account_of_a_like_name_makes_no_home_for_another() {
+    let (mut node, now) = (Node::one_of(1), Instant::now());
+    assert!(node.succeed("EXCH01$", SERVER, now));
+    assert!(node.succeed("EXCH-01$", MALLORY, now));
+    let share = node.failures.limits.share(1);
+    assert_eq!(fails(&mut node, "EXCH01$", MALLORY, now), share.strangers as usize);
+    assert!(node.succeed("EXCH01$", SERVER, now));
+}
+
+#[test]
+fn what_the_domain_does_not_answer_counts_for_strangers_and_not_at_home() {
+    let (mut node, now) = (Node::one_of(1), Instant::now());
+    assert!(node.succeed("EXCH01$", SERVER, now));
+    let unanswered = |node: &mut Node, address: &str| {
+        let mut asked = 0;
+        while let Answer::Check(ticket) = node.ask("EXCH01$", address, now) {
+            node.failures.settle(ticket, Settled::Unknown, now);
+            asked += 1;
+            if asked == 50 {
+                break;
+            }
+        }
+        asked
+    };
+    let share = node.failures.limits.share(1);
+    assert_eq!(unanswered(&mut node, MALLORY), share.strangers);
+    assert_eq!(unanswered(&mut node, SERVER), 50);
+}
+
+#[test]
+fn a_home_of_ipv6_is_the_whole_network_of_a_host() {
+    let (mut node, now) = (Node::one_of(1), Instant::now());
+    assert!(node.succeed("EXCH01$", "2001:db8::1", now));
+    let failed: usize =
+        (2..60).map(|host| fails(&mut node, "EXCH01$", &format!("2001:db8::{host:x}"), now)).sum();
+    assert_eq!(failed, node.failures.limits.share(1).at_home as usize);
 }

@@ -5,12 +5,13 @@ use super::logon_info::LogonInfo;
 use super::{Keytab, KeytabError, Refused};
 use crate::principal::Sid;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// For each realm the domains whose accounts and groups its controllers may name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Realms {
     /// The realms in capitals.
-    domains: BTreeMap<String, Vec<Sid>>,
+    domains: BTreeMap<String, Arc<[Sid]>>,
     /// The domain of local accounts, which no controller may speak for.
     local: Option<Sid>,
 }
@@ -19,7 +20,8 @@ impl Realms {
     /// For each realm the SIDs of its domains, `S-1-5-21-…`; and the domain of local accounts.
     #[must_use]
     pub fn new(domains: &BTreeMap<String, Vec<Sid>>, local: Option<Sid>) -> Self {
-        let domains = domains.iter().map(|(realm, sids)| (realm.to_ascii_uppercase(), sids.clone()));
+        let domains =
+            domains.iter().map(|(realm, sids)| (realm.to_ascii_uppercase(), sids.as_slice().into()));
         Realms { domains: domains.collect(), local }
     }
 
@@ -43,20 +45,39 @@ impl Realms {
     /// What counts of a PAC in a ticket that a key of this realm has opened: an account of a domain that the
     /// realm may speak for, and the groups of such domains. What no domain has given out is no group here:
     /// `S-1-5-32-…` are groups of another computer, `S-1-18-…` everybody is in.
-    pub(super) fn hold(&self, realm: Realm<'_>, mut said: LogonInfo) -> Result<LogonInfo, Refused> {
+    pub(super) fn hold(
+        &self,
+        realm: Realm<'_>,
+        mut said: LogonInfo,
+    ) -> Result<(LogonInfo, Domains), Refused> {
         let listed = self.domains.get(&realm.name.to_ascii_uppercase());
         if listed.is_none() && (!realm.alone || !self.domains.is_empty()) {
             return Err(Refused::RealmUnnamed { realm: realm.name.to_owned() });
         }
-        let may_name = |domain: &Sid| {
-            self.local.as_ref() != Some(domain) && listed.is_none_or(|listed| listed.contains(domain))
-        };
-        let domain = said.sid.domain().filter(may_name);
-        if domain.is_none() {
+        let domains = Domains { listed: listed.cloned(), local: self.local.clone() };
+        if !domains.may_name(&said.sid) {
             return Err(Refused::ForeignDomain { sid: said.sid.to_string(), realm: realm.name.to_owned() });
         }
-        said.groups.retain(|group| group.domain().as_ref().is_some_and(may_name));
-        Ok(said)
+        said.groups.retain(|group| domains.may_name(group));
+        Ok((said, domains))
+    }
+}
+
+/// The domains that the realm of a caller may speak for, whoever it is that names its groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Domains {
+    /// `None`: any.
+    listed: Option<Arc<[Sid]>>,
+    /// But for this one.
+    local: Option<Sid>,
+}
+
+impl Domains {
+    /// Whether an account or a group with this SID counts.
+    #[must_use]
+    pub fn may_name(&self, sid: &Sid) -> bool {
+        let is_listed = |domain: &Sid| self.listed.as_ref().is_none_or(|listed| listed.contains(domain));
+        sid.domain().is_some_and(|domain| self.local.as_ref() != Some(&domain) && is_listed(&domain))
     }
 }
 
