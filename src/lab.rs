@@ -6,6 +6,7 @@ mod domain;
 mod enrol;
 mod files;
 mod layout;
+mod ports;
 mod processes;
 mod restart;
 mod session;

@@ -217,7 +217,7 @@ impl Failures {
         if known {
             let settled = if settled == Settled::Unknown { Settled::NotFailed } else { settled };
             let homes = self.homes.get_mut(&exact).into_iter().flatten();
-            for home in homes.filter(|home| home.address == source(address)) {
+            for home in homes.filter(|home| home.address == address) {
                 home.count.settle(settled, now);
             }
             return;
@@ -240,9 +240,8 @@ impl Failures {
     }
 
     fn home(&mut self, login: Login, now: Instant) -> Option<&mut Home> {
-        // As written, so that nobody makes a home for the account of another; and no place for each of the
-        // addresses that one host has.
-        let (account, address) = (login.exact, source(login.address));
+        // As written, so that nobody makes a home for the account of another.
+        let (account, address) = (login.exact, login.address);
         if !self.homes.contains_key(&account) && self.homes.len() >= HOME_ACCOUNTS_MAX {
             let latest = |homes: &Vec<Home>| homes.iter().map(|home| home.proven_at).max();
             let oldest =
@@ -297,7 +296,7 @@ fn settle_one<K: Hash + Eq>(counts: &mut HashMap<K, Count>, key: K, settle: impl
 
 impl Home {
     fn is_at(&self, address: IpAddr, now: Instant) -> bool {
-        self.address == source(address) && now.saturating_duration_since(self.proven_at) < KNOWN_FOR
+        self.address == address && now.saturating_duration_since(self.proven_at) < KNOWN_FOR
     }
 }
 

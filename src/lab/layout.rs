@@ -6,6 +6,7 @@ use super::Options;
 use super::accounts::{self, SampleAccount};
 use super::domain::{self, Place};
 use super::files::{make_private_folder, write_issued, write_private};
+use super::ports::Ports;
 use crate::control::Context;
 use crate::directory::local::{self, NewAccount, NewDirectory};
 use crate::enrolment::{self, Host};
@@ -17,7 +18,7 @@ use rand::distr::{Alphanumeric, SampleString};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub(super) struct Layout {
     dir: PathBuf,
     temporary: bool,
     simulator: SocketAddr,
+    _ports: Ports,
     nodes: Vec<NodeLayout>,
     accounts: Vec<SampleAccount>,
     /// With it the accounts are those of an Active Directory domain.
@@ -81,11 +83,13 @@ impl Layout {
     pub(super) fn create(options: &Options, simulator: SocketAddr) -> anyhow::Result<Self> {
         let temporary = options.dir.is_none();
         let dir = folder(options.dir.as_deref())?;
-        let nodes = nodes(&dir, options.nodes)?;
+        let mut ports = Ports::take()?;
+        let nodes = nodes(&dir, options.nodes, &mut ports)?;
         let certificate_life = options.certificate_life;
         let domain = options.domain.then(|| Place::new(dir.join("domain")));
         let accounts = if options.domain { accounts::of_domain() } else { accounts::local() };
-        let layout = Layout { dir, temporary, simulator, nodes, accounts, domain, certificate_life };
+        let layout =
+            Layout { dir, temporary, simulator, _ports: ports, nodes, accounts, domain, certificate_life };
         layout.write()?;
         Ok(layout)
     }
@@ -327,17 +331,8 @@ fn folder(dir: Option<&Path>) -> anyhow::Result<PathBuf> {
     dir.canonicalize().with_context(|| format!("cannot use {}", dir.display()))
 }
 
-fn nodes(dir: &Path, count: usize) -> anyhow::Result<Vec<NodeLayout>> {
-    // All ports are held until the last one is found, so that none is given twice.
-    let mut held = Vec::new();
-    let mut port = || -> anyhow::Result<SocketAddr> {
-        let listener = (0..PORT_ATTEMPTS_MAX)
-            .find_map(|_| TcpListener::bind(("127.0.0.1", rand::random_range(PORTS))).ok())
-            .context("there is no free port")?;
-        let address = listener.local_addr()?;
-        held.push(listener);
-        Ok(address)
-    };
+fn nodes(dir: &Path, count: usize, ports: &mut Ports) -> anyhow::Result<Vec<NodeLayout>> {
+    let mut port = || ports.next();
     (1..=count)
         .map(|number| {
             let name = format!("node-{number}");
@@ -355,9 +350,5 @@ fn nodes(dir: &Path, count: usize) -> anyhow::Result<Vec<NodeLayout>> {
         .collect()
 }
 
-/// Below those that Linux gives to outgoing connections: one of these could take a node's port while
-/// the node does not run.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
-const PORT_ATTEMPTS_MAX: u32 = 100;
 /// The name that the lab's fronts are certified for.
 const SERVICE_NAME: &str = "rmsconnector.lab.test";

@@ -283,12 +283,3 @@ fn what_the_domain_does_not_answer_counts_for_strangers_and_not_at_home() {
     assert_eq!(unanswered(&mut node, MALLORY), share.strangers);
     assert_eq!(unanswered(&mut node, SERVER), 50);
 }
-
-#[test]
-fn a_home_of_ipv6_is_the_whole_network_of_a_host() {
-    let (mut node, now) = (Node::one_of(1), Instant::now());
-    assert!(node.succeed("EXCH01$", "2001:db8::1", now));
-    let failed: usize =
-        (2..60).map(|host| fails(&mut node, "EXCH01$", &format!("2001:db8::{host:x}"), now)).sum();
-    assert_eq!(failed, node.failures.limits.share(1).at_home as usize);
-}
