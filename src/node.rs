@@ -5,6 +5,7 @@ mod admission;
 mod authorized_groups;
 mod dial;
 mod duty;
+mod facts;
 mod freshness;
 mod keytab;
 mod monitors;
@@ -19,7 +20,7 @@ mod witness;
 
 pub use start_error::StartError;
 
-use crate::cluster::{Cluster, Facts};
+use crate::cluster::Cluster;
 use crate::config::{Config, Listen};
 use crate::control::{self, Survey};
 use crate::directory::{self, Directory};
@@ -29,7 +30,7 @@ use crate::front::{self, Authenticator, Front, Listener, Logins, Peer, Peers};
 use crate::identity::Settings;
 use crate::identity::kerberos::{Acceptor, Realms};
 use crate::listener::{self, Port};
-use crate::relay::{self, NtlmRules, Readiness, Relay};
+use crate::relay::{self, Readiness, Relay};
 use crate::state::{NodeKind, Timestamp};
 use crate::tasks::Tasks;
 use crate::telemetry::Registry;
@@ -37,6 +38,7 @@ use crate::tls::{FrontServer, Guests};
 use crate::upstream::{self, Upstream};
 use administrators::Administrators;
 use duty::Duty;
+use facts::{Counted, facts};
 use futures::FutureExt;
 use own::Own;
 use service_keys::ServiceKeys;
@@ -44,7 +46,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 /// The replicated part of a running node stopped by itself.
@@ -204,53 +206,6 @@ impl Node {
         let roster = self.cluster.state().borrow().roster.clone();
         roster.removed.get(&self.node_id).map(|removed| removed.by.clone())
     }
-}
-
-/// Where a node that relays counts.
-struct Counted {
-    relay: relay::Metrics,
-    /// Its front comes later than the cluster that tells others about it.
-    rotation: Arc<OnceLock<Peers>>,
-    keys: ServiceKeys,
-    ntlm: NtlmRules,
-    directory: Arc<Directory>,
-}
-
-impl Counted {
-    fn new(
-        relay: &relay::Metrics,
-        rotation: &Arc<OnceLock<Peers>>,
-        keys: &ServiceKeys,
-        directory: &Arc<Directory>,
-        ntlm: NtlmRules,
-    ) -> Self {
-        let (relay, rotation) = (relay.clone(), rotation.clone());
-        Counted { relay, rotation, keys: keys.clone(), ntlm, directory: directory.clone() }
-    }
-}
-
-fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Send + Sync> {
-    let (duty, serving, started) = (duty.clone(), duty.serving(), Instant::now());
-    let (membership, plain_seal_key) = (own.membership.clone(), own.plain_seal_key);
-    Arc::new(move || {
-        let (ready, reason) = in_words(serving.borrow().now());
-        Facts {
-            ready,
-            reason,
-            relayed: counted.relay.answered(),
-            uptime: started.elapsed(),
-            age: duty.age(),
-            stale_after: duty.stale_after(),
-            in_flight: counted.relay.in_flight(),
-            rotation: counted.rotation.get().map(Peers::ids).unwrap_or_default(),
-            certificate_expires_at: Some(own::expires_at(&membership)),
-            plain_seal_key,
-            exchange_ntlm_unbound: counted.ntlm.lets_exchange_in_unbound(),
-            directory_away: counted.directory.away_for(),
-            service_keys: counted.keys.shown(),
-            clock: Some(now()),
-        }
-    })
 }
 
 /// What goes on beside the requests: founding, new certificates, staying fresh, saying what changed.

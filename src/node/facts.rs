@@ -1,0 +1,59 @@
+//! What a node that relays tells the others about itself.
+
+use super::duty::Duty;
+use super::own::{self, Own};
+use super::service_keys::ServiceKeys;
+use super::{in_words, now};
+use crate::cluster::Facts;
+use crate::directory::Directory;
+use crate::front::Peers;
+use crate::relay::{self, NtlmRules};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+/// Where a node that relays counts.
+pub(super) struct Counted {
+    relay: relay::Metrics,
+    /// Its front comes later than the cluster that tells others about it.
+    rotation: Arc<OnceLock<Peers>>,
+    keys: ServiceKeys,
+    ntlm: NtlmRules,
+    directory: Arc<Directory>,
+}
+
+impl Counted {
+    pub(super) fn new(
+        relay: &relay::Metrics,
+        rotation: &Arc<OnceLock<Peers>>,
+        keys: &ServiceKeys,
+        directory: &Arc<Directory>,
+        ntlm: NtlmRules,
+    ) -> Self {
+        let (relay, rotation) = (relay.clone(), rotation.clone());
+        Counted { relay, rotation, keys: keys.clone(), ntlm, directory: directory.clone() }
+    }
+}
+
+pub(super) fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Send + Sync> {
+    let (duty, serving, started) = (duty.clone(), duty.serving(), Instant::now());
+    let (membership, plain_seal_key) = (own.membership.clone(), own.plain_seal_key);
+    Arc::new(move || {
+        let (ready, reason) = in_words(serving.borrow().now());
+        Facts {
+            ready,
+            reason,
+            relayed: counted.relay.answered(),
+            uptime: started.elapsed(),
+            age: duty.age(),
+            stale_after: duty.stale_after(),
+            in_flight: counted.relay.in_flight(),
+            rotation: counted.rotation.get().map(Peers::ids).unwrap_or_default(),
+            certificate_expires_at: Some(own::expires_at(&membership)),
+            plain_seal_key,
+            exchange_ntlm_unbound: counted.ntlm.lets_exchange_in_unbound(),
+            directory_away: counted.directory.away_for(),
+            service_keys: counted.keys.shown(),
+            clock: Some(now()),
+        }
+    })
+}
