@@ -40,11 +40,12 @@ fn every_setting_that_the_example_names_is_known() {
     let example = read("rmsc.toml");
     let all = check_config(&uncommented(&example));
     assert!(all.listen.http.is_some(), "nothing was taken out of its comment");
-    // The site, the plain listener and the keytab have no default, and are not asked for.
+    // The site, the plain listener, accounts of a file and the keytab have no default, and are not asked for.
     let mut expected = check_config(&example);
     expected.node.site.clone_from(&all.node.site);
     expected.listen.http = all.listen.http;
     expected.upstream.authority.clone_from(&all.upstream.authority);
+    expected.identity.directory.accounts_file.clone_from(&all.identity.directory.accounts_file);
     expected.identity.keytab.clone_from(&all.identity.keytab);
     expected.identity.realms.clone_from(&all.identity.realms);
     // A directory is not asked for either; what can be left out of it has a default.
