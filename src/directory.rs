@@ -218,7 +218,7 @@ impl Directory {
     #[must_use]
     pub fn away_for(&self) -> Option<Duration> {
         let client = self.remote.as_ref().map(|remote| &remote.client).filter(|client| client.is_away())?;
-        Some(client.age().unwrap_or_default())
+        Some(client.silent_for())
     }
 
     /// Reads the accounts file, and makes ready to ask domain controllers. `fallback` is the domain's name

@@ -90,6 +90,7 @@ pub(super) struct Client {
     /// Held while connecting, so that all who ask wait for the same connection.
     way: tokio::sync::Mutex<Way>,
     domain_sid: OnceLock<Sid>,
+    began: Instant,
     health: Mutex<Health>,
 }
 
@@ -144,7 +145,16 @@ impl Client {
         let settings =
             LdapConnSettings::new().set_config(std::sync::Arc::new(tls)).set_conn_timeout(CONNECT_TIMEOUT);
         let (way, health) = (tokio::sync::Mutex::default(), Mutex::default());
-        Ok(Client { config, settings, tasks, metrics, way, domain_sid: OnceLock::new(), health })
+        Ok(Client {
+            config,
+            settings,
+            tasks,
+            metrics,
+            way,
+            domain_sid: OnceLock::new(),
+            began: Instant::now(),
+            health,
+        })
     }
 
     /// Whether no controller answered when one was asked last. Nobody should wait then.
@@ -155,6 +165,11 @@ impl Client {
     /// How long ago a controller answered last.
     pub(super) fn age(&self) -> Option<Duration> {
         self.health().answered.map(|at| at.elapsed())
+    }
+
+    /// For how long none has answered: since this node began, if none ever has.
+    pub(super) fn silent_for(&self) -> Duration {
+        self.age().unwrap_or_else(|| self.began.elapsed())
     }
 
     /// Asks now and then, so that what is away is known before a caller has to wait for it.
