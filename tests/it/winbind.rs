@@ -367,15 +367,18 @@ fn there_are_never_more_helpers_than_the_setting_allows() {
                     if let (true, Some(pid)) = (number % 8 == 7, helpers(node).first()) {
                         let _ = crate::support::processes::try_signal(*pid, Signal::KILL);
                     }
-                    call(cluster, node, r"CONTOSO\alice", PASSWORD).status
+                    // One whose helper was killed with its question is told to try again, and does.
+                    wait::until_true("alice is let in", wait::PATIENCE, || {
+                        let status = call(cluster, node, r"CONTOSO\alice", PASSWORD).status;
+                        assert!([200, 429].contains(&status), "{status}");
+                        status == 200
+                    });
                 })
             })
             .collect();
-        let statuses: Vec<u16> = logons.into_iter().map(|it| it.join().expect("it does not panic")).collect();
+        let ended: Vec<_> = logons.into_iter().map(|it| it.join()).collect();
         done.store(true, Ordering::Relaxed);
-        // One whose helper was killed with its question is told to try again.
-        assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
-        assert!(statuses.iter().filter(|status| **status == 200).count() >= 24, "{statuses:?}");
+        assert!(ended.iter().all(Result::is_ok), "a logon was not let in");
     });
     let most = *most.lock().unwrap_or_else(PoisonError::into_inner);
     assert!((1..=2).contains(&most), "{most} helpers at a time");
