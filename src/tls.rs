@@ -6,6 +6,7 @@ mod member;
 mod membership;
 mod pinned;
 mod refusal;
+mod service;
 
 pub use authority::{Authority, AuthorityError, IssueError, Issued, Subject};
 pub use key::{MemberKey, Request, RequestError, authority_pin, key_hash};
@@ -15,10 +16,11 @@ pub use membership::{
 };
 pub use pinned::{Pinned, connect_pinned};
 pub use refusal::Refusal;
+pub use service::{ServerFault, server_fault, service_client};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -130,18 +132,6 @@ impl FrontServer {
     pub fn leaf(&self) -> &[u8] {
         &self.leaf
     }
-}
-
-/// Client settings towards the service, trusting the certificates in a file, or nobody.
-///
-/// # Errors
-/// [`LoadError`] names the file.
-pub fn service_client(authority: Option<&Path>) -> Result<ClientConfig, LoadError> {
-    let roots = authority.map(roots).transpose()?.unwrap_or_else(RootCertStore::empty);
-    ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])
-        .map(|builder| builder.with_root_certificates(roots).with_no_client_auth())
-        .map_err(|source| LoadError::Unusable { path: authority.unwrap_or(Path::new("-")).into(), source })
 }
 
 /// Connects to a front as a calling server does.

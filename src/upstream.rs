@@ -1,9 +1,14 @@
 //! The service behind the connector: where it is, and one request to it. Of the kinds that the
 //! design names, the simulated one is here; the others need this client and their own words.
 
+mod connect;
 mod metrics;
+#[cfg(test)]
+mod tests;
+mod trouble;
 
 pub use metrics::Metrics;
+pub use trouble::{SendError, Trouble};
 
 use crate::tls;
 use bytes::Bytes;
@@ -12,12 +17,12 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use trouble::When;
 
 /// A body on its way, kept whole or streamed.
 pub type Body = UnsyncBoxBody<Bytes, BodyError>;
@@ -57,7 +62,7 @@ impl Kind {
 /// The client of the service. Clones share its connections.
 #[derive(Clone)]
 pub struct Upstream {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    client: Client<HttpsConnector<connect::Tcp>, Body>,
     config: Arc<Config>,
     metrics: Metrics,
 }
@@ -108,56 +113,17 @@ pub struct Answer {
     pub body: Incoming,
 }
 
-/// There was no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum SendError {
-    /// No connection: the request was certainly not seen.
-    #[error("cannot connect to the service at {base}")]
-    Connect {
-        /// Where the service should be.
-        base: String,
-        /// The cause.
-        source: Box<hyper_util::client::legacy::Error>,
-    },
-    /// The connection broke before the answer began: the request may have been seen.
-    #[error("the service at {base} broke off")]
-    Lost {
-        /// Where the service is.
-        base: String,
-        /// The cause.
-        source: Box<hyper_util::client::legacy::Error>,
-    },
-    /// It took too long.
-    #[error("the service at {base} did not answer within {waited:?}")]
-    TimedOut {
-        /// Where the service is.
-        base: String,
-        /// For how long was waited.
-        waited: Duration,
-    },
-    /// A part of the request cannot stand in a header.
-    #[error("the request cannot be sent on: {reason}")]
-    Unsendable {
-        /// Which part.
-        reason: String,
-    },
-}
-
 impl Upstream {
     /// Makes the client; nothing is connected yet.
     ///
     /// # Errors
     /// The certificate authority's file is unusable.
     pub fn new(config: Config, metrics: Metrics) -> Result<Self, tls::LoadError> {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls::service_client(config.authority.as_deref())?)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(http);
+            .wrap_connector(connect::tcp());
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
@@ -177,29 +143,33 @@ impl Upstream {
     /// Sends one request, once, and waits until its answer begins.
     ///
     /// # Errors
-    /// [`SendError`] says whether the service can have seen it. A redirect is an answer like any other.
+    /// [`SendError`] says what is wrong on the way. A redirect is an answer like any other.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Answer, SendError> {
         let timeout = outgoing.timeout;
-        let request = self.request(outgoing)?;
+        let request = self.request(outgoing).map_err(|trouble| self.failed(trouble, None))?;
         let started = std::time::Instant::now();
         let result = tokio::time::timeout(timeout, self.client.request(request)).await;
         self.metrics.answered(started.elapsed(), matches!(&result, Ok(Ok(_))));
-        let base = || self.tenant_url();
         match result {
-            Err(_) => Err(SendError::TimedOut { base: base(), waited: timeout }),
-            Ok(Err(source)) if source.is_connect() => {
-                Err(SendError::Connect { base: base(), source: Box::new(source) })
+            Err(_) => Err(self.failed(Trouble::TimedOut { waited: timeout }, None)),
+            Ok(Err(source)) => {
+                let when = if source.is_connect() { When::Connecting } else { When::Connected };
+                Err(self.failed(Trouble::of(&source, when), Some(Box::new(source))))
             }
-            Ok(Err(source)) => Err(SendError::Lost { base: base(), source: Box::new(source) }),
             Ok(Ok(response)) => Ok(answer(response)),
         }
     }
 
-    fn request(&self, outgoing: Outgoing) -> Result<Request<Body>, SendError> {
-        let unsendable = |reason: String| SendError::Unsendable { reason };
+    fn failed(&self, trouble: Trouble, source: Option<BodyError>) -> SendError {
+        self.metrics.failed(&trouble);
+        SendError { trouble, base: self.tenant_url(), source }
+    }
+
+    fn request(&self, outgoing: Outgoing) -> Result<Request<Body>, Trouble> {
+        let unsendable = |reason: String| Trouble::Unsendable { reason };
         let uri = format!("{}{}", self.tenant_url(), outgoing.path);
         let mut headers = HeaderMap::new();
-        let mut put = |name: HeaderName, value: &str| -> Result<(), SendError> {
+        let mut put = |name: HeaderName, value: &str| -> Result<(), Trouble> {
             if !value.is_empty() {
                 let value = HeaderValue::from_str(value)
                     .map_err(|_| unsendable(format!("{name} has characters that no header may have")))?;
@@ -243,8 +213,6 @@ fn answer(response: http::Response<Incoming>) -> Answer {
     }
 }
 
-/// A service that is up answers a SYN within this; the caller's own limit is 30 s.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Below the idle time-outs of common servers, so that they rarely close a connection under a request.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Connections kept for the next requests; more may be open while they are used.
