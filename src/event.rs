@@ -281,7 +281,7 @@ pub enum Event<'a> {
         /// What it does not show.
         reason: &'a str,
     },
-    /// 4070 to 4076: the service cannot be reached, for a reason that can be mended.
+    /// 4070 to 4079: the service cannot be reached, for a reason that can be mended.
     UpstreamTrouble {
         /// What is wrong.
         why: UpstreamTrouble,

@@ -88,6 +88,9 @@ pub const CATALOGUE: &[Description] = &[
     UpstreamTrouble::ProxyUnreachable.description(),
     UpstreamTrouble::ProxyLogin.description(),
     UpstreamTrouble::ProxyRefused.description(),
+    UpstreamTrouble::NotAllowed.description(),
+    UpstreamTrouble::NoLogin.description(),
+    UpstreamTrouble::LoginRefused.description(),
 ];
 
 pub(super) const SERVICE_STARTED: Description =

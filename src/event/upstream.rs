@@ -19,6 +19,12 @@ pub enum UpstreamTrouble {
     ProxyLogin,
     /// The web proxy refuses.
     ProxyRefused,
+    /// It is none of the hosts that may be called.
+    NotAllowed,
+    /// The connector's own account has nothing to prove itself with.
+    NoLogin,
+    /// The service does not take the connector's own account.
+    LoginRefused,
 }
 
 impl UpstreamTrouble {
@@ -59,6 +65,21 @@ impl UpstreamTrouble {
                 4076,
                 "the service cannot be reached: the web proxy refuses the way to it",
                 "read its status; allow the service's hosts and port there: rmsc cloud endpoints",
+            ),
+            UpstreamTrouble::NotAllowed => (
+                4077,
+                "the service is not called: its host is none of those that may be",
+                "if the host is right, add it to upstream.hosts; if you do not know it, find out who named it",
+            ),
+            UpstreamTrouble::NoLogin => (
+                4078,
+                "the service is not called: the connector's own account cannot prove itself",
+                "read the reason; mend upstream.account: its password or keytab, the realm, the way to its KDC",
+            ),
+            UpstreamTrouble::LoginRefused => (
+                4079,
+                "the service does not take the connector's own account",
+                "authorize that account there; if it is, mend its password, and the service's name (SPN)",
             ),
         };
         Description { number, level: Level::Warning, words, remedy }

@@ -12,8 +12,11 @@ pub(super) fn event<'a>(trouble: &Trouble, reason: &'a str) -> Event<'a> {
         Trouble::Tls(ServerFault::WrongName { .. }) => UpstreamTrouble::WrongName,
         Trouble::Tls(ServerFault::UnknownIssuer { .. }) => UpstreamTrouble::UnknownIssuer,
         Trouble::ProxyUnreachable => UpstreamTrouble::ProxyUnreachable,
-        Trouble::ProxyLogin => UpstreamTrouble::ProxyLogin,
+        Trouble::ProxyLogin | Trouble::ProxyPassword => UpstreamTrouble::ProxyLogin,
         Trouble::ProxyRefused { .. } => UpstreamTrouble::ProxyRefused,
+        Trouble::NoLogin => UpstreamTrouble::NoLogin,
+        Trouble::LoginRefused => UpstreamTrouble::LoginRefused,
+        Trouble::NotAllowed { .. } => UpstreamTrouble::NotAllowed,
         Trouble::Refused
         | Trouble::Unreachable
         | Trouble::Tls(ServerFault::Handshake)

@@ -1,5 +1,7 @@
 //! What is wrong on the way to the service, over real sockets: each kind is told from the others.
 
+mod proxy;
+
 use super::*;
 use crate::tls::{Authority, Files, FrontServer, ServerFault};
 use http_body_util::{BodyExt, Full};
@@ -9,8 +11,10 @@ use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-pub(super) fn config(base: &str) -> Config {
-    Config { kind: Kind::Simulated, base: base.parse().unwrap(), authority: None, node: "node-1".into() }
+fn config(base: &str) -> Config {
+    let base: Uri = base.parse().unwrap();
+    let hosts = Hosts::new(base.host());
+    Config { kind: Kind::Simulated, base, authority: None, proxy: None, hosts, node: "node-1".into() }
 }
 
 fn outgoing(timeout: Duration) -> Outgoing {
@@ -32,10 +36,10 @@ fn outgoing(timeout: Duration) -> Outgoing {
     }
 }
 
-pub(super) async fn send(config: Config, timeout: Duration) -> Result<Answer, SendError> {
+async fn send(config: Config, timeout: Duration) -> Result<Answer, SendError> {
     let mut registry = prometheus_client::registry::Registry::default();
     let metrics = Metrics::register(&mut registry);
-    let sent = Upstream::new(config, metrics).unwrap().send(outgoing(timeout)).await;
+    let sent = Upstream::new(config, metrics, Tasks::new()).unwrap().send(outgoing(timeout)).await;
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
     if let Err(SendError { trouble, .. }) = &sent {
@@ -164,7 +168,7 @@ async fn a_redirect_is_an_answer() {
     assert_eq!(answer.status, StatusCode::FOUND);
 }
 
-pub(super) fn tempdir(name: &str) -> PathBuf {
+fn tempdir(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("rmsc-upstream-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     folder

@@ -1,7 +1,10 @@
 //! Why the service gave no answer, sorted by what an administrator can do about it.
 
 use super::connect::NoName;
+use super::hosts::NotAllowed;
+use super::proxy::ProxyFault;
 use crate::tls::{self, ServerFault};
+use http::StatusCode;
 use std::error::Error;
 use std::io;
 use std::time::Duration;
@@ -40,7 +43,7 @@ pub enum Trouble {
     #[error("the web proxy cannot be reached")]
     ProxyUnreachable,
     /// The web proxy wants a password, or another one (407).
-    #[error("the web proxy wants a login (407)")]
+    #[error("the web proxy wants a login, or another one")]
     ProxyLogin,
     /// The web proxy does not let the connection through.
     #[error("the web proxy refuses the connection (status {status})")]
@@ -48,6 +51,21 @@ pub enum Trouble {
         /// Its answer.
         status: u16,
     },
+    /// The password for the web proxy cannot be read.
+    #[error("there is no login for the web proxy")]
+    ProxyPassword,
+    /// It is none of the hosts that may be called.
+    #[error("{host} may not be called")]
+    NotAllowed {
+        /// The host.
+        host: String,
+    },
+    /// The connector's own account has no ticket and no password to prove itself with.
+    #[error("the connector's account cannot prove itself")]
+    NoLogin,
+    /// The service does not take the connector's own account.
+    #[error("the service does not take the connector's account")]
+    LoginRefused,
     /// The connection broke before the answer began: the request may have been seen.
     #[error("the service broke off")]
     Lost,
@@ -81,9 +99,22 @@ impl Trouble {
             Trouble::ProxyUnreachable => "proxy-unreachable",
             Trouble::ProxyLogin => "proxy-login",
             Trouble::ProxyRefused { .. } => "proxy-refused",
+            Trouble::ProxyPassword => "proxy-password",
+            Trouble::NotAllowed { .. } => "host-not-allowed",
+            Trouble::NoLogin => "no-login",
+            Trouble::LoginRefused => "login-refused",
             Trouble::Lost => "lost",
             Trouble::TimedOut { .. } => "timed-out",
             Trouble::Unsendable { .. } => "unsendable",
+        }
+    }
+
+    /// What the web proxy's answer means.
+    pub(super) fn of_proxy_status(status: StatusCode) -> Self {
+        match status {
+            // tinyproxy says so to a wrong password, and 407 to none; a tunnel's end has said nothing yet.
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::UNAUTHORIZED => Trouble::ProxyLogin,
+            _ => Trouble::ProxyRefused { status: status.as_u16() },
         }
     }
 
@@ -91,6 +122,12 @@ impl Trouble {
     pub(super) fn of(error: &(dyn Error + 'static), when: When) -> Self {
         let mut next = Some(error);
         while let Some(error) = next {
+            if let Some(fault) = error.downcast_ref::<ProxyFault>() {
+                return of_proxy(fault);
+            }
+            if let Some(NotAllowed { host, .. }) = error.downcast_ref::<NotAllowed>() {
+                return Trouble::NotAllowed { host: host.clone() };
+            }
             if let Some(NoName { name, .. }) = error.downcast_ref::<NoName>() {
                 return Trouble::NoName { name: name.clone() };
             }
@@ -111,6 +148,14 @@ impl Trouble {
             },
             (When::Connected, _) => Trouble::Lost,
         }
+    }
+}
+
+fn of_proxy(fault: &ProxyFault) -> Trouble {
+    match fault {
+        ProxyFault::Unreachable { .. } | ProxyFault::Lost { .. } => Trouble::ProxyUnreachable,
+        ProxyFault::Status { status, .. } => Trouble::of_proxy_status(*status),
+        ProxyFault::Password(_) => Trouble::ProxyPassword,
     }
 }
 
