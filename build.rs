@@ -8,14 +8,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(FILES, ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().bytes(".rmsc.peer.v1.RelayFrame").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .bytes(".rmsc.peer.v1.RelayFrame")
+        .skip_debug(SECRET)
+        .compile_fds(descriptors)?;
     Ok(())
 }
 
-const FILES: [&str; 15] = [
+/// Messages with secrets in them: nothing may print one.
+const SECRET: [&str; 5] = [
+    ".rmsc.control.v1.LoginCertificate",
+    ".rmsc.control.v1.LoginCloudRequest",
+    ".rmsc.state.v1.CloudCertificate",
+    ".rmsc.state.v1.CloudEnrolment",
+    ".rmsc.state.v1.CloudToken",
+];
+
+const FILES: [&str; 17] = [
     "rmsc/control/v1/administrators.proto",
     "rmsc/control/v1/authorization.proto",
     "rmsc/control/v1/backups.proto",
+    "rmsc/control/v1/cloud.proto",
     "rmsc/control/v1/cluster.proto",
     "rmsc/control/v1/directory.proto",
     "rmsc/control/v1/kerberos.proto",
@@ -26,6 +39,7 @@ const FILES: [&str; 15] = [
     "rmsc/peer/v1/node.proto",
     "rmsc/peer/v1/relay.proto",
     "rmsc/state/v1/backup.proto",
+    "rmsc/state/v1/cloud.proto",
     "rmsc/state/v1/identity.proto",
     "rmsc/state/v1/state.proto",
 ];

@@ -3,6 +3,7 @@
 mod administrator;
 mod authorization;
 mod backup;
+mod cloud;
 mod cluster;
 mod config;
 mod dev;
@@ -78,6 +79,8 @@ enum Command {
     #[command(subcommand)]
     Kerberos(kerberos::Kerberos),
     #[command(subcommand)]
+    Cloud(cloud::Cloud),
+    #[command(subcommand)]
     Cluster(cluster::Cluster),
     #[command(subcommand)]
     Backup(backup::Backup),
@@ -140,6 +143,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Status(status) => status.run(&global).await,
         Command::Node(node) => node.run(&global).await,
         Command::Kerberos(kerberos) => kerberos.run(&global).await,
+        Command::Cloud(cloud) => cloud.run(&global).await,
         Command::Cluster(cluster) => cluster.run(&global).await,
         Command::Backup(backup) => backup.run(&global).await,
         Command::Simulate(simulate) => simulate.run().await,
@@ -196,12 +200,25 @@ impl Global {
         self.client_besides(None).await
     }
 
-    /// Another node than the one with this admin address, if the context has one.
-    async fn client_besides(&self, admin_address: Option<&str>) -> Result<Client, ConnectError> {
+    /// One whose calls may take as long as a person does.
+    async fn patient_client(&self, call_timeout: std::time::Duration) -> Result<Client, ConnectError> {
+        Client::connect_for(&self.loaded_context()?, call_timeout).await
+    }
+
+    fn loaded_context(&self) -> Result<Context, ConnectError> {
         let mut context = Context::load(&self.context.clone().unwrap_or_else(default_context))?;
         if let Some(endpoint) = &self.endpoint {
             context.endpoints = vec![endpoint.clone()];
-        } else if context.endpoints.iter().any(|endpoint| Some(endpoint.as_str()) != admin_address) {
+        }
+        Ok(context)
+    }
+
+    /// Another node than the one with this admin address, if the context has one.
+    async fn client_besides(&self, admin_address: Option<&str>) -> Result<Client, ConnectError> {
+        let mut context = self.loaded_context()?;
+        if self.endpoint.is_none()
+            && context.endpoints.iter().any(|endpoint| Some(endpoint.as_str()) != admin_address)
+        {
             context.endpoints.retain(|endpoint| Some(endpoint.as_str()) != admin_address);
         }
         Client::connect(&context).await

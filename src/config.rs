@@ -4,6 +4,7 @@ mod account_section;
 mod directory_section;
 mod file;
 mod ntlm_section;
+mod oauth_section;
 mod sections;
 mod upstream_section;
 mod witness;
@@ -322,7 +323,7 @@ password_file = "password"
                 "listen.htps: is not a known key; did you mean https?",
                 "listen.admin: \"nowhere\" is not possible",
                 "identty: is not a known section; did you mean identity?",
-                "upstream.kind: \"azure\" is not possible; write simulated, ad-rms or chained",
+                "upstream.kind: \"azure\" is not possible; write simulated, ad-rms, chained or oauth",
             ],
         );
     }

@@ -5,6 +5,7 @@ mod authorization;
 mod backup;
 mod changes;
 mod client;
+mod cloud;
 mod cluster;
 mod conflicts;
 mod context;
@@ -26,6 +27,7 @@ mod tokens;
 mod warnings;
 
 pub use client::{Client, ConnectError};
+pub use cloud::CloudParts;
 pub use context::{Context, NewContext, WriteContextError, WrittenContext};
 pub use metrics::Metrics;
 pub use survey::Survey;
@@ -36,6 +38,7 @@ use crate::enrolment::Enrolment;
 use crate::proto::control::v1::administrators_server::AdministratorsServer;
 use crate::proto::control::v1::authorizations_server::AuthorizationsServer;
 use crate::proto::control::v1::backups_server::BackupsServer;
+use crate::proto::control::v1::cloud_server::CloudServer;
 use crate::proto::control::v1::cluster_server::ClusterServer;
 use crate::proto::control::v1::directory_server::DirectoryServer;
 use crate::proto::control::v1::kerberos_keys_server::KerberosKeysServer;
@@ -73,6 +76,8 @@ pub struct Parts {
     pub enrolment: Enrolment,
     /// Accounts and groups; none at a witness, which authenticates nobody.
     pub directory: Option<Arc<Directory>>,
+    /// The service in the cloud; none at a witness, which calls nobody.
+    pub cloud: Option<CloudParts>,
 }
 
 /// Who calls, as the certificate says. The listener puts it into the extensions of every request;
@@ -89,7 +94,9 @@ pub async fn routes(
     parts: Parts,
     tasks: Tasks,
 ) -> Result<Routes, tonic_reflection::server::Error> {
-    let Parts { survey, enrolment, directory } = parts;
+    let Parts { survey, enrolment, directory, cloud } = parts;
+    let in_cloud =
+        cloud::Service::new(survey.clone(), enrolment.clone(), cloud, config.node.clone(), tasks.clone());
     let authorizations = authorization::Service::new(survey.clone(), directory.clone());
     let directory = directory::Service::new(directory);
     let nodes = nodes::Service::new(survey.clone(), config.node_id, tasks);
@@ -98,8 +105,8 @@ pub async fn routes(
     let (service_name, node) = (config.service_name.clone(), config.node.clone());
     let administrators = administrators::Service::new(survey.clone(), enrolment.clone());
     let keys = kerberos::Service::new(survey.clone(), enrolment.clone(), service_name.clone());
-    let backups = backup::Service::new(raft, enrolment, service_name, node);
-    let cluster = cluster::Service::new(config, survey);
+    let backups = backup::Service::new(raft, enrolment.clone(), service_name, node);
+    let cluster = cluster::Service::new(config, survey, enrolment);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<AuthorizationsServer<authorization::Service>>().await;
     reporter.set_serving::<ClusterServer<cluster::Service>>().await;
@@ -109,6 +116,7 @@ pub async fn routes(
     reporter.set_serving::<BackupsServer<backup::Service>>().await;
     reporter.set_serving::<AdministratorsServer<administrators::Service>>().await;
     reporter.set_serving::<KerberosKeysServer<kerberos::Service>>().await;
+    reporter.set_serving::<CloudServer<cloud::Service>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -121,6 +129,7 @@ pub async fn routes(
         .with_service_name(BackupsServer::<backup::Service>::NAME)
         .with_service_name(AdministratorsServer::<administrators::Service>::NAME)
         .with_service_name(KerberosKeysServer::<kerberos::Service>::NAME)
+        .with_service_name(CloudServer::<cloud::Service>::NAME)
         .with_service_name(HEALTH)
         .build_v1()?;
     Ok(Routes::new(AuthorizationsServer::new(authorizations))
@@ -131,6 +140,7 @@ pub async fn routes(
         .add_service(BackupsServer::new(backups))
         .add_service(AdministratorsServer::new(administrators))
         .add_service(KerberosKeysServer::new(keys))
+        .add_service(CloudServer::new(in_cloud))
         .add_service(health)
         .add_service(reflection))
 }

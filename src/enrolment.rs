@@ -3,6 +3,7 @@
 
 mod administrators;
 mod authority;
+mod cloud;
 mod found;
 mod identity_file;
 mod join;
@@ -19,6 +20,7 @@ mod tokens;
 
 pub use administrators::{AddError, Administrator, AdministratorAdded, NewKey, of_roster};
 pub use authority::{CertifyError, authority_of};
+pub use cloud::{Cloud, CloudCredential, CloudEnrolment, CloudError, CloudToken};
 pub use found::{Founding, InitError, init};
 pub use identity_file::{Card, Identity, IdentityError, card, load};
 pub use join::{JoinError, Joined, join};

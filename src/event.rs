@@ -281,12 +281,31 @@ pub enum Event<'a> {
         /// What it does not show.
         reason: &'a str,
     },
-    /// 4070 to 4079: the service cannot be reached, for a reason that can be mended.
+    /// 4070 to 4081: the service cannot be reached, for a reason that can be mended.
     UpstreamTrouble {
         /// What is wrong.
         why: UpstreamTrouble,
         /// The same with its causes.
         reason: &'a str,
+    },
+    /// 1015: the token for the cloud is renewed again.
+    CloudTokenRenewed {
+        /// Until when the new one can be used.
+        until: &'a str,
+    },
+    /// 4082: the token for the cloud cannot be renewed.
+    CloudTokenNotRenewed {
+        /// Until when the old one can be used.
+        until: &'a str,
+        /// What went wrong, with its causes.
+        reason: &'a str,
+    },
+    /// 4083: what the connector signs in with comes to its end.
+    CloudCredentialExpires {
+        /// How many days are left, at the most.
+        days: u16,
+        /// When it is over.
+        until: &'a str,
     },
     /// 3000: an unexpected error on the way to the service or in the node.
     Unexpected {

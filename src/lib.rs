@@ -11,6 +11,7 @@ pub mod relay;
 pub mod backup;
 pub mod control;
 pub mod enrolment;
+pub mod renewal;
 
 pub mod cluster;
 pub mod state;

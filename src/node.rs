@@ -3,6 +3,7 @@
 mod administrators;
 mod admission;
 mod authorized_groups;
+mod cloud;
 mod dial;
 mod duty;
 mod facts;
@@ -22,7 +23,7 @@ pub use start_error::StartError;
 
 use crate::cluster::Cluster;
 use crate::config::{Config, Listen};
-use crate::control::{self, Survey};
+use crate::control::{self, CloudParts, Survey};
 use crate::directory::{self, Directory};
 use crate::enrolment::{self, Enrolment, JoinService};
 use crate::event::{Event, with_causes};
@@ -35,7 +36,7 @@ use crate::state::{NodeKind, Timestamp};
 use crate::tasks::Tasks;
 use crate::telemetry::Registry;
 use crate::tls::{FrontServer, Guests};
-use crate::upstream::{self, Upstream};
+use crate::upstream::{self, Tokens, Upstream};
 use administrators::Administrators;
 use duty::Duty;
 use facts::{Counted, facts};
@@ -102,7 +103,9 @@ impl Node {
         keys.take(&cluster, &enrolment);
         let following = keys.clone().follow(cluster.clone(), enrolment.clone(), groups.storage.clone());
         groups.storage.spawn("service keys", following);
-        let upstream = upstream(&config, &mut registry, &groups)?;
+        let (tokens, token_source) = Tokens::new();
+        let upstream = upstream(&config, tokens, &mut registry, &groups)?;
+        let in_cloud = cloud::keep(&config, (&cluster, &enrolment), token_source, &mut registry, &groups)?;
         let relay = Relay::new(cluster.state(), duty.serving(), upstream, ntlm, relay_metrics);
         let front_metrics = front::Metrics::register(&mut registry);
         let relays = relays::follow(&cluster, &groups.hops);
@@ -116,7 +119,7 @@ impl Node {
         );
         serve_peers(&config.listen, &own, service, &groups).await?;
         let survey = Survey::new(cluster.clone(), control::Metrics::register(&mut registry));
-        let parts = control_parts(&survey, &enrolment, &directory);
+        let parts = control_parts(&survey, &enrolment, &directory, in_cloud);
         let control = (control_config(&config, &own), parts, Administrators::new(cluster.clone()));
         serve_administrators(&config.listen, &own, control, &groups).await?;
         let peers =
@@ -258,9 +261,14 @@ fn own_peer(config: &Config, own: &Own) -> Peer {
     }
 }
 
-fn control_parts(survey: &Survey, enrolment: &Enrolment, directory: &Arc<Directory>) -> control::Parts {
+fn control_parts(
+    survey: &Survey,
+    enrolment: &Enrolment,
+    directory: &Arc<Directory>,
+    cloud: CloudParts,
+) -> control::Parts {
     let (survey, enrolment, directory) = (survey.clone(), enrolment.clone(), Some(directory.clone()));
-    control::Parts { survey, enrolment, directory }
+    control::Parts { survey, enrolment, directory, cloud: Some(cloud) }
 }
 
 fn control_config(config: &Config, own: &Own) -> control::Config {
@@ -292,9 +300,14 @@ async fn serve_administrators(
 }
 
 /// Its connections outlive the hops, whose requests go over them.
-fn upstream(config: &Config, registry: &mut Registry, groups: &Groups) -> Result<Upstream, StartError> {
+fn upstream(
+    config: &Config,
+    tokens: Tokens,
+    registry: &mut Registry,
+    groups: &Groups,
+) -> Result<Upstream, StartError> {
     let metrics = upstream::Metrics::register(registry);
-    Ok(Upstream::new(config.upstream.clone(), metrics, groups.control.clone())?)
+    Ok(Upstream::new(config.upstream.clone(), tokens, metrics, groups.control.clone())?)
 }
 
 /// Who comes before `ready` waits to be accepted.

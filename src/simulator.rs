@@ -7,10 +7,12 @@ mod answers;
 mod certificate;
 mod counts;
 mod service;
+mod sign_in;
 #[cfg(test)]
 mod tests;
 
 pub use counts::{Counts, Seen, Snapshot};
+pub use sign_in::{CLIENT_SECRET, SignIn};
 
 use crate::rms::{Endpoint, EndpointKind, agreement, page, route};
 use crate::tasks::Tasks;

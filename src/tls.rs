@@ -1,5 +1,6 @@
 //! TLS: server and client settings, and who is at the other end. The only user of `rustls`.
 
+mod assertion;
 mod authority;
 mod key;
 mod member;
@@ -8,6 +9,7 @@ mod pinned;
 mod refusal;
 mod service;
 
+pub use assertion::{AssertionError, AssertionKey};
 pub use authority::{Authority, AuthorityError, IssueError, Issued, Subject};
 pub use key::{MemberKey, Request, RequestError, authority_pin, key_hash};
 pub use member::{Member, MemberKind};
@@ -16,7 +18,7 @@ pub use membership::{
 };
 pub use pinned::{Pinned, connect_pinned};
 pub use refusal::Refusal;
-pub use service::{ServerFault, server_fault, service_client};
+pub use service::{Roots, ServerFault, issuer, server_fault, service_client};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -148,15 +150,15 @@ impl ServiceClient {
     /// # Errors
     /// [`LoadError`] names the file.
     pub fn new(authority: &Path) -> Result<Self, LoadError> {
-        ServiceClient::trusting(Some(authority))
+        ServiceClient::trusting(Roots::File(authority))
     }
 
-    /// Trusts the certificates in a file, or nobody.
+    /// Trusts these.
     ///
     /// # Errors
     /// [`LoadError`] names the file.
-    pub fn trusting(authority: Option<&Path>) -> Result<Self, LoadError> {
-        Ok(ServiceClient { connector: TlsConnector::from(Arc::new(service_client(authority)?)) })
+    pub fn trusting(roots: Roots<'_>) -> Result<Self, LoadError> {
+        Ok(ServiceClient { connector: TlsConnector::from(Arc::new(service_client(roots)?)) })
     }
 
     /// Connects, and gives the server's certificate (DER), which a channel binding is made of.

@@ -2,6 +2,7 @@
 //! service that there is.
 
 mod account;
+pub mod cloud;
 mod connect;
 mod hosts;
 mod kept;
@@ -11,17 +12,21 @@ mod proxy;
 mod simulated;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod trouble;
 
 pub use account::{AccountConfig, AccountError, Proof, Protocol};
 pub use hosts::Hosts;
 pub use metrics::Metrics;
 pub use proxy::ProxyConfig;
+pub use tokens::{AccessToken, TokenSource, Tokens};
 pub use trouble::{SendError, Trouble};
 
+use crate::secret::Secret;
 use crate::tasks::Tasks;
 use crate::tls;
 use bytes::Bytes;
+use cloud::OAuthConfig;
 use connect::Dialer;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::BodyExt;
@@ -29,6 +34,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kept::Kept;
 use negotiate::Authenticated;
 use proxy::Proxy;
 use std::error::Error;
@@ -68,6 +74,8 @@ pub enum Kind {
     AdRms(AccountConfig),
     /// Another connector, which has authorized this account. It sees no other, either.
     Chained(AccountConfig),
+    /// The service in the cloud, with a token. Experimental.
+    OAuth(Box<OAuthConfig>),
 }
 
 impl Kind {
@@ -78,6 +86,19 @@ impl Kind {
             Kind::Simulated => "simulated",
             Kind::AdRms(_) => "ad-rms",
             Kind::Chained(_) => "chained",
+            Kind::OAuth(_) => "oauth",
+        }
+    }
+}
+
+impl Config {
+    /// Whom to trust as the service.
+    #[must_use]
+    pub fn roots(&self) -> tls::Roots<'_> {
+        match (&self.authority, &self.kind) {
+            (Some(file), _) => tls::Roots::File(file),
+            (None, Kind::OAuth(_)) => tls::Roots::System,
+            (None, Kind::Simulated | Kind::AdRms(_) | Kind::Chained(_)) => tls::Roots::Nobody,
         }
     }
 }
@@ -98,6 +119,8 @@ enum Transport {
     Shared(Client<HttpsConnector<Dialer>, Body>),
     /// With a proof of the connector's own account.
     Authenticated(Authenticated),
+    /// With the connector's token.
+    Bearer(Client<HttpsConnector<Dialer>, Body>, Tokens),
 }
 
 /// One request to the service, with what the service may be told about it.
@@ -151,16 +174,22 @@ impl Upstream {
     ///
     /// # Errors
     /// The certificate authority's file is unusable.
-    pub fn new(config: Config, metrics: Metrics, tasks: Tasks) -> Result<Self, tls::LoadError> {
+    pub fn new(
+        config: Config,
+        tokens: Tokens,
+        metrics: Metrics,
+        tasks: Tasks,
+    ) -> Result<Self, tls::LoadError> {
         let proxy = config.proxy.clone().map(|config| Arc::new(Proxy::new(config)));
         let dialer = Dialer::new(proxy, config.hosts.clone());
-        let authority = config.authority.as_deref();
+        let roots = config.roots();
         let transport = match &config.kind {
-            Kind::Simulated => Transport::Shared(client(dialer.clone(), tls::service_client(authority)?)),
+            Kind::Simulated => Transport::Shared(client(dialer.clone(), tls::service_client(roots)?)),
             Kind::AdRms(account) | Kind::Chained(account) => {
-                let tls = tls::ServiceClient::trusting(authority)?;
+                let tls = tls::ServiceClient::trusting(roots)?;
                 Transport::Authenticated(Authenticated::new(account.clone(), dialer.clone(), tls, tasks))
             }
+            Kind::OAuth(_) => Transport::Bearer(client(dialer.clone(), tls::service_client(roots)?), tokens),
         };
         Ok(Upstream { transport, dialer, config: Arc::new(config), metrics })
     }
@@ -178,7 +207,7 @@ impl Upstream {
     pub async fn send(&self, outgoing: Outgoing) -> Result<Answer, SendError> {
         let timeout = outgoing.timeout;
         let request = self.request(outgoing).map_err(|trouble| self.failed(trouble, None))?;
-        let proxied = matches!(self.transport, Transport::Shared(_))
+        let proxied = !matches!(self.transport, Transport::Authenticated(_))
             && self.dialer.proxy_that_reads(request.uri()).is_some();
         let started = Instant::now();
         let result = tokio::time::timeout(timeout, self.exchange(request)).await;
@@ -195,13 +224,8 @@ impl Upstream {
 
     async fn exchange(&self, request: Request<Body>) -> Result<Response<Body>, (Trouble, Option<BodyError>)> {
         match &self.transport {
-            Transport::Shared(client) => {
-                let response = client.request(request).await.map_err(|source| {
-                    let when = if source.is_connect() { When::Connecting } else { When::Connected };
-                    (Trouble::of(&source, when), Some(source.into()))
-                })?;
-                Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
-            }
+            Transport::Shared(client) => shared(client, request).await,
+            Transport::Bearer(client, tokens) => self.with_token(client, tokens, request).await,
             Transport::Authenticated(account) => {
                 let (parts, body) = request.into_parts();
                 let head = negotiate::Head { uri: parts.uri, headers: parts.headers };
@@ -210,14 +234,52 @@ impl Upstream {
         }
     }
 
+    /// A token that is not taken is renewed once, and the request sent once more.
+    async fn with_token(
+        &self,
+        client: &Client<HttpsConnector<Dialer>, Body>,
+        tokens: &Tokens,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, (Trouble, Option<BodyError>)> {
+        let Kind::OAuth(oauth) = &self.config.kind else { return Err((Trouble::NoToken, None)) };
+        let (parts, body) = request.into_parts();
+        let mut body = Kept::of(body).await.map_err(|error| (Trouble::Lost, Some(error)))?;
+        let mut token = tokens.now().ok_or((Trouble::NoToken, None))?;
+        for attempt in 1..=TOKENS_MAX {
+            let Some(bytes) = body.take() else { break };
+            let mut request = Request::from_parts(parts.clone(), bytes);
+            let value = Secret::new(format!("{} {}", oauth.scheme, token.text.expose()));
+            let mut value = HeaderValue::from_str(value.expose())
+                .map_err(|error| (Trouble::NoToken, Some(error.into())))?;
+            value.set_sensitive(true);
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+            let response = shared(client, request).await?;
+            if response.status() != StatusCode::UNAUTHORIZED {
+                return Ok(response);
+            }
+            if attempt < TOKENS_MAX {
+                token = tokens.other_than(token.id).await.ok_or((Trouble::TokenRefused, None))?;
+            }
+        }
+        Err((Trouble::TokenRefused, None))
+    }
+
     fn failed(&self, trouble: Trouble, source: Option<BodyError>) -> SendError {
         self.metrics.failed(&trouble);
         SendError { trouble, base: self.tenant_url(), source }
     }
 
+    /// The path that the service has for one of ours.
+    fn path(&self, path: &str) -> String {
+        match (&self.config.kind, path.strip_prefix("/_wmcs")) {
+            (Kind::OAuth(oauth), Some(below)) => format!("{}{below}", oauth.path_prefix),
+            _ => path.to_owned(),
+        }
+    }
+
     fn request(&self, outgoing: Outgoing) -> Result<Request<Body>, Trouble> {
         let unsendable = |reason: String| Trouble::Unsendable { reason };
-        let uri = format!("{}{}", self.tenant_url(), outgoing.path);
+        let uri = format!("{}{}", self.tenant_url(), self.path(outgoing.path));
         let mut headers = HeaderMap::new();
         let mut put = |name: HeaderName, value: &str| -> Result<(), Trouble> {
             if !value.is_empty() {
@@ -232,7 +294,7 @@ impl Upstream {
         put(header::USER_AGENT, &outgoing.user_agent)?;
         put(header::ACCEPT_ENCODING, &outgoing.accept_encoding)?;
         put(HeaderName::from_static("x-rmsc-request-id"), &outgoing.request_id)?;
-        match self.config.kind {
+        match &self.config.kind {
             Kind::Simulated => {
                 for (name, value) in simulated::headers(&self.config.node, &outgoing.on_behalf_of) {
                     put(HeaderName::from_static(name), value)?;
@@ -240,6 +302,11 @@ impl Upstream {
             }
             // These are told nothing: their own headers are not public.
             Kind::AdRms(_) | Kind::Chained(_) => {}
+            Kind::OAuth(oauth) => {
+                for (name, assertion) in &oauth.assertions {
+                    put(name.clone(), assertion.of(&outgoing.on_behalf_of))?;
+                }
+            }
         }
         let mut request = Request::builder()
             .method(Method::POST)
@@ -248,7 +315,7 @@ impl Upstream {
             .map_err(|error| unsendable(error.to_string()))?;
         *request.headers_mut() = headers;
         // What proves an account has a tunnel in any case.
-        if let Transport::Shared(_) = self.transport {
+        if let Transport::Shared(_) | Transport::Bearer(..) = self.transport {
             log_in_at_proxy(&self.dialer, &mut request)?;
         }
         Ok(request)
@@ -280,6 +347,17 @@ fn client(dialer: Dialer, tls: tls::ClientSettings) -> Client<HttpsConnector<Dia
         .build(connector)
 }
 
+async fn shared(
+    client: &Client<HttpsConnector<Dialer>, Body>,
+    request: Request<Body>,
+) -> Result<Response<Body>, (Trouble, Option<BodyError>)> {
+    let response = client.request(request).await.map_err(|source| {
+        let when = if source.is_connect() { When::Connecting } else { When::Connected };
+        (Trouble::of(&source, when), Some(source.into()))
+    })?;
+    Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+}
+
 /// Whether the web proxy itself asks for a login. Without TLS it answers in the service's place; what it passes on has
 /// its mark (RFC 9110 7.6.3).
 fn is_of_proxy(response: &Response<Body>, proxied: bool) -> bool {
@@ -302,6 +380,8 @@ fn answer(response: Response<Body>) -> Answer {
     }
 }
 
+/// The one that there is, and the one that is got in its place.
+const TOKENS_MAX: usize = 2;
 /// Below the idle time-outs of common servers, so that they rarely close a connection under a request.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Connections kept for the next requests; more may be open while they are used.

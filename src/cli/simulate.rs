@@ -1,5 +1,7 @@
 //! `rmsc simulate`: what is outside, for labs and tests.
 
+mod sign_in;
+
 use super::{Exit, output};
 use crate::simulator;
 use crate::tasks::Tasks;
@@ -12,6 +14,7 @@ use tokio::net::TcpListener;
 #[derive(Debug, clap::Subcommand)]
 pub enum Simulate {
     Cloud(Cloud),
+    SignIn(sign_in::SignInService),
 }
 
 /// The rights management service in the cloud.
@@ -35,7 +38,10 @@ pub struct Cloud {
 
 impl Simulate {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
-        let Simulate::Cloud(cloud) = self;
+        let cloud = match self {
+            Simulate::Cloud(cloud) => cloud,
+            Simulate::SignIn(sign_in) => return sign_in.run().await,
+        };
         let listener = TcpListener::bind(cloud.listen)
             .await
             .with_context(|| format!("cannot listen on {}", cloud.listen))?;

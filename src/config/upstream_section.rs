@@ -2,6 +2,8 @@
 
 use super::account_section;
 use super::file::{Reader, Section};
+use super::oauth_section;
+use crate::upstream::cloud::OAuthConfig;
 use crate::upstream::{Config, Hosts, Kind, ProxyConfig};
 use http::Uri;
 use std::net::IpAddr;
@@ -21,10 +23,16 @@ pub(super) fn read(reader: &Reader<'_>, node: String) -> Option<Config> {
     }
     let kind = kind(reader, word, base.as_ref());
     let authority = section.text("authority").map(PathBuf::from);
-    if authority.is_none() && base.as_ref().is_some_and(|base| base.scheme_str() == Some("https")) {
+    let public = word == Some(Word::OAuth);
+    if authority.is_none() && !public && base.as_ref().is_some_and(|base| base.scheme_str() == Some("https"))
+    {
         section.missing("authority", "https needs the PEM file of the authority to trust");
     }
-    let hosts = Hosts::new(base.as_ref().and_then(Uri::host)).and(hosts(&section));
+    let hosts = hosts(&section);
+    let hosts = match &kind {
+        Some(Kind::OAuth(oauth)) => in_cloud(&section, oauth, base.as_ref(), hosts),
+        _ => Hosts::new(base.as_ref().and_then(Uri::host)).and(hosts),
+    };
     section.end();
     Some(Config { kind: kind?, base: base?, authority, proxy: proxy?, hosts, node })
 }
@@ -35,6 +43,7 @@ enum Word {
     Simulated,
     AdRms,
     Chained,
+    OAuth,
 }
 
 impl Word {
@@ -43,6 +52,7 @@ impl Word {
             "simulated" => Some(Word::Simulated),
             "ad-rms" => Some(Word::AdRms),
             "chained" => Some(Word::Chained),
+            "oauth" => Some(Word::OAuth),
             _ => None,
         }
     }
@@ -55,11 +65,41 @@ fn kind(reader: &Reader<'_>, word: Option<Word>, base: Option<&Uri>) -> Option<K
         let words = "is for kind = \"ad-rms\" and \"chained\", which take an account; take the section out";
         account_section::refuse(reader, words);
     }
+    let oauth = (word == Some(Word::OAuth)).then(|| oauth_section::read(reader));
+    if oauth.is_none() {
+        reader.refuse_subsection("upstream.oauth", "is for kind = \"oauth\"; take the section out");
+    }
     match word? {
+        Word::OAuth => Some(Kind::OAuth(Box::new(oauth??))),
         Word::Simulated => Some(Kind::Simulated),
         Word::AdRms => Some(Kind::AdRms(account??)),
         Word::Chained => Some(Kind::Chained(account??)),
     }
+}
+
+/// The hosts of the cloud, and those that were typed: the settings must name none but them.
+fn in_cloud(section: &Section<'_>, oauth: &OAuthConfig, base: Option<&Uri>, typed: Vec<String>) -> Hosts {
+    let environment = oauth.environment;
+    let hosts = Hosts::new(environment.hosts()).and(typed);
+    for (key, uri) in [("url", base), ("hosts", Some(&oauth.sign_in))] {
+        let host = uri.and_then(Uri::host).unwrap_or_default();
+        if !host.is_empty() && !hosts.allows(host) {
+            let words = if environment.is_public() {
+                format!(
+                    "{host} is no host of {}; if it is right, add it to upstream.hosts",
+                    environment.word()
+                )
+            } else {
+                format!(
+                    "the hosts of {} are not public, so none is known here: write {host} and all others into \
+                     upstream.hosts",
+                    environment.word()
+                )
+            };
+            section.refuse(key, &words);
+        }
+    }
+    hosts
 }
 
 /// Further hosts that may be called.
@@ -127,7 +167,7 @@ fn is_network(text: &str) -> bool {
     bits <= if address.is_ipv4() { 32 } else { 128 }
 }
 
-const KINDS: &str = "write simulated, ad-rms or chained";
+const KINDS: &str = "write simulated, ad-rms, chained or oauth";
 const PROXY_URL: &str = "write http://HOST:PORT";
 
 #[cfg(test)]

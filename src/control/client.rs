@@ -4,6 +4,7 @@ use super::Context;
 use crate::proto::control::v1::administrators_client::AdministratorsClient;
 use crate::proto::control::v1::authorizations_client::AuthorizationsClient;
 use crate::proto::control::v1::backups_client::BackupsClient;
+use crate::proto::control::v1::cloud_client::CloudClient;
 use crate::proto::control::v1::cluster_client::ClusterClient;
 use crate::proto::control::v1::directory_client::DirectoryClient;
 use crate::proto::control::v1::kerberos_keys_client::KerberosKeysClient;
@@ -61,11 +62,19 @@ impl Client {
     /// # Errors
     /// [`ConnectError`].
     pub async fn connect(context: &Context) -> Result<Self, ConnectError> {
+        Self::connect_for(context, CALL_TIMEOUT).await
+    }
+
+    /// The same for calls that may take longer.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn connect_for(context: &Context, call_timeout: Duration) -> Result<Self, ConnectError> {
         let files = Files { certificate: context.certificate.clone(), key: context.key.clone() };
         let member = Membership::load(&files, &context.authority)?.client();
         let mut last = "the context names no endpoint".to_owned();
         for address in &context.endpoints {
-            match channel(address, member.clone()).await {
+            match channel(address, member.clone(), call_timeout).await {
                 Ok(channel) => return Ok(Client { channel }),
                 Err(error) => last = crate::event::with_causes(&error),
             }
@@ -89,6 +98,12 @@ impl Client {
     #[must_use]
     pub fn tokens(&self) -> TokensClient<Channel> {
         TokensClient::new(self.channel.clone())
+    }
+
+    /// How the connector signs in at the cloud.
+    #[must_use]
+    pub fn cloud(&self) -> CloudClient<Channel> {
+        CloudClient::new(self.channel.clone())
     }
 
     /// What Kerberos tickets are opened with.
@@ -122,7 +137,11 @@ impl Client {
     }
 }
 
-async fn channel(address: &str, member: MemberClient) -> Result<Channel, tonic::transport::Error> {
+async fn channel(
+    address: &str,
+    member: MemberClient,
+    call_timeout: Duration,
+) -> Result<Channel, tonic::transport::Error> {
     let target = address.to_owned();
     let connector = service_fn(move |_| {
         let (member, target) = (member.clone(), target.clone());
@@ -131,7 +150,7 @@ async fn channel(address: &str, member: MemberClient) -> Result<Channel, tonic::
     // The scheme is that of HTTP/2 inside our own TLS; the connector ignores the address.
     Endpoint::from_static("http://node.rmsc.internal")
         .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(CALL_TIMEOUT)
+        .timeout(call_timeout)
         .connect_with_connector(connector)
         .await
 }

@@ -5,6 +5,8 @@ use super::nodes::named;
 use super::survey::{Picture, Seat, Survey};
 use super::warnings::{self, Seen};
 use super::{Config, administrator, convert, leadership};
+use crate::enrolment::Enrolment;
+use crate::event::with_causes;
 use crate::proto::control::v1 as proto;
 use crate::proto::control::v1::cluster_server::Cluster as ClusterService;
 use crate::state::{Roster, RosterChange};
@@ -16,11 +18,12 @@ use tonic::{Request, Response, Status};
 pub(super) struct Service {
     config: Config,
     survey: Survey,
+    enrolment: Enrolment,
 }
 
 impl Service {
-    pub(super) fn new(config: Config, survey: Survey) -> Self {
-        Service { config, survey }
+    pub(super) fn new(config: Config, survey: Survey, enrolment: Enrolment) -> Self {
+        Service { config, survey, enrolment }
     }
 
     fn screen(&self, picture: &Picture) -> proto::StatusResponse {
@@ -30,7 +33,8 @@ impl Service {
             picture.seats.iter().map(|seat| convert::node(seat, &picture.standing)).collect();
         let (survivals, entries) = (picture.survivals(), picture.state.table.entries.len() as u64);
         let old = (!picture.current).then_some(age_ms);
-        let warnings = warnings::of(&Seen { nodes: &nodes, survivals, entries, old });
+        let mut warnings = warnings::of(&Seen { nodes: &nodes, survivals, entries, old });
+        warnings.extend(self.about_cloud(picture));
         proto::StatusResponse {
             cluster_id: self.config.cluster_id.clone(),
             service_name: self.config.service_name.clone(),
@@ -47,6 +51,17 @@ impl Service {
             fresh_ms: age_ms,
             stale_after_ms: convert::milliseconds(own.stale_after),
             kerberos: Some(kerberos(picture)),
+        }
+    }
+
+    /// What is wrong with the sign-in at the cloud, where there is one.
+    fn about_cloud(&self, picture: &Picture) -> Vec<String> {
+        if self.config.upstream_kind != OAUTH {
+            return Vec::new();
+        }
+        match self.enrolment.cloud(&picture.state.roster) {
+            Ok(cloud) => super::cloud::problems(&cloud, super::changes::now()),
+            Err(error) => vec![with_causes(&error)],
         }
     }
 
@@ -189,3 +204,6 @@ fn known(roster: &Roster) -> u32 {
 fn hexadecimal(bytes: [u8; 32]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// The kind of service that takes tokens.
+const OAUTH: &str = "oauth";

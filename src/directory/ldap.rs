@@ -140,7 +140,7 @@ impl Client {
     /// # Errors
     /// A file of the configuration cannot be used.
     pub(super) fn new(config: Config, metrics: Metrics, tasks: Tasks) -> Result<Self, OpenError> {
-        let tls = tls::service_client(Some(&config.authority))?;
+        let tls = tls::service_client(tls::Roots::File(&config.authority))?;
         read_password(PASSWORD_FILE, &config.password_file)?;
         let settings =
             LdapConnSettings::new().set_config(std::sync::Arc::new(tls)).set_conn_timeout(CONNECT_TIMEOUT);

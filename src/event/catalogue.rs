@@ -38,6 +38,7 @@ pub const CATALOGUE: &[Description] = &[
     NODE_LEFT,
     DIRECTORY_BACK,
     WINBIND_BACK,
+    CLOUD_TOKEN_RENEWED,
     PRINCIPAL_INVALID,
     ACCESS_REFUSED,
     CLEAR_TEXT,
@@ -91,6 +92,10 @@ pub const CATALOGUE: &[Description] = &[
     UpstreamTrouble::NotAllowed.description(),
     UpstreamTrouble::NoLogin.description(),
     UpstreamTrouble::LoginRefused.description(),
+    UpstreamTrouble::NoToken.description(),
+    UpstreamTrouble::TokenRefused.description(),
+    CLOUD_TOKEN_NOT_RENEWED,
+    CLOUD_CREDENTIAL_EXPIRES,
 ];
 
 pub(super) const SERVICE_STARTED: Description =
@@ -133,6 +138,24 @@ pub(super) const DIRECTORY_BACK: Description =
     Description { number: 1013, level: Level::Information, words: "the directory answers again", remedy: "" };
 pub(super) const WINBIND_BACK: Description =
     Description { number: 1014, level: Level::Information, words: "winbind verifies NTLM again", remedy: "" };
+pub(super) const CLOUD_TOKEN_RENEWED: Description = Description {
+    number: 1015,
+    level: Level::Information,
+    words: "the token for the cloud is renewed again",
+    remedy: "",
+};
+pub(super) const CLOUD_TOKEN_NOT_RENEWED: Description = Description {
+    number: 4082,
+    level: Level::Warning,
+    words: "the token for the cloud cannot be renewed; the old one goes on until its time is over",
+    remedy: "read the reason; test the way from the leader: rmsc cloud test; if the sign-in is refused: rmsc cloud login",
+};
+pub(super) const CLOUD_CREDENTIAL_EXPIRES: Description = Description {
+    number: 4083,
+    level: Level::Warning,
+    words: "what the connector signs in with at the cloud comes to its end",
+    remedy: "make a new secret or certificate for the application, then rmsc cloud login; the old one goes on until then",
+};
 pub(super) const PRINCIPAL_INVALID: Description = Description {
     number: 2000,
     level: Level::Warning,

@@ -2,11 +2,12 @@
 
 use super::catalogue::{
     ACCESS_ALLOWED, ACCESS_REFUSED, ADMINISTRATOR_ADDED, ADMINISTRATOR_REMOVED, AMBIGUOUS,
-    CERTIFICATE_RENEWED, CLEAR_TEXT, DAMAGE_SET_ASIDE, DIRECTORY_AWAY, DIRECTORY_BACK, DIRECTORY_UNREADABLE,
-    DISK_FULL, DISK_HAS_ROOM, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, NTLM_REFUSED,
-    PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED,
-    SERVICE_STARTED, SERVICE_STOPPED, SWITCHED_TO_HTTPS, TABLE_EMPTY, TABLE_UPDATED, THRESHOLD_TOO_LOW,
-    UNEXPECTED, WINBIND_AWAY, WINBIND_BACK,
+    CERTIFICATE_RENEWED, CLEAR_TEXT, CLOUD_CREDENTIAL_EXPIRES, CLOUD_TOKEN_NOT_RENEWED, CLOUD_TOKEN_RENEWED,
+    DAMAGE_SET_ASIDE, DIRECTORY_AWAY, DIRECTORY_BACK, DIRECTORY_UNREADABLE, DISK_FULL, DISK_HAS_ROOM,
+    NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, NTLM_REFUSED, PRINCIPAL_INVALID,
+    RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED, SERVICE_STARTED,
+    SERVICE_STOPPED, SWITCHED_TO_HTTPS, TABLE_EMPTY, TABLE_UPDATED, THRESHOLD_TOO_LOW, UNEXPECTED,
+    WINBIND_AWAY, WINBIND_BACK,
 };
 use super::{Description, Event, Who};
 use tracing::{error, info, warn};
@@ -48,6 +49,9 @@ impl Event<'_> {
             Event::LoginsLimited { why, .. } => why.description(),
             Event::ThresholdTooLow { .. } => THRESHOLD_TOO_LOW,
             Event::UpstreamTrouble { why, .. } => why.description(),
+            Event::CloudTokenRenewed { .. } => CLOUD_TOKEN_RENEWED,
+            Event::CloudTokenNotRenewed { .. } => CLOUD_TOKEN_NOT_RENEWED,
+            Event::CloudCredentialExpires { .. } => CLOUD_CREDENTIAL_EXPIRES,
             Event::DirectoryBack { .. } => DIRECTORY_BACK,
             Event::DirectoryAway { .. } => DIRECTORY_AWAY,
             Event::WinbindBack { .. } => WINBIND_BACK,
@@ -104,6 +108,11 @@ impl Event<'_> {
             Event::ServiceKeysChanged { added, removed, by } => {
                 warn!(event, added, removed, by, remedy, "{words}");
             }
+            Event::CloudTokenRenewed { until } => info!(event, until, "{words}"),
+            Event::CloudTokenNotRenewed { until, reason } => {
+                warn!(event, until, reason, remedy, "{words}");
+            }
+            Event::CloudCredentialExpires { days, until } => warn!(event, days, until, remedy, "{words}"),
             Event::ServiceKeyClosed { key, reason } => warn!(event, %key, %reason, remedy, "{words}"),
             Event::NodeRefused { reason } | Event::UpstreamTrouble { reason, .. } => {
                 warn!(event, reason, remedy, "{words}");

@@ -25,6 +25,10 @@ pub enum UpstreamTrouble {
     NoLogin,
     /// The service does not take the connector's own account.
     LoginRefused,
+    /// There is no token for it.
+    NoToken,
+    /// It does not take the token.
+    TokenRefused,
 }
 
 impl UpstreamTrouble {
@@ -80,6 +84,16 @@ impl UpstreamTrouble {
                 4079,
                 "the service does not take the connector's own account",
                 "authorize that account there; if it is, mend its password, and the service's name (SPN)",
+            ),
+            UpstreamTrouble::NoToken => (
+                4080,
+                "the service is not called: there is no token for it",
+                "rmsc cloud show says why: nobody has signed in (rmsc cloud login), or it cannot be renewed (4082)",
+            ),
+            UpstreamTrouble::TokenRefused => (
+                4081,
+                "the service does not take the connector's token, nor a new one",
+                "see what the token is asked for ([upstream.oauth] scope), and the application's rights in the cloud",
             ),
         };
         Description { number, level: Level::Warning, words, remedy }

@@ -32,7 +32,12 @@ impl Node {
         let service = PeerService::new(None, cluster.routes(), join, admission);
         serve_peers(&config.listen, &own, service, &groups).await?;
         let survey = Survey::new(cluster.clone(), control::Metrics::register(&mut registry));
-        let parts = control::Parts { survey: survey.clone(), enrolment: enrolment.clone(), directory: None };
+        let parts = control::Parts {
+            survey: survey.clone(),
+            enrolment: enrolment.clone(),
+            directory: None,
+            cloud: None,
+        };
         let control = (control_config(&config, &own), parts, Administrators::new(cluster.clone()));
         serve_administrators(&config.listen, &own, control, &groups).await?;
         let readings = monitors::Readings { duty: duty.clone(), rotation: None, survey, registry };

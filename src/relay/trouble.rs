@@ -16,6 +16,8 @@ pub(super) fn event<'a>(trouble: &Trouble, reason: &'a str) -> Event<'a> {
         Trouble::ProxyRefused { .. } => UpstreamTrouble::ProxyRefused,
         Trouble::NoLogin => UpstreamTrouble::NoLogin,
         Trouble::LoginRefused => UpstreamTrouble::LoginRefused,
+        Trouble::NoToken => UpstreamTrouble::NoToken,
+        Trouble::TokenRefused => UpstreamTrouble::TokenRefused,
         Trouble::NotAllowed { .. } => UpstreamTrouble::NotAllowed,
         Trouble::Refused
         | Trouble::Unreachable

@@ -39,14 +39,37 @@ pub enum ServerFault {
     Handshake,
 }
 
-/// Client settings towards the service, trusting the certificates in a file, or nobody.
+/// Whom to trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Roots<'a> {
+    /// The certificates in a file.
+    File(&'a Path),
+    /// The authorities that this host trusts.
+    System,
+    /// Nobody: there is no TLS.
+    Nobody,
+}
+
+impl<'a> Roots<'a> {
+    /// Those of a file, or of the system.
+    #[must_use]
+    pub fn of(file: Option<&'a Path>) -> Self {
+        file.map_or(Roots::System, Roots::File)
+    }
+}
+
+/// Client settings towards the service.
 ///
 /// # Errors
 /// [`LoadError`] names the file.
-pub fn service_client(authority: Option<&Path>) -> Result<ClientConfig, LoadError> {
-    let path = authority.unwrap_or(Path::new("-"));
+pub fn service_client(trusted: Roots<'_>) -> Result<ClientConfig, LoadError> {
+    let path = if let Roots::File(path) = trusted { path } else { Path::new("-") };
     let unusable = |source| LoadError::Unusable { path: path.into(), source };
-    let roots = authority.map(roots).transpose()?.unwrap_or_else(RootCertStore::empty);
+    let roots = match trusted {
+        Roots::File(path) => roots(path)?,
+        Roots::System => of_system(),
+        Roots::Nobody => RootCertStore::empty(),
+    };
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])
         .map_err(unusable)?;
@@ -58,6 +81,13 @@ pub fn service_client(authority: Option<&Path>) -> Result<ClientConfig, LoadErro
         .map_err(|error| LoadError::BadAuthority { path: path.into(), reason: error.to_string() })?;
     let verifier = Arc::new(NamingVerifier { inner });
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+/// What is unreadable among them is left out: one bad file of a distribution must not stop a node.
+fn of_system() -> RootCertStore {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    store
 }
 
 /// What is wrong with the server's TLS, if an error or one of its causes is of TLS.
@@ -157,8 +187,9 @@ impl ServerCertVerifier for NamingVerifier {
     }
 }
 
-/// The issuer's name as it goes into an event: whoever made the certificate wrote it.
-fn issuer(certificate: &CertificateDer<'_>) -> String {
+/// The issuer's name as it goes into an event: whoever made the certificate (DER) wrote it.
+#[must_use]
+pub fn issuer(certificate: &[u8]) -> String {
     let issuer = parse_x509_certificate(certificate).map(|(_, read)| read.issuer().to_string());
     let issuer = issuer.unwrap_or_else(|_| "an issuer that cannot be read".into());
     issuer.chars().filter(|char| !char.is_control()).take(ISSUER_CHARS_MAX).collect()

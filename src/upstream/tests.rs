@@ -1,5 +1,6 @@
 //! What is wrong on the way to the service, over real sockets: each kind is told from the others.
 
+mod cloud;
 mod proxy;
 
 use super::*;
@@ -39,7 +40,8 @@ fn outgoing(timeout: Duration) -> Outgoing {
 async fn send(config: Config, timeout: Duration) -> Result<Answer, SendError> {
     let mut registry = prometheus_client::registry::Registry::default();
     let metrics = Metrics::register(&mut registry);
-    let sent = Upstream::new(config, metrics, Tasks::new()).unwrap().send(outgoing(timeout)).await;
+    let sent =
+        Upstream::new(config, Tokens::new().0, metrics, Tasks::new()).unwrap().send(outgoing(timeout)).await;
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
     if let Err(SendError { trouble, .. }) = &sent {

@@ -66,6 +66,12 @@ pub enum Trouble {
     /// The service does not take the connector's own account.
     #[error("the service does not take the connector's account")]
     LoginRefused,
+    /// There is no token for the service.
+    #[error("there is no token for the service")]
+    NoToken,
+    /// The service takes neither the token nor a new one.
+    #[error("the service does not take the connector's token")]
+    TokenRefused,
     /// The connection broke before the answer began: the request may have been seen.
     #[error("the service broke off")]
     Lost,
@@ -103,6 +109,8 @@ impl Trouble {
             Trouble::NotAllowed { .. } => "host-not-allowed",
             Trouble::NoLogin => "no-login",
             Trouble::LoginRefused => "login-refused",
+            Trouble::NoToken => "no-token",
+            Trouble::TokenRefused => "token-refused",
             Trouble::Lost => "lost",
             Trouble::TimedOut { .. } => "timed-out",
             Trouble::Unsendable { .. } => "unsendable",

@@ -3,7 +3,7 @@
 use crate::support::program::{manifest_dir, rmsc, run};
 use std::fs;
 
-const COMMANDS: [&str; 57] = [
+const COMMANDS: [&str; 67] = [
     "",
     "server",
     "init",
@@ -45,6 +45,15 @@ const COMMANDS: [&str; 57] = [
     "kerberos test",
     "kerberos remove",
     "kerberos spn-commands",
+    "cloud",
+    "cloud show",
+    "cloud login",
+    "cloud logout",
+    "cloud detect",
+    "cloud test",
+    "cloud tokens",
+    "cloud renew",
+    "cloud endpoints",
     "cluster",
     "cluster show",
     "cluster step-down",
@@ -59,6 +68,7 @@ const COMMANDS: [&str; 57] = [
     "backup restore",
     "simulate",
     "simulate cloud",
+    "simulate sign-in",
     "config",
     "config check",
 ];

@@ -10,6 +10,7 @@ mod backup;
 mod bad_configuration;
 mod bad_input;
 mod certificates;
+mod cloud;
 mod connections;
 mod cost;
 mod curl;

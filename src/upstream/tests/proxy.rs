@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 /// tinyproxy, until it is dropped.
-struct WebProxy {
+pub(super) struct WebProxy {
     process: Child,
     address: SocketAddr,
 }
 
 impl WebProxy {
-    async fn start(folder: &Path, more: &str) -> Self {
+    pub(super) async fn start(folder: &Path, more: &str) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let file = folder.join("tinyproxy.conf");
         let text = format!("Port {}\nListen 127.0.0.1\nMaxClients 20\n{more}\n", address.port());
@@ -29,7 +29,7 @@ impl WebProxy {
         WebProxy { process, address }
     }
 
-    fn config(&self, login: Option<(&str, PathBuf)>, no_proxy: &[&str]) -> ProxyConfig {
+    pub(super) fn config(&self, login: Option<(&str, PathBuf)>, no_proxy: &[&str]) -> ProxyConfig {
         ProxyConfig {
             url: format!("http://{}", self.address).parse().unwrap(),
             login: login.map(|(user, file)| (user.into(), file)),
@@ -45,7 +45,7 @@ impl Drop for WebProxy {
     }
 }
 
-fn password(folder: &Path, text: &str) -> PathBuf {
+pub(super) fn password(folder: &Path, text: &str) -> PathBuf {
     let file = folder.join(format!("{text}.password"));
     std::fs::write(&file, format!("{text}\n")).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();

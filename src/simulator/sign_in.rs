@@ -1,0 +1,243 @@
+//! A sign-in service, simulated, for labs and tests: it grants tokens (RFC 6749 4.4 and 6, RFC 7523, RFC 8628), and
+//! stands before a simulated service as one that takes no request without such a token. Nothing in it is secure.
+
+use super::CONNECTIONS_MAX;
+use crate::tasks::Tasks;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, WWW_AUTHENTICATE};
+use hyper::http::request::Parts;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+
+/// The application's secret that it takes.
+pub const CLIENT_SECRET: &str = "simulated-secret";
+
+/// The simulated sign-in service. Clones are the same one.
+#[derive(Clone)]
+pub struct SignIn {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// The service that requests with a token are handed to.
+    service: Uri,
+    client: Client<HttpConnector, Full<Bytes>>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    life: Duration,
+    down: bool,
+    approved: bool,
+    count: u64,
+    tokens: BTreeSet<String>,
+    refresh: Option<String>,
+    last_assertion: String,
+    grants: BTreeMap<String, u64>,
+    refused: u64,
+}
+
+impl SignIn {
+    /// One whose tokens live so long.
+    #[must_use]
+    pub fn new(service: Uri, life: Duration) -> Self {
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let inner = Inner {
+            life,
+            down: false,
+            approved: false,
+            count: 0,
+            tokens: BTreeSet::new(),
+            refresh: None,
+            last_assertion: String::new(),
+            grants: BTreeMap::new(),
+            refused: 0,
+        };
+        SignIn { shared: Arc::new(Shared { service, client, inner: Mutex::new(inner) }) }
+    }
+
+    /// Serves until `tasks` is told to drain.
+    pub async fn serve(self, listener: TcpListener, tasks: &Tasks) {
+        let accepted = |stream, _| {
+            let sign_in = self.clone();
+            async move { sign_in.connection(stream).await }
+        };
+        tasks.accept("sign-in connection", listener, CONNECTIONS_MAX, accepted).await;
+    }
+
+    async fn connection(self, stream: TcpStream) {
+        let service = service_fn(|request| self.answer(request));
+        let served =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        if let Err(error) = served {
+            tracing::debug!(%error, "a connection of the simulated sign-in broke");
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (head, body) = request.into_parts();
+        let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await.map(|body| body.to_bytes()) else {
+            return Ok(reply(StatusCode::BAD_REQUEST, &json!({ "error": "invalid_request" })));
+        };
+        let path = head.uri.path();
+        Ok(if let Some(order) = path.strip_prefix("/simulator/") {
+            self.order(&head.method, order)
+        } else if path.ends_with("/token") {
+            self.token(&form(&body))
+        } else if path.ends_with("/devicecode") {
+            self.device()
+        } else {
+            self.hand_on(head, body).await
+        })
+    }
+
+    /// What a test sets and reads.
+    fn order(&self, method: &Method, order: &str) -> Response<Full<Bytes>> {
+        let mut inner = self.inner();
+        match (method, order) {
+            (&Method::GET, "sign-in") => {}
+            (&Method::POST, "down") => inner.down = true,
+            (&Method::POST, "up") => inner.down = false,
+            (&Method::POST, "approve") => inner.approved = true,
+            (&Method::POST, "revoke") => inner.tokens.clear(),
+            (&Method::POST, "lose-refresh") => inner.refresh = None,
+            _ => return reply(StatusCode::NOT_FOUND, &json!({ "error": "no such order" })),
+        }
+        let said = json!({
+            "granted": inner.count, "grants": inner.grants, "refused": inner.refused,
+            "last_assertion": inner.last_assertion,
+        });
+        reply(StatusCode::OK, &said)
+    }
+
+    fn device(&self) -> Response<Full<Bytes>> {
+        if self.inner().down {
+            return unavailable();
+        }
+        reply(
+            StatusCode::OK,
+            &json!({
+                "device_code": "device-1", "user_code": "SIM-ULATED", "expires_in": 60, "interval": 1,
+                "verification_uri": "https://sign-in.example/device",
+            }),
+        )
+    }
+
+    fn token(&self, form: &BTreeMap<String, String>) -> Response<Full<Bytes>> {
+        let mut inner = self.inner();
+        if inner.down {
+            return unavailable();
+        }
+        let field = |name: &str| form.get(name).map_or("", String::as_str);
+        let refusal = match field("grant_type") {
+            "client_credentials" if form.contains_key("client_assertion") => {
+                inner.last_assertion = field("client_assertion").to_owned();
+                None
+            }
+            "client_credentials" => (field("client_secret") != CLIENT_SECRET).then_some("invalid_client"),
+            "refresh_token" => {
+                (inner.refresh.as_deref() != Some(field("refresh_token"))).then_some("invalid_grant")
+            }
+            DEVICE => (!inner.approved).then_some("authorization_pending"),
+            _ => Some("unsupported_grant_type"),
+        };
+        if let Some(error) = refusal {
+            return reply(
+                StatusCode::BAD_REQUEST,
+                &json!({ "error": error, "error_description": "simulated" }),
+            );
+        }
+        inner.count += 1;
+        *inner.grants.entry(field("grant_type").to_owned()).or_default() += 1;
+        let token = format!("simulated-token-{}", inner.count);
+        inner.tokens.insert(token.clone());
+        let mut answer = json!({
+            "token_type": "Bearer", "access_token": token, "expires_in": inner.life.as_secs(),
+        });
+        if field("grant_type") != "client_credentials" {
+            // Each can be used once.
+            let refresh = format!("simulated-refresh-{}", inner.count);
+            inner.refresh = Some(refresh.clone());
+            answer["refresh_token"] = Value::String(refresh);
+        }
+        reply(StatusCode::OK, &answer)
+    }
+
+    /// To the service, if the request has a token that was granted and not taken back.
+    async fn hand_on(&self, head: Parts, body: Bytes) -> Response<Full<Bytes>> {
+        let token = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = token.and_then(|value| value.split_once(' ')).map_or("", |(_, token)| token);
+        {
+            let mut inner = self.inner();
+            if !inner.tokens.contains(token) {
+                inner.refused += 1;
+                let mut response = reply(StatusCode::UNAUTHORIZED, &json!({ "error": "invalid_token" }));
+                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                return response;
+            }
+        }
+        let path = head.uri.path().replacen("/_wmcs/oauth2/", "/_wmcs/", 1);
+        let base = self.shared.service.to_string();
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = head.method;
+        *request.uri_mut() = format!("{}{path}", base.trim_end_matches('/')).parse().unwrap_or_default();
+        *request.headers_mut() = head.headers;
+        request.headers_mut().remove(AUTHORIZATION);
+        request.headers_mut().remove(HOST);
+        match self.shared.client.request(request).await {
+            Ok(response) => {
+                let (head, body) = response.into_parts();
+                let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+                Response::from_parts(head, Full::new(body))
+            }
+            Err(error) => reply(StatusCode::BAD_GATEWAY, &json!({ "error": error.to_string() })),
+        }
+    }
+
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.shared.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unavailable() -> Response<Full<Bytes>> {
+    reply(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "temporarily_unavailable" }))
+}
+
+fn reply(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(value.to_string())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Pairs of `application/x-www-form-urlencoded`.
+fn form(body: &[u8]) -> BTreeMap<String, String> {
+    let text = String::from_utf8_lossy(body);
+    let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (decoded(name), decoded(value))).collect()
+}
+
+fn decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().replace('+', " ").into_bytes();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        bytes.extend(u8::from_str_radix(digits, 16));
+        bytes.extend(rest.replace('+', " ").bytes());
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+const BODY_BYTES_MAX: usize = 16 << 20;

@@ -1,0 +1,383 @@
+//! Signing in (RFC 6749 4.4 and 6, RFC 7523, RFC 8628): one request to the sign-in service, and what it grants.
+
+use super::super::connect::Dialer;
+use super::super::proxy::Proxy;
+use super::super::trouble::{Trouble, When};
+use super::super::{Body, Config, Kind};
+use super::{Audience, OAuthConfig};
+use crate::secret::Secret;
+use crate::tls::{self, AssertionKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use serde::Deserialize;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// What the connector proves itself with.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// A secret of the application.
+    ClientSecret(Secret<String>),
+    /// A certificate of the application.
+    Certificate(AssertionKey),
+    /// What a person's sign-in left, for the next token.
+    RefreshToken(Secret<String>),
+}
+
+/// What the sign-in service grants.
+#[derive(Clone, Debug)]
+pub struct Granted {
+    /// The token.
+    pub access: Secret<String>,
+    /// For how long it can be used.
+    pub life: Duration,
+    /// For the next one, if that is how it goes on.
+    pub refresh: Option<Secret<String>>,
+}
+
+/// What a person is asked to do.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Where to go.
+    pub address: String,
+    /// What to type there.
+    pub user_code: String,
+    /// How often to ask whether it was done.
+    pub every: Duration,
+    /// For how long it can be done.
+    pub life: Duration,
+    device_code: Secret<String>,
+}
+
+/// There is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// The sign-in service cannot be reached.
+    #[error("the sign-in service {host}: {trouble}")]
+    Unreachable {
+        /// Its host.
+        host: String,
+        /// What went wrong.
+        trouble: Trouble,
+    },
+    /// It says no.
+    #[error("the sign-in service refuses: {error}: {description}")]
+    Refused {
+        /// Its word for it.
+        error: String,
+        /// Its sentence.
+        description: String,
+    },
+    /// Its answer is none that is known.
+    #[error("the sign-in service answers {status}, and not as such a service does")]
+    NoAnswer {
+        /// The status.
+        status: StatusCode,
+    },
+    /// The person has not signed in yet.
+    #[error("nobody has signed in with the code yet")]
+    Pending,
+    /// The system has no random numbers.
+    #[error("the assertion cannot be signed")]
+    Unsigned,
+}
+
+/// The sign-in service of this connector's cloud. Clones share its connections.
+#[derive(Clone)]
+pub struct Provider {
+    client: Client<HttpsConnector<Dialer>, Body>,
+    dialer: Dialer,
+    config: Arc<OAuthConfig>,
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider").field("sign_in", &self.config.sign_in).finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+struct Token {
+    access_token: String,
+    expires_in: Seconds,
+    refresh_token: Option<String>,
+}
+
+/// A number, or the text of one: version 1 of the endpoints writes it so.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(u64),
+    Text(String),
+}
+
+#[derive(Deserialize)]
+struct Device {
+    device_code: String,
+    user_code: String,
+    #[serde(alias = "verification_url")]
+    verification_uri: String,
+    expires_in: Seconds,
+    interval: Option<Seconds>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+    #[serde(default)]
+    error_description: String,
+}
+
+impl Provider {
+    /// The sign-in service of a service that needs one.
+    ///
+    /// # Errors
+    /// The authority's file is unusable.
+    pub fn of(config: &Config) -> Result<Option<Self>, tls::LoadError> {
+        let Kind::OAuth(oauth) = &config.kind else { return Ok(None) };
+        let proxy = config.proxy.clone().map(|config| Arc::new(Proxy::new(config)));
+        let dialer = Dialer::new(proxy, config.hosts.clone());
+        let roots = tls::Roots::of(oauth.sign_in_authority.as_deref());
+        let client = super::super::client(dialer.clone(), tls::service_client(roots)?);
+        Ok(Some(Provider { client, dialer, config: Arc::new((**oauth).clone()) }))
+    }
+
+    /// Gets a token.
+    ///
+    /// # Errors
+    /// [`SignInError`].
+    pub async fn token(&self, credential: &Credential, now: OffsetDateTime) -> Result<Granted, SignInError> {
+        let url = self.url("token");
+        let mut form = Form::new(&self.config.client_id);
+        match credential {
+            Credential::ClientSecret(secret) => {
+                form.audience(&self.config.audience, None);
+                form.add("grant_type", "client_credentials").add("client_secret", secret.expose());
+            }
+            Credential::Certificate(key) => {
+                let assertion = assertion(key, &self.config.client_id, &url, now)?;
+                form.audience(&self.config.audience, None);
+                form.add("grant_type", "client_credentials")
+                    .add("client_assertion_type", ASSERTION_TYPE)
+                    .add("client_assertion", assertion.expose());
+            }
+            Credential::RefreshToken(token) => {
+                form.audience(&self.config.audience, Some(OFFLINE));
+                form.add("grant_type", "refresh_token").add("refresh_token", token.expose());
+            }
+        }
+        granted(&self.post(&url, form).await?)
+    }
+
+    /// Begins a person's sign-in.
+    ///
+    /// # Errors
+    /// [`SignInError`].
+    pub async fn ask_person(&self) -> Result<Asked, SignInError> {
+        let mut form = Form::new(&self.config.client_id);
+        form.audience(&self.config.audience, Some(OFFLINE));
+        let answer = self.post(&self.url("devicecode"), form).await?;
+        let device: Device = parsed(&answer)?;
+        let seconds = |seconds: &Seconds| Duration::from_secs(seconds.number().min(SECONDS_MAX));
+        Ok(Asked {
+            address: shown(&device.verification_uri),
+            user_code: shown(&device.user_code),
+            every: device.interval.as_ref().map_or(POLL_EVERY, seconds).max(Duration::from_secs(1)),
+            life: seconds(&device.expires_in),
+            device_code: Secret::new(device.device_code),
+        })
+    }
+
+    /// Whether the person has signed in, and what that grants.
+    ///
+    /// # Errors
+    /// [`SignInError::Pending`]: not yet.
+    pub async fn has_signed_in(&self, asked: &Asked) -> Result<Granted, SignInError> {
+        let mut form = Form::new(&self.config.client_id);
+        form.add("grant_type", DEVICE_GRANT).add("device_code", asked.device_code.expose());
+        match self.post(&self.url("token"), form).await {
+            Err(SignInError::Refused { error, .. })
+                if error == "authorization_pending" || error == "slow_down" =>
+            {
+                Err(SignInError::Pending)
+            }
+            answer => granted(&answer?),
+        }
+    }
+
+    fn url(&self, what: &str) -> String {
+        let version = match self.config.audience {
+            Audience::Scope(_) => "/v2.0",
+            Audience::Resource(_) => "",
+        };
+        format!("{}/oauth2{version}/{what}", self.config.sign_in.to_string().trim_end_matches('/'))
+    }
+
+    async fn post(&self, url: &str, form: Form) -> Result<Secret<Vec<u8>>, SignInError> {
+        let host = self.config.sign_in.host().unwrap_or_default().to_owned();
+        let failed = |trouble| SignInError::Unreachable { host: host.clone(), trouble };
+        let unsendable = |error: http::Error| failed(Trouble::Unsendable { reason: error.to_string() });
+        let body: Body = Full::new(Bytes::from(form.finish())).map_err(|never| match never {}).boxed_unsync();
+        let mut request = Request::post(url)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::ACCEPT, "application/json")
+            .body(body)
+            .map_err(unsendable)?;
+        super::super::log_in_at_proxy(&self.dialer, &mut request).map_err(&failed)?;
+        let exchange = async {
+            let response = self.client.request(request).await.map_err(|error| {
+                let when = if error.is_connect() { When::Connecting } else { When::Connected };
+                failed(Trouble::of(&error, when))
+            })?;
+            let status = response.status();
+            let read = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+            let body = read.map_err(|_| failed(Trouble::Lost))?.to_bytes();
+            Ok((status, Secret::new(Vec::from(body))))
+        };
+        let (status, body) = tokio::time::timeout(TIMEOUT, exchange)
+            .await
+            .map_err(|_| failed(Trouble::TimedOut { waited: TIMEOUT }))??;
+        match status {
+            StatusCode::OK => return Ok(body),
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => return Err(failed(Trouble::ProxyLogin)),
+            _ => {}
+        }
+        Err(match serde_json::from_slice::<Refusal>(body.expose()) {
+            Ok(refusal) => SignInError::Refused {
+                error: shown(&refusal.error),
+                description: shown(&refusal.error_description),
+            },
+            Err(_) => SignInError::NoAnswer { status },
+        })
+    }
+}
+
+impl SignInError {
+    /// Whether the same again may go well later.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        match self {
+            SignInError::Unreachable { .. } | SignInError::Pending | SignInError::Unsigned => true,
+            SignInError::NoAnswer { status } => status.is_server_error() || status.as_u16() == 429,
+            SignInError::Refused { error, .. } => {
+                matches!(error.as_str(), "temporarily_unavailable" | "server_error")
+            }
+        }
+    }
+}
+
+impl Seconds {
+    fn number(&self) -> u64 {
+        match self {
+            Seconds::Number(number) => *number,
+            Seconds::Text(text) => text.parse().unwrap_or(0),
+        }
+    }
+}
+
+/// What is sent: pairs, each written so that it stays one.
+struct Form(Secret<String>);
+
+impl Form {
+    fn new(client_id: &str) -> Self {
+        let mut form = Form(Secret::new(String::with_capacity(4_096)));
+        form.add("client_id", client_id);
+        form
+    }
+
+    fn add(&mut self, name: &str, value: &str) -> &mut Self {
+        let text = self.0.expose_mut();
+        if !text.is_empty() {
+            text.push('&');
+        }
+        text.push_str(name);
+        text.push('=');
+        for byte in value.bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    text.push(char::from(byte));
+                }
+                // Into a text, which takes everything.
+                _ => drop(write!(text, "%{byte:02X}")),
+            }
+        }
+        self
+    }
+
+    fn audience(&mut self, audience: &Audience, also: Option<&str>) {
+        match (audience, also) {
+            (Audience::Scope(scope), Some(also)) => self.add("scope", &format!("{scope} {also}")),
+            (Audience::Scope(scope), None) => self.add("scope", scope),
+            (Audience::Resource(resource), _) => self.add("resource", resource),
+        };
+    }
+
+    fn finish(self) -> Vec<u8> {
+        self.0.expose().clone().into_bytes()
+    }
+}
+
+fn granted(answer: &Secret<Vec<u8>>) -> Result<Granted, SignInError> {
+    let token: Token = parsed(answer)?;
+    // A header must be able to carry it.
+    if token.access_token.is_empty() || !token.access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(SignInError::NoAnswer { status: StatusCode::OK });
+    }
+    Ok(Granted {
+        access: Secret::new(token.access_token),
+        life: Duration::from_secs(token.expires_in.number().min(SECONDS_MAX)),
+        refresh: token.refresh_token.map(Secret::new),
+    })
+}
+
+fn parsed<T: for<'a> Deserialize<'a>>(answer: &Secret<Vec<u8>>) -> Result<T, SignInError> {
+    // The parser's own words could hold what it read.
+    serde_json::from_slice(answer.expose()).map_err(|_| SignInError::NoAnswer { status: StatusCode::OK })
+}
+
+/// RFC 7523 3: who, to whom, for how long, and a number that makes it the only one.
+fn assertion(
+    key: &AssertionKey,
+    client_id: &str,
+    url: &str,
+    now: OffsetDateTime,
+) -> Result<Secret<String>, SignInError> {
+    let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let head = encode(serde_json::json!({
+        "alg": "PS256", "typ": "JWT", "x5t#S256": URL_SAFE_NO_PAD.encode(key.thumbprint()),
+    }));
+    let now = now.unix_timestamp();
+    let claims = encode(serde_json::json!({
+        "iss": client_id, "sub": client_id, "aud": url, "iat": now, "nbf": now - 60, "exp": now + 600,
+        "jti": format!("{:032x}", rand::random::<u128>()),
+    }));
+    let text = format!("{head}.{claims}");
+    let signature = key.sign(text.as_bytes()).ok_or(SignInError::Unsigned)?;
+    Ok(Secret::new(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))))
+}
+
+/// A text of the sign-in service as it goes into events and terminals.
+fn shown(text: &str) -> String {
+    text.chars().filter(|char| !char.is_control()).take(SHOWN_CHARS_MAX).collect()
+}
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// Asks for what the next token is got with.
+const OFFLINE: &str = "offline_access";
+/// RFC 8628 3.5.
+const POLL_EVERY: Duration = Duration::from_secs(5);
+/// Such a service answers within a second.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// A token has a few KiB.
+const ANSWER_BYTES_MAX: usize = 256 << 10;
+/// A year: no token lives longer.
+const SECONDS_MAX: u64 = 365 * 24 * 3_600;
+const SHOWN_CHARS_MAX: usize = 300;

@@ -1,0 +1,64 @@
+//! The token that requests carry: the newest that the cluster has, and another one when the service does not take it.
+
+use crate::secret::Secret;
+use std::sync::Arc;
+use std::time::Duration;
+use time::OffsetDateTime;
+use tokio::sync::{mpsc, watch};
+
+/// A token.
+#[derive(Debug)]
+pub struct AccessToken {
+    /// Which one it is.
+    pub id: [u8; 16],
+    /// The token.
+    pub text: Secret<String>,
+    /// Until when it can be used.
+    pub expires_at: OffsetDateTime,
+}
+
+/// Where tokens come from. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    newest: watch::Receiver<Option<Arc<AccessToken>>>,
+    refused: mpsc::Sender<[u8; 16]>,
+}
+
+/// The other end: the newest token goes in, those that were refused come out.
+#[derive(Debug)]
+pub struct TokenSource {
+    /// Takes the newest token.
+    pub newest: watch::Sender<Option<Arc<AccessToken>>>,
+    /// Gives the ids of tokens that the service did not take.
+    pub refused: mpsc::Receiver<[u8; 16]>,
+}
+
+impl Tokens {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> (Self, TokenSource) {
+        let (newest, receiver) = watch::channel(None);
+        let (sender, refused) = mpsc::channel(REFUSED_MAX);
+        (Tokens { newest: receiver, refused: sender }, TokenSource { newest, refused })
+    }
+
+    /// The newest, if its time is not over.
+    pub(super) fn now(&self) -> Option<Arc<AccessToken>> {
+        let newest = self.newest.borrow().clone();
+        newest.filter(|token| token.expires_at > OffsetDateTime::now_utc())
+    }
+
+    /// Another one than one that was not taken: however many requests ask, one is got.
+    pub(super) async fn other_than(&self, id: [u8; 16]) -> Option<Arc<AccessToken>> {
+        // Full: that it was not taken is known already.
+        let _ = self.refused.try_send(id);
+        let mut newest = self.newest.clone();
+        let other = newest.wait_for(|token| token.as_ref().is_some_and(|token| token.id != id));
+        tokio::time::timeout(OTHER_TIMEOUT, other).await.ok()?.ok()?.clone()
+    }
+}
+
+/// All say the same.
+const REFUSED_MAX: usize = 16;
+/// Two entries of the log and one request to the sign-in service.
+const OTHER_TIMEOUT: Duration = Duration::from_secs(10);
