@@ -4,6 +4,7 @@
 use crate::support::cluster::{NewDir, TestCluster};
 use crate::support::domain::{Domain, PASSWORD};
 use crate::support::http::Request;
+use crate::support::load::Load;
 use crate::support::log::{await_event, field};
 use crate::support::soap::{ACQUIRE_LICENSE, ACQUIRE_PRE_LICENSE};
 use crate::support::wait;
@@ -56,7 +57,7 @@ fn relays_to_another_connector_with_ntlm_over_http_and_https() {
     let (own, other, folder) = (TestCluster::start(1), TestCluster::start(1), NewDir::made());
     let account = other.exchange();
     let password = secret(folder.path(), "password", &format!("{}\n", account.password));
-    let section = account_section(&account.name, &password, "protocol = \"ntlm\"\n");
+    let section = account_section(&account.name, &password, "protocol = \"ntlm\"\nconnections_max = 3\n");
     let authority = format!("authority = {:?}\n", other.lab().ca.display().to_string());
     let node = other.any_node();
     call(&own, "chained", &node.http, &section);
@@ -68,6 +69,19 @@ fn relays_to_another_connector_with_ntlm_over_http_and_https() {
     );
     own.await_rotation();
     check_relayed(&own, &other);
+    // More callers than connections: each waits for one of its own, and no proof meets another's.
+    let load = Load::start(&own.nodes(), &own.exchange(), &ACQUIRE_LICENSE, 8);
+    load.await_more(100);
+    load.stop().check_nothing_failed();
+    // The same inside a tunnel of a web proxy.
+    let proxy = WebProxy::start(folder.path(), "Allow 127.0.0.1");
+    let tunnel = format!("\n[upstream.proxy]\nurl = \"http://{}\"\n\n[drain]", proxy.address);
+    own.reconfigure("node-1", "[drain]", &tunnel);
+    own.await_rotation();
+    check_relayed(&own, &other);
+    drop(proxy);
+    own.reconfigure("node-1", &tunnel, "[drain]");
+    own.await_rotation();
     // Another password is one proof too many, then the event.
     secret(folder.path(), "password", "wrong\n");
     own.call(&own.any_node(), &own.exchange(), &Request::soap(&ACQUIRE_LICENSE))
