@@ -8,6 +8,7 @@ mod logins;
 mod membership;
 mod seen;
 mod tally;
+mod upstream;
 mod who;
 
 pub use catalogue::{CATALOGUE, Description, Level};
@@ -16,6 +17,7 @@ pub use logins::LoginsLimited;
 pub use membership::{NotJoined, Refused};
 pub use seen::Seen;
 pub use tally::Tally;
+pub use upstream::UpstreamTrouble;
 pub use who::Who;
 
 use std::fmt;
@@ -277,6 +279,13 @@ pub enum Event<'a> {
         /// The account.
         account: &'a dyn fmt::Display,
         /// What it does not show.
+        reason: &'a str,
+    },
+    /// 4070 to 4079: the service cannot be reached, for a reason that can be mended.
+    UpstreamTrouble {
+        /// What is wrong.
+        why: UpstreamTrouble,
+        /// The same with its causes.
         reason: &'a str,
     },
     /// 3000: an unexpected error on the way to the service or in the node.

@@ -38,7 +38,18 @@ const TABLE: &[(&str, May)] = &[
     ("identity", Names(&["principal", "secret"])),
     ("state", Names(&["principal"])),
     ("directory", Names(&["event", "identity", "principal", "secret", "tasks", "tls"])),
-    ("upstream", Names(&["secret", "tasks", "tls"])),
+    (
+        "upstream",
+        Names(&[
+            "identity::ChannelBinding",
+            "identity::kerberos_client",
+            "identity::nt_hash",
+            "identity::ntlm_client",
+            "secret",
+            "tasks",
+            "tls",
+        ]),
+    ),
     ("simulator", Names(&["principal", "rms", "tasks"])),
     ("cluster", Names(&["event", "principal", "proto", "secret", "state", "storage", "tasks", "tls"])),
     (

@@ -47,6 +47,7 @@ impl Event<'_> {
             Event::ServiceKeyClosed { .. } => SERVICE_KEY_CLOSED,
             Event::LoginsLimited { why, .. } => why.description(),
             Event::ThresholdTooLow { .. } => THRESHOLD_TOO_LOW,
+            Event::UpstreamTrouble { why, .. } => why.description(),
             Event::DirectoryBack { .. } => DIRECTORY_BACK,
             Event::DirectoryAway { .. } => DIRECTORY_AWAY,
             Event::WinbindBack { .. } => WINBIND_BACK,
@@ -104,7 +105,9 @@ impl Event<'_> {
                 warn!(event, added, removed, by, remedy, "{words}");
             }
             Event::ServiceKeyClosed { key, reason } => warn!(event, %key, %reason, remedy, "{words}"),
-            Event::NodeRefused { reason } => warn!(event, reason, remedy, "{words}"),
+            Event::NodeRefused { reason } | Event::UpstreamTrouble { reason, .. } => {
+                warn!(event, reason, remedy, "{words}");
+            }
             Event::DirectoryUnreadable { domain, account, reason } => {
                 warn!(event, domain, %account, reason, remedy, "{words}");
             }

@@ -38,5 +38,6 @@ mod spoofing;
 mod status;
 mod terminal;
 mod tokens;
+mod upstreams;
 mod winbind;
 mod witness;
