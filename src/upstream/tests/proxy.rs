@@ -94,7 +94,7 @@ async fn tells_that_a_proxy_is_down() {
     let config = proxy.config(None, &[]);
     drop(proxy);
     assert_eq!(through(&folder, config.clone()).await, Err(Trouble::ProxyUnreachable));
-    let nowhere = ProxyConfig { url: "http://proxy.invalid:8080".parse().unwrap(), ..config };
+    let nowhere = ProxyConfig { url: "http://nobody.invalid:8080".parse().unwrap(), ..config };
     assert_eq!(through(&folder, nowhere).await, Err(Trouble::ProxyUnreachable));
     std::fs::remove_dir_all(folder).unwrap();
 }
