@@ -17,7 +17,7 @@ pub(super) fn read(reader: &Reader<'_>, node: String) -> Option<Config> {
     if !section.has("url") {
         section.missing("url", "write where the service is, for instance http://127.0.0.1:18080");
     }
-    let word = section.parsed("kind", KINDS, |text| Word::of(text));
+    let word = section.parsed("kind", KINDS, Word::of);
     if !section.has("kind") {
         section.missing("kind", KINDS);
     }

@@ -61,6 +61,7 @@ impl Event<'_> {
     }
 
     /// Writes the event to the log, with its fields.
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of event")]
     pub fn log(&self) {
         let Description { number: event, words, remedy, .. } = self.description();
         match self {

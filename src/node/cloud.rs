@@ -36,7 +36,7 @@ pub(super) fn keep(
             metrics.clone(),
             OffsetDateTime::now_utc,
         );
-        let following = follow(cluster, enrolment, node, source, metrics, tasks.clone());
+        let following = follow(Kept { cluster, enrolment, node }, source, metrics, tasks.clone());
         groups.storage.spawn("cloud token", following);
         groups.storage.spawn("cloud renewal", renewal.keep(tasks));
     }
@@ -48,15 +48,17 @@ pub(super) fn keep(
     Ok(CloudParts { kind, url, oauth, provider, reach })
 }
 
-/// Follows the roster until the tasks drain.
-async fn follow(
+/// What the token of this node comes from.
+struct Kept {
     cluster: Cluster,
     enrolment: Enrolment,
+    /// This node's name, for what it says.
     node: String,
-    source: TokenSource,
-    metrics: Metrics,
-    tasks: Tasks,
-) {
+}
+
+/// Follows the roster until the tasks drain.
+async fn follow(kept: Kept, source: TokenSource, metrics: Metrics, tasks: Tasks) {
+    let Kept { cluster, enrolment, node } = kept;
     let TokenSource { newest, mut refused } = source;
     let mut roster = cluster.roster();
     let mut closed = false;

@@ -169,7 +169,9 @@ impl SignIn {
             // Each can be used once.
             let refresh = format!("simulated-refresh-{}", inner.count);
             inner.refresh = Some(refresh.clone());
-            answer["refresh_token"] = Value::String(refresh);
+            if let Value::Object(fields) = &mut answer {
+                fields.insert("refresh_token".to_owned(), Value::String(refresh));
+            }
         }
         reply(StatusCode::OK, &answer)
     }
