@@ -108,7 +108,7 @@ fn access(token: &CloudToken) -> AccessToken {
     AccessToken {
         id: token.id,
         text: token.access.clone(),
-        expires_at: OffsetDateTime::from_unix_timestamp(token.expires_at.0 / 1_000)
+        expires_at: OffsetDateTime::from_unix_timestamp_nanos(i128::from(token.expires_at.0) * 1_000_000)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH),
     }
 }

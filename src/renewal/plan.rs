@@ -30,7 +30,10 @@ impl Failures {
 pub(super) fn next_step(now: Timestamp, cloud: &Cloud, failures: &Failures) -> Step {
     let due = match &cloud.token {
         None => now,
-        Some(token) if cloud.refused == Some(token.id) => now,
+        // Not at the rate of requests, if the service takes none.
+        Some(token) if cloud.refused == Some(token.id) => {
+            Timestamp(token.issued_at.0.saturating_add(REFUSED_PAUSE_MS))
+        }
         Some(token) => due_at(token),
     };
     let at = if failures.number > 0 { due.0.max(failures.last.0 + pause(cloud, failures)) } else { due.0 };
@@ -49,10 +52,10 @@ fn due_at(token: &CloudToken) -> Timestamp {
     Timestamp(token.issued_at.0.saturating_add(life / 3 * 2 - early))
 }
 
-/// Doubled each time, and never more than a twentieth of the life: who comes back before the end is asked in time.
+/// Doubled each time, and never more than a fortieth of the life: who comes back before the end is asked in time.
 fn pause(cloud: &Cloud, failures: &Failures) -> i64 {
     let life = cloud.token.as_ref().map(|token| token.expires_at.0.saturating_sub(token.issued_at.0));
-    let longest = life.map_or(PAUSE_MAX_MS, |life| (life / 20).clamp(PAUSE_MIN_MS, PAUSE_MAX_MS));
+    let longest = life.map_or(PAUSE_MAX_MS, |life| (life / 40).clamp(PAUSE_MIN_MS, PAUSE_MAX_MS));
     let doubled = PAUSE_MIN_MS.saturating_mul(1 << failures.number.min(12));
     doubled.min(longest)
 }
@@ -65,6 +68,8 @@ pub(super) fn warned_days(now: Timestamp, expires_at: Timestamp) -> Option<u16> 
 
 const PAUSE_MIN_MS: i64 = 250;
 const PAUSE_MAX_MS: i64 = 60_000;
+/// A token that was just got is not better after another moment.
+const REFUSED_PAUSE_MS: i64 = 2_000;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 /// Over; and the days at which people have time, should hurry, and must act.
 const WARNED_DAYS: [u16; 4] = [0, 3, 14, 45];
@@ -101,9 +106,11 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_was_not_taken_is_renewed_at_once_and_once() {
+    fn a_token_that_was_not_taken_is_renewed_once_and_not_at_the_rate_of_requests() {
         let refused = Cloud { refused: Some([100; 16]), ..cloud(100) };
-        assert_eq!(next_step(Timestamp(1_000_001), &refused, &Failures::default()), Step::Renew);
+        let step = |now| next_step(Timestamp(now), &refused, &Failures::default());
+        assert_eq!(step(1_002_000), Step::Renew);
+        assert_eq!(step(1_000_001), Step::Wait(Duration::from_millis(1_999)));
         let other = Cloud { refused: Some([101; 16]), ..cloud(100) };
         assert!(matches!(next_step(Timestamp(1_000_001), &other, &Failures::default()), Step::Wait(_)));
     }
@@ -120,7 +127,7 @@ mod tests {
             longest = longest.max(wait);
             now += wait;
         }
-        assert!((PAUSE_MIN_MS..=360_000 / 2).contains(&longest), "{longest}");
+        assert!((PAUSE_MIN_MS..=3_600_000 / 40).contains(&longest), "{longest}");
     }
 
     #[test]

@@ -132,11 +132,12 @@ fn a_public_address_without_tls_is_refused() {
 #[test]
 fn what_this_version_does_not_do_is_refused_and_not_ignored() {
     let file = File::new(&format!(
-        "{GOOD}\n[upstream.proxy]\nurl = \"http://proxy:8080\"\n\n[secrets]\nseal = \"tpm\"\n"
+        "{GOOD}\n[upstream.proxy]\nurl = \"https://nobody.test:8080\"\n\n[secrets]\nseal = \"tpm\"\n"
     ));
-    file.check()
-        .check_code(2)
-        .check_says(&["upstream.proxy.url: is not supported", "secrets.seal: \"tpm\" is not possible"]);
+    file.check().check_code(2).check_says(&[
+        "upstream.proxy.url: \"https://nobody.test:8080\" is not possible",
+        "secrets.seal: \"tpm\" is not possible",
+    ]);
 }
 
 const DIRECTORY: &str = r#"
