@@ -104,7 +104,7 @@ fn a_table_that_counts_as_fresh_for_too_long_is_found() {
     check_finds(Bug::CountsFromTheAnswer);
 }
 
-/// The checker of the promise that a bug breaks has to find it within a few seeds.
+/// The checker of the promise that a bug breaks has to find it.
 fn check_finds(bug: Bug) {
     let Some(invariant) = invariants::ALL.iter().find(|invariant| invariant.bug == bug) else {
         panic!("{bug:?} breaks no promise");
@@ -249,4 +249,6 @@ const THREADS: usize = 2;
 /// A few seconds without optimization.
 const RUNS_USUAL: u64 = 4;
 const RUNS_THAT_SHOW_ALL: usize = 20;
-const FOUND_WITHIN: u64 = 100;
+/// A run is not the same twice, since elections draw their own lots. The rarest bug shows in one of 35, so two times in a
+/// million none of these shows it.
+const FOUND_WITHIN: u64 = 450;
