@@ -1,6 +1,7 @@
 //! TLS: server and client settings, and who is at the other end. The only user of `rustls`.
 
 mod authority;
+mod issued;
 mod key;
 mod member;
 mod membership;
@@ -8,6 +9,7 @@ mod pinned;
 mod refusal;
 
 pub use authority::{Authority, AuthorityError, IssueError, Issued, Subject};
+pub use issued::IssuedServer;
 pub use key::{MemberKey, Request, RequestError, authority_pin, key_hash};
 pub use member::{Member, MemberKind};
 pub use membership::{

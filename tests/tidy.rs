@@ -34,7 +34,7 @@ const TABLE: &[(&str, May)] = &[
     ("state", Names(&["principal"])),
     ("directory", Names(&["event", "identity", "principal", "secret", "tasks", "tls"])),
     ("upstream", Names(&["secret", "tasks", "tls"])),
-    ("simulator", Names(&["principal", "rms", "tasks"])),
+    ("simulator", Names(&["principal", "rms", "tasks", "tls"])),
     ("cluster", Names(&["event", "principal", "proto", "secret", "state", "storage", "tasks", "tls"])),
     (
         "enrolment",
@@ -134,7 +134,7 @@ const HOMES: &[(&[&str], &[&str])] = &[
     (&["hyper_rustls"], &["upstream"]),
     (&["aes", "cts", "md4", "md5", "rc4", "sha1"], &["identity"]),
     (&["hmac"], &["enrolment", "identity"]),
-    (&["aws_lc_rs"], &["seal"]),
+    (&["aws_lc_rs"], &["seal", "simulator"]),
     (&["clap", "comfy_table"], &["cli", "main"]),
     (&["anyhow"], &["cli", "lab", "main"]),
     (

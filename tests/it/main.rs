@@ -34,6 +34,7 @@ mod python_clients;
 mod recovery;
 mod remote_procedures;
 mod sealed;
+mod simulator;
 mod spoofing;
 mod status;
 mod terminal;
