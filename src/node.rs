@@ -103,7 +103,8 @@ impl Node {
         let following = keys.clone().follow(cluster.clone(), enrolment.clone(), groups.storage.clone());
         groups.storage.spawn("service keys", following);
         let upstream = Upstream::new(config.upstream.clone(), upstream::Metrics::register(&mut registry))?;
-        let relay = Relay::new(cluster.state(), duty.serving(), upstream, ntlm, relay_metrics);
+        let relay =
+            Relay::new(cluster.state(), duty.serving(), upstream, relay_settings(&config), relay_metrics);
         let front_metrics = front::Metrics::register(&mut registry);
         let relays = relays::follow(&cluster, &groups.hops);
         let logins = relays::logins(&config, &relays, &front_metrics, &groups.clients);
@@ -246,6 +247,11 @@ async fn serve_peers(
         .storage
         .spawn("peer listener", listener::serve(port, tls, Arc::new(service), groups.storage.clone()));
     Ok(())
+}
+
+fn relay_settings(config: &Config) -> relay::Settings {
+    let kept = relay::KeptConfig { folder: config.node.data_dir.join("kept"), age_max: config.kept_answers };
+    relay::Settings { ntlm: config.identity.ntlm, kept }
 }
 
 fn own_peer(config: &Config, own: &Own) -> Peer {

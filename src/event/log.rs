@@ -3,10 +3,10 @@
 use super::catalogue::{
     ACCESS_ALLOWED, ACCESS_REFUSED, ADMINISTRATOR_ADDED, ADMINISTRATOR_REMOVED, AMBIGUOUS,
     CERTIFICATE_RENEWED, CLEAR_TEXT, DAMAGE_SET_ASIDE, DIRECTORY_AWAY, DIRECTORY_BACK, DIRECTORY_UNREADABLE,
-    DISK_FULL, DISK_HAS_ROOM, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, NTLM_REFUSED,
-    PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED,
-    SERVICE_STARTED, SERVICE_STOPPED, SWITCHED_TO_HTTPS, TABLE_EMPTY, TABLE_UPDATED, THRESHOLD_TOO_LOW,
-    UNEXPECTED, WINBIND_AWAY, WINBIND_BACK,
+    DISK_FULL, DISK_HAS_ROOM, KEPT_ANSWER, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED,
+    NTLM_REFUSED, PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED,
+    SERVICE_KEYS_CHANGED, SERVICE_STARTED, SERVICE_STOPPED, SWITCHED_TO_HTTPS, TABLE_EMPTY, TABLE_UPDATED,
+    THRESHOLD_TOO_LOW, UNEXPECTED, WINBIND_AWAY, WINBIND_BACK,
 };
 use super::{Description, Event, Who};
 use tracing::{error, info, warn};
@@ -47,6 +47,8 @@ impl Event<'_> {
             Event::ServiceKeyClosed { .. } => SERVICE_KEY_CLOSED,
             Event::LoginsLimited { why, .. } => why.description(),
             Event::ThresholdTooLow { .. } => THRESHOLD_TOO_LOW,
+            Event::BadAnswer { why, .. } => why.description(),
+            Event::KeptAnswer { .. } => KEPT_ANSWER,
             Event::DirectoryBack { .. } => DIRECTORY_BACK,
             Event::DirectoryAway { .. } => DIRECTORY_AWAY,
             Event::WinbindBack { .. } => WINBIND_BACK,
@@ -118,6 +120,10 @@ impl Event<'_> {
             }
             Event::DirectoryAway { domain, reason } | Event::WinbindAway { domain, reason } => {
                 warn!(event, domain, reason, remedy, "{words}");
+            }
+            Event::BadAnswer { reason, .. } => warn!(event, reason, remedy, "{words}"),
+            Event::KeptAnswer { operation, age_seconds, reason, left_out } => {
+                warn!(event, operation, age_seconds, reason, left_out, remedy, "{words}");
             }
             Event::TableEmpty { revision } => warn!(event, revision, remedy, "{words}"),
             Event::DiskHasRoom => info!(event, "{words}"),

@@ -13,6 +13,7 @@ use std::time::Duration;
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     response_seconds: Histogram,
+    soap: [Family<SoapLabels, Histogram, fn() -> Histogram>; 3],
     retries: Counter,
     unproven: Family<UnprovenLabels, Counter>,
     /// Open connections.
@@ -40,6 +41,57 @@ pub enum Outcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SoapLabels {
+    pipeline: &'static str,
+    operation: &'static str,
+    outcome: SoapOutcome,
+    batch: Batch,
+}
+
+/// How a SOAP request of a proven caller ended, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum SoapOutcome {
+    /// With the answer that was asked for.
+    Successful,
+    /// With a fault of the service.
+    Fault,
+    /// With a refusal of the caller.
+    Refused,
+    /// With an error of the caller's.
+    Malformed,
+    /// With an error of ours or of the service's.
+    Failed,
+}
+
+/// Whether one license was asked for or more, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Batch {
+    /// One.
+    Single,
+    /// More.
+    Batched,
+}
+
+/// A SOAP request of a proven caller that has ended, and the times that it took.
+#[derive(Clone, Copy, Debug)]
+pub struct Soap {
+    /// The pipeline.
+    pub pipeline: &'static str,
+    /// The operation; `none` if it was not read.
+    pub operation: &'static str,
+    /// How it ended.
+    pub outcome: SoapOutcome,
+    /// Whether it was one of many.
+    pub batch: Batch,
+    /// In the connector.
+    pub connector: Duration,
+    /// In the service, if it was asked.
+    pub service: Option<Duration>,
+    /// Both.
+    pub total: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UnprovenLabels {
     reason: Unproven,
 }
@@ -62,7 +114,8 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Metrics {
             requests: Family::default(),
-            response_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
+            response_seconds: seconds(),
+            soap: std::array::from_fn(|_| Family::new_with_constructor(seconds as fn() -> Histogram)),
             retries: Counter::default(),
             unproven: Family::default(),
             connections: Gauge::default(),
@@ -73,6 +126,23 @@ impl Metrics {
             "Connector Response Time: from a request's headers until its answer begins",
             metrics.response_seconds.clone(),
         );
+        let names = [
+            (
+                "rmsc_front_connector_processing_seconds",
+                "Connector Processing Time: of a SOAP request, in the connector and not in the service",
+            ),
+            (
+                "rmsc_front_service_response_seconds",
+                "Service Response Time: of a SOAP request, from sending it on until the answer began",
+            ),
+            (
+                "rmsc_front_connector_response_seconds",
+                "Connector Response Time: of a SOAP request, from its headers until its answer began",
+            ),
+        ];
+        for ((name, help), family) in names.into_iter().zip(&metrics.soap) {
+            registry.register(name, help, family.clone());
+        }
         registry.register(
             "rmsc_front_retries",
             "Requests handed to a second node, because the first gave no answer",
@@ -96,6 +166,17 @@ impl Metrics {
         self.response_seconds.observe(elapsed.as_secs_f64());
     }
 
+    pub(super) fn soap(&self, soap: &Soap) {
+        let Soap { pipeline, operation, outcome, batch, .. } = *soap;
+        let labels = SoapLabels { pipeline, operation, outcome, batch };
+        let times = [Some(soap.connector), soap.service, Some(soap.total)];
+        for (family, time) in self.soap.iter().zip(times) {
+            if let Some(time) = time {
+                family.get_or_create(&labels).observe(time.as_secs_f64());
+            }
+        }
+    }
+
     pub(super) fn unproven(&self, reason: Unproven) {
         self.unproven.get_or_create(&UnprovenLabels { reason }).inc();
     }
@@ -103,4 +184,9 @@ impl Metrics {
     pub(super) fn retried(&self) {
         self.retries.inc();
     }
+}
+
+/// From a millisecond to half a minute.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 16))
 }

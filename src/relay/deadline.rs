@@ -15,6 +15,18 @@ impl Deadline {
         Deadline(now().saturating_add(budget))
     }
 
+    /// So much before it.
+    #[must_use]
+    pub fn earlier_by(self, margin: Duration) -> Self {
+        Deadline(self.0.saturating_sub(margin))
+    }
+
+    /// It, or this long from now if that is earlier.
+    #[must_use]
+    pub fn or_after(self, budget: Duration) -> Self {
+        self.min(Deadline::after(budget))
+    }
+
     /// What is left; nothing once it is over.
     #[must_use]
     pub fn left(self) -> Duration {

@@ -1,7 +1,7 @@
 //! What is counted about relayed requests.
 
 use super::{Answered, Failure};
-use crate::rms::Pipeline;
+use crate::rms::{Operation, Pipeline};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -14,6 +14,8 @@ pub struct Metrics {
     requests: Family<Labels, Counter>,
     answered: Counter,
     in_flight: Gauge,
+    bad_answers: Family<TroubleLabels, Counter>,
+    kept_answers: Family<OperationLabels, Counter>,
     exchange_ntlm_unbound: Gauge,
 }
 
@@ -30,6 +32,16 @@ impl Drop for InFlight {
 struct Labels {
     pipeline: &'static str,
     outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TroubleLabels {
+    trouble: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    operation: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -55,6 +67,16 @@ impl Metrics {
             metrics.in_flight.clone(),
         );
         registry.register(
+            "rmsc_relay_bad_answers",
+            "Answers of the service that no calling server got, by what was wrong with them",
+            metrics.bad_answers.clone(),
+        );
+        registry.register(
+            "rmsc_relay_kept_answers",
+            "Answers from before that were given while the service could not be reached",
+            metrics.kept_answers.clone(),
+        );
+        registry.register(
             "rmsc_relay_exchange_ntlm_unbound",
             "1: this node lets Exchange servers in by NTLM that is not bound to TLS, which can be passed on",
             metrics.exchange_ntlm_unbound.clone(),
@@ -65,6 +87,14 @@ impl Metrics {
     /// Says how this node is set.
     pub(super) fn exchange_ntlm_unbound(&self, unbound: bool) {
         self.exchange_ntlm_unbound.set(i64::from(unbound));
+    }
+
+    pub(super) fn bad_answer(&self, trouble: &'static str) {
+        self.bad_answers.get_or_create(&TroubleLabels { trouble }).inc();
+    }
+
+    pub(super) fn kept_answer(&self, operation: Operation) {
+        self.kept_answers.get_or_create(&OperationLabels { operation: operation.word() }).inc();
     }
 
     /// Requests that got an answer from this node since it started.
@@ -93,9 +123,13 @@ impl Metrics {
             Err(Failure::Malformed(_) | Failure::UnsupportedMedia(_) | Failure::TooLarge { .. }) => {
                 Outcome::Malformed
             }
-            Err(Failure::Upstream { .. } | Failure::Overdue | Failure::BrokenOff | Failure::NotReady(_)) => {
-                Outcome::Failed
-            }
+            Err(
+                Failure::Upstream { .. }
+                | Failure::Throttled { .. }
+                | Failure::Overdue
+                | Failure::BrokenOff
+                | Failure::NotReady(_),
+            ) => Outcome::Failed,
         };
         if outcome == Outcome::Answered {
             self.answered.inc();

@@ -5,6 +5,7 @@
 mod support;
 
 mod administrators;
+mod audit;
 mod authorization;
 mod backup;
 mod bad_configuration;
@@ -21,6 +22,7 @@ mod failover;
 mod footprint;
 mod help;
 mod join;
+mod kept_answers;
 mod kerberos;
 mod kerberos_keys;
 mod lab_command;
