@@ -71,7 +71,7 @@ impl Winbind {
         let inner = &self.inner;
         let deadline = Instant::now() + START_WITHIN;
         let Ok(_slot) = inner.slots.acquire().await else { return };
-        match inner.start() {
+        match inner.start(deadline).await {
             Ok(mut helper) => match timeout_at(deadline, helper.hello()).await {
                 Ok(Ok(())) => inner.keep(helper),
                 Ok(Err(error)) => {
@@ -170,7 +170,7 @@ impl Inner {
                 Err(_) => return Err((SILENT.into(), Some(helper))),
             }
         }
-        let mut helper = self.start().map_err(|reason| (reason, None))?;
+        let mut helper = self.start(deadline).await.map_err(|reason| (reason, None))?;
         match timeout_at(deadline, helper.ask(question)).await {
             Ok(Ok(answer)) => Ok((answer, helper)),
             Ok(Err(error)) => {
@@ -191,8 +191,8 @@ impl Inner {
     }
 
     /// Whoever calls it has a slot, and no other helper for it.
-    fn start(&self) -> Result<Helper, String> {
-        self.health.check_start()?;
+    async fn start(&self, deadline: Instant) -> Result<Helper, String> {
+        self.health.may_start(deadline).await?;
         let started = Helper::start(&self.config.program);
         started.inspect(|_| self.metrics.helper_started()).map_err(|error| {
             self.health.no_start();

@@ -6,13 +6,14 @@ use crate::support::http::{Request, Session};
 use crate::support::lab::Node;
 use crate::support::log::{await_event, field};
 use crate::support::program::{Curled, curl_with, interpreter, number_of, python_with, run};
+use crate::support::shared::Shared;
 use crate::support::soap::{ACQUIRE_LICENSE, ACQUIRE_PRE_LICENSE, Message};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Two nodes that take tickets of a domain. The second lets nobody in without channel binding, and does not
@@ -23,15 +24,16 @@ struct Site {
     domain: Arc<Domain>,
 }
 
-static SHARED: Mutex<Weak<Site>> = Mutex::new(Weak::new());
+static SHARED: Shared<Site> = Shared::new();
 
 impl Site {
     #[track_caller]
     fn shared() -> Arc<Self> {
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(site) = shared.upgrade() {
-            return site;
-        }
+        SHARED.get_or_make(Self::start)
+    }
+
+    #[track_caller]
+    fn start() -> Self {
         let (cluster, domain) = (TestCluster::start(2), Domain::shared());
         take_kerberos(&cluster, "node-1", "allow", &domain.keytab());
         take_kerberos(&cluster, "node-2", "require", &domain.keytab());
@@ -43,9 +45,7 @@ impl Site {
             let arguments = ["authz", "add", "--yes", "--role", role, "--group", &group, "--sid", &sid];
             cluster.rmsc(&arguments).check_code(0);
         }
-        let site = Arc::new(Site { cluster, domain });
-        *shared = Arc::downgrade(&site);
-        site
+        Site { cluster, domain }
     }
 
     /// The node that wants no binding.

@@ -3,6 +3,7 @@
 use super::http::{self, Answer, Request, Session};
 use super::lab::{Account, Lab, Node};
 use super::program::{Ran, rmsc, run};
+use super::shared::Shared;
 use super::turn::Turn;
 use super::{processes, wait};
 use rustix::process::Signal;
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A lab without traffic of its own.
@@ -35,7 +36,7 @@ pub struct Counts {
     pub duplicate_requests: u64,
 }
 
-static SHARED: Mutex<Weak<TestCluster>> = Mutex::new(Weak::new());
+static SHARED: Shared<TestCluster> = Shared::new();
 
 impl TestCluster {
     /// A lab of this test's own, beside other tests.
@@ -75,13 +76,7 @@ impl TestCluster {
     /// last of them ends.
     pub fn shared() -> Arc<Self> {
         let turn = Turn::beside_others();
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cluster) = shared.upgrade() {
-            return cluster;
-        }
-        let cluster = Arc::new(Self::begin(3, &[], turn));
-        *shared = Arc::downgrade(&cluster);
-        cluster
+        SHARED.get_or_make(|| Self::begin(3, &[], turn))
     }
 
     #[track_caller]

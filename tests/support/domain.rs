@@ -2,12 +2,13 @@
 
 use super::cluster::NewDir;
 use super::program::{Ran, manifest_dir, python, run};
+use super::shared::Shared;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 /// A domain that serves tickets as long as this value lives.
 pub struct Domain {
@@ -24,19 +25,13 @@ pub struct Tickets<'a> {
     cache: PathBuf,
 }
 
-static SHARED: Mutex<Weak<Domain>> = Mutex::new(Weak::new());
+static SHARED: Shared<Domain> = Shared::new();
 
 impl Domain {
     /// The one that tests share; it stops when the last of them ends.
     #[track_caller]
     pub fn shared() -> Arc<Self> {
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(domain) = shared.upgrade() {
-            return domain;
-        }
-        let domain = Arc::new(Self::start());
-        *shared = Arc::downgrade(&domain);
-        domain
+        SHARED.get_or_make(Self::start)
     }
 
     /// One of a test's own, which it may change and stop.

@@ -13,6 +13,7 @@ pub mod log;
 pub mod pool;
 pub mod processes;
 pub mod program;
+pub mod shared;
 pub mod simulator;
 pub mod soap;
 pub mod stored;

@@ -3,7 +3,8 @@
 use crate::directory::metrics::Metrics;
 use crate::event::Event;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
 
 /// What is known about winbind on this host.
 pub(super) struct Health {
@@ -51,11 +52,16 @@ impl Health {
         state.failures = state.failures.saturating_add(1);
     }
 
-    /// The error says that it is too early to start another one.
-    pub(super) fn check_start(&self) -> Result<(), String> {
-        match self.state().not_before {
-            Some(at) if Instant::now() < at => Err("its helper could not be started a moment ago".into()),
-            _ => Ok(()),
+    /// Waits until a helper may be started again. The error says that this is not before a deadline: who asks is
+    /// told at once.
+    pub(super) async fn may_start(&self, deadline: Instant) -> Result<(), String> {
+        loop {
+            let not_before = self.state().not_before;
+            match not_before.filter(|at| Instant::now() < *at) {
+                None => return Ok(()),
+                Some(at) if at < deadline => sleep_until(at).await,
+                Some(_) => return Err("its helper could not be started a moment ago".into()),
+            }
         }
     }
 
@@ -84,13 +90,30 @@ mod tests {
         assert_eq!(pause(40), PAUSE_MAX);
     }
 
-    #[test]
-    fn a_helper_is_not_started_at_once_after_one_that_failed_but_after_an_answer() {
+    #[tokio::test(start_paused = true)]
+    async fn after_a_helper_that_failed_the_next_one_waits_and_after_an_answer_it_does_not() {
         let health = Health::new("LAB".into(), Metrics::default());
-        assert!(health.check_start().is_ok());
+        let begun = Instant::now();
+        let deadline = begun + Duration::from_secs(1);
+        assert_eq!(health.may_start(deadline).await, Ok(()));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
         health.no_start();
-        assert!(health.check_start().is_err());
+        assert_eq!(health.may_start(deadline).await, Ok(()));
+        assert!(begun.elapsed() >= PAUSE_MIN, "{:?}", begun.elapsed());
+        health.no_start();
         health.good();
-        assert!(health.check_start().is_ok());
+        let answered = Instant::now();
+        assert_eq!(health.may_start(deadline).await, Ok(()));
+        assert_eq!(answered.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_could_not_wait_so_long_is_told_at_once() {
+        let health = Health::new("LAB".into(), Metrics::default());
+        (0..5).for_each(|_| health.no_start());
+        let begun = Instant::now();
+        let refused = health.may_start(begun + Duration::from_secs(1)).await;
+        assert_eq!(refused.map_err(|words| words.contains("a moment ago")), Err(true));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 }

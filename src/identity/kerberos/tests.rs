@@ -5,6 +5,7 @@ mod claims;
 mod forged;
 mod fuzz;
 mod mutants;
+mod proof;
 mod replaced;
 
 use super::super::spnego;
