@@ -15,6 +15,7 @@ mod relays;
 mod roster_events;
 mod service_keys;
 mod start_error;
+mod table_age;
 mod table_events;
 mod witness;
 

@@ -287,7 +287,8 @@ impl Relay {
         }
         let body = Prefixed::new(prefix, body, head.body_bytes).boxed_unsync();
         started();
-        self.send(&permit, head, inspected.operation, body, deadline).await
+        let asking = send::Asking { permit: &permit, head, operation: inspected.operation, deadline };
+        self.send(asking, body).await
     }
 
     /// A node whose table may be too old cannot tell who may.
@@ -371,21 +372,6 @@ fn broken_body(error: &BodyError) -> Failure {
     } else {
         Failure::BrokenOff
     }
-}
-
-/// What is wrong with the service, in one word.
-fn word(error: &SendError) -> &'static str {
-    match error {
-        SendError::Connect { .. } => "refused",
-        SendError::Lost { .. } => "lost",
-        SendError::TimedOut { .. } => "timed-out",
-        SendError::Unsendable { .. } => "unsendable",
-    }
-}
-
-/// Whether the service cannot be reached, as far as one can tell.
-fn is_away(error: &SendError) -> bool {
-    !matches!(error, SendError::Unsendable { .. })
 }
 
 /// What a node says that has heard no leader for longer than a revocation may take.

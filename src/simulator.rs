@@ -138,7 +138,7 @@ async fn accept(listener: TcpListener, config: &Arc<Config>, paths: Paths, tasks
 async fn refuses(faults: &Faults, changed: &mut watch::Receiver<u64>) {
     while faults.listening() == Listening::Yes {
         if changed.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -25,6 +25,7 @@ enum May {
 /// request waits for consensus; `front` cannot call `upstream`, so nothing is sent without a permit.
 const TABLE: &[(&str, May)] = &[
     ("event", Names(&[])),
+    ("metrics", Names(&[])),
     ("principal", Names(&[])),
     ("proto", Names(&[])),
     ("rms", Names(&[])),
@@ -37,19 +38,22 @@ const TABLE: &[(&str, May)] = &[
     ("listener", Names(&["event", "tasks", "tls"])),
     ("identity", Names(&["principal", "secret"])),
     ("state", Names(&["principal"])),
-    ("directory", Names(&["event", "identity", "principal", "secret", "tasks", "tls"])),
-    ("upstream", Names(&["secret", "tasks", "tls"])),
+    ("directory", Names(&["event", "identity", "metrics", "principal", "secret", "tasks", "tls"])),
+    ("upstream", Names(&["metrics", "secret", "tasks", "tls"])),
     ("simulator", Names(&["principal", "rms", "tasks", "tls"])),
     ("cluster", Names(&["event", "principal", "proto", "secret", "state", "storage", "tasks", "tls"])),
     (
         "enrolment",
-        Names(&["cluster", "event", "proto", "seal", "secret", "state", "storage", "tasks", "tls"]),
+        Names(&[
+            "cluster", "event", "metrics", "proto", "seal", "secret", "state", "storage", "tasks", "tls",
+        ]),
     ),
     // Of the messages only those of `relay.proto`: see `relay_names_only_its_own_messages`.
     (
         "relay",
         Names(&[
             "event",
+            "metrics",
             "principal",
             "proto::peer::v1",
             "rms",
@@ -66,6 +70,7 @@ const TABLE: &[(&str, May)] = &[
             "directory",
             "event",
             "identity",
+            "metrics",
             "principal",
             "relay",
             "rms",
@@ -90,6 +95,7 @@ const TABLE: &[(&str, May)] = &[
             "enrolment",
             "event",
             "identity::kerberos",
+            "metrics",
             "principal",
             "proto",
             "seal",

@@ -58,13 +58,14 @@ impl Event<'_> {
     }
 
     /// Writes the event to the log, with its fields.
+    #[expect(clippy::too_many_lines, reason = "one arm for each event")]
     pub fn log(&self) {
         let Description { number: event, words, remedy, .. } = self.description();
         match self {
             Event::ServiceStarted { node, version } => info!(event, node, version, "{words}"),
             Event::ServiceStopped { node } => info!(event, node, "{words}"),
-            Event::AccessAllowed(who) => {
-                info!(event, sid = %who.sid, account = %who.account, computer = who.computer, "{words}");
+            Event::AccessAllowed(Who { sid, account, computer }) => {
+                info!(event, %sid, %account, computer, "{words}");
             }
             Event::SwitchedToHttps { who: Who { sid, account, computer }, left_out } => {
                 info!(event, %sid, %account, computer, left_out, "{words}");
@@ -75,8 +76,8 @@ impl Event<'_> {
             Event::PrincipalInvalid { computer, reason, left_out } => {
                 warn!(event, computer, reason, left_out, remedy, "{words}");
             }
-            Event::NtlmRefused { who, reason, left_out } | Event::AccessRefused { who, reason, left_out } => {
-                let (sid, account, computer) = (who.sid, who.account, who.computer);
+            Event::NtlmRefused { who: Who { sid, account, computer }, reason, left_out }
+            | Event::AccessRefused { who: Who { sid, account, computer }, reason, left_out } => {
                 warn!(event, %sid, %account, computer, reason, left_out, remedy, "{words}");
             }
             Event::ClearText { who: Who { sid, account, computer }, left_out } => {
@@ -106,11 +107,12 @@ impl Event<'_> {
                 warn!(event, added, removed, by, remedy, "{words}");
             }
             Event::ServiceKeyClosed { key, reason } => warn!(event, %key, %reason, remedy, "{words}"),
-            Event::NodeRefused { reason } => warn!(event, reason, remedy, "{words}"),
+            Event::NodeRefused { reason } | Event::BadAnswer { reason, .. } | Event::DiskFull { reason } => {
+                warn!(event, reason, remedy, "{words}");
+            }
             Event::DirectoryUnreadable { domain, account, reason } => {
                 warn!(event, domain, %account, reason, remedy, "{words}");
             }
-            Event::DiskFull { reason } => warn!(event, reason, remedy, "{words}"),
             Event::LoginsLimited { account, computer, reason, left_out, .. } => {
                 warn!(event, account, computer, reason, left_out, remedy, "{words}");
             }
@@ -121,7 +123,6 @@ impl Event<'_> {
             Event::DirectoryAway { domain, reason } | Event::WinbindAway { domain, reason } => {
                 warn!(event, domain, reason, remedy, "{words}");
             }
-            Event::BadAnswer { reason, .. } => warn!(event, reason, remedy, "{words}"),
             Event::KeptAnswer { operation, age_seconds, reason, left_out } => {
                 warn!(event, operation, age_seconds, reason, left_out, remedy, "{words}");
             }

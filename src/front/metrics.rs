@@ -1,10 +1,11 @@
 //! What is counted at a front.
 
+use crate::metrics::{Enter, seconds};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::time::Duration;
 
@@ -13,12 +14,16 @@ use std::time::Duration;
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     response_seconds: Histogram,
-    soap: [Family<SoapLabels, Histogram, fn() -> Histogram>; 3],
+    connector_seconds: Times,
+    service_seconds: Times,
+    soap_seconds: Times,
     retries: Counter,
     unproven: Family<UnprovenLabels, Counter>,
     /// Open connections.
     pub connections: Gauge,
 }
+
+type Times = Family<SoapLabels, Histogram, fn() -> Histogram>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -112,53 +117,39 @@ pub enum Unproven {
 impl Metrics {
     /// Registers them.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Metrics {
-            requests: Family::default(),
-            response_seconds: seconds(),
-            soap: std::array::from_fn(|_| Family::new_with_constructor(seconds as fn() -> Histogram)),
-            retries: Counter::default(),
-            unproven: Family::default(),
-            connections: Gauge::default(),
-        };
-        registry.register("rmsc_front_requests", "Requests taken by this front", metrics.requests.clone());
-        registry.register(
-            "rmsc_front_response_seconds",
-            "Connector Response Time: from a request's headers until its answer begins",
-            metrics.response_seconds.clone(),
-        );
-        let names = [
-            (
+        let times = || Times::new_with_constructor(seconds);
+        Metrics {
+            requests: registry.enter("rmsc_front_requests", "Requests taken by this front"),
+            response_seconds: registry.enter_as(
+                "rmsc_front_response_seconds",
+                "From a request's headers until its answer begins, of all requests",
+                seconds(),
+            ),
+            connector_seconds: registry.enter_as(
                 "rmsc_front_connector_processing_seconds",
                 "Connector Processing Time: of a SOAP request, in the connector and not in the service",
+                times(),
             ),
-            (
+            service_seconds: registry.enter_as(
                 "rmsc_front_service_response_seconds",
                 "Service Response Time: of a SOAP request, from sending it on until the answer began",
+                times(),
             ),
-            (
+            soap_seconds: registry.enter_as(
                 "rmsc_front_connector_response_seconds",
                 "Connector Response Time: of a SOAP request, from its headers until its answer began",
+                times(),
             ),
-        ];
-        for ((name, help), family) in names.into_iter().zip(&metrics.soap) {
-            registry.register(name, help, family.clone());
+            retries: registry.enter(
+                "rmsc_front_retries",
+                "Requests handed to a second node, because the first gave no answer",
+            ),
+            unproven: registry.enter(
+                "rmsc_front_failed_logins",
+                "NTLM logins that failed, or were refused at a limit without asking the directory",
+            ),
+            connections: registry.enter("rmsc_front_connections", "Open connections of clients"),
         }
-        registry.register(
-            "rmsc_front_retries",
-            "Requests handed to a second node, because the first gave no answer",
-            metrics.retries.clone(),
-        );
-        registry.register(
-            "rmsc_front_failed_logins",
-            "NTLM logins that failed, or were refused at a limit without asking the directory",
-            metrics.unproven.clone(),
-        );
-        registry.register(
-            "rmsc_front_connections",
-            "Open connections of clients",
-            metrics.connections.clone(),
-        );
-        metrics
     }
 
     pub(super) fn ended(&self, outcome: Outcome, elapsed: Duration) {
@@ -169,11 +160,12 @@ impl Metrics {
     pub(super) fn soap(&self, soap: &Soap) {
         let Soap { pipeline, operation, outcome, batch, .. } = *soap;
         let labels = SoapLabels { pipeline, operation, outcome, batch };
-        let times = [Some(soap.connector), soap.service, Some(soap.total)];
-        for (family, time) in self.soap.iter().zip(times) {
-            if let Some(time) = time {
-                family.get_or_create(&labels).observe(time.as_secs_f64());
-            }
+        let observe =
+            |times: &Times, time: Duration| times.get_or_create(&labels).observe(time.as_secs_f64());
+        observe(&self.connector_seconds, soap.connector);
+        observe(&self.soap_seconds, soap.total);
+        if let Some(service) = soap.service {
+            observe(&self.service_seconds, service);
         }
     }
 
@@ -184,9 +176,4 @@ impl Metrics {
     pub(super) fn retried(&self) {
         self.retries.inc();
     }
-}
-
-/// From a millisecond to half a minute.
-fn seconds() -> Histogram {
-    Histogram::new(exponential_buckets(0.001, 2.0, 16))
 }

@@ -176,8 +176,11 @@ struct Bounded {
     body: Body,
     until: Pin<Box<Sleep>>,
     bytes: usize,
-    report: Option<Box<dyn FnOnce(&BadAnswer) + Send>>,
+    report: Option<Report>,
 }
+
+/// Hears of what goes wrong with an answer after its beginning.
+type Report = Box<dyn FnOnce(&BadAnswer) + Send>;
 
 impl Bounded {
     fn new(body: Body, deadline: Deadline) -> Self {

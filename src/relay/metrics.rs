@@ -1,6 +1,7 @@
 //! What is counted about relayed requests.
 
 use super::{Answered, Failure};
+use crate::metrics::Enter;
 use crate::rms::{Operation, Pipeline};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -9,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// The handles. Clones count the same.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Metrics {
     requests: Family<Labels, Counter>,
     answered: Counter,
@@ -55,33 +56,29 @@ enum Outcome {
 impl Metrics {
     /// Registers them.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Metrics::default();
-        registry.register(
-            "rmsc_relay_requests",
-            "Requests this node has relayed or refused, for any node's front",
-            metrics.requests.clone(),
-        );
-        registry.register(
-            "rmsc_relay_in_flight",
-            "Requests that this node is relaying now, until the last byte of the answer",
-            metrics.in_flight.clone(),
-        );
-        registry.register(
-            "rmsc_relay_bad_answers",
-            "Answers of the service that no calling server got, by what was wrong with them",
-            metrics.bad_answers.clone(),
-        );
-        registry.register(
-            "rmsc_relay_kept_answers",
-            "Answers from before that were given while the service could not be reached",
-            metrics.kept_answers.clone(),
-        );
-        registry.register(
-            "rmsc_relay_exchange_ntlm_unbound",
-            "1: this node lets Exchange servers in by NTLM that is not bound to TLS, which can be passed on",
-            metrics.exchange_ntlm_unbound.clone(),
-        );
-        metrics
+        Metrics {
+            requests: registry.enter(
+                "rmsc_relay_requests",
+                "Requests this node has relayed or refused, for any node's front",
+            ),
+            answered: Counter::default(),
+            in_flight: registry.enter(
+                "rmsc_relay_in_flight",
+                "Requests that this node is relaying now, until the last byte of the answer",
+            ),
+            bad_answers: registry.enter(
+                "rmsc_relay_bad_answers",
+                "Answers of the service that no calling server got, by what was wrong with them",
+            ),
+            kept_answers: registry.enter(
+                "rmsc_relay_kept_answers",
+                "Answers from before that were given while the service could not be reached",
+            ),
+            exchange_ntlm_unbound: registry.enter(
+                "rmsc_relay_exchange_ntlm_unbound",
+                "1: this node lets Exchange servers in by NTLM that is not bound to TLS, which can be passed on",
+            ),
+        }
     }
 
     /// Says how this node is set.

@@ -6,11 +6,20 @@ use super::kept::{self, KeptAnswer, Question};
 use super::{Answered, Deadline, Failure, Head, Permit, Prefixed, Relay, Watched, broken_body};
 use crate::event::{BadAnswers, Event};
 use crate::rms::Operation;
-use crate::upstream::{Body, OnBehalfOf, Outgoing};
+use crate::upstream::{Body, OnBehalfOf, Outgoing, SendError};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body_util::{BodyExt, Full};
 use std::time::{Duration, Instant, SystemTime};
+
+/// A request that may be sent.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    pub(super) permit: &'a Permit,
+    pub(super) head: &'a Head,
+    pub(super) operation: Operation,
+    pub(super) deadline: Deadline,
+}
 
 /// The service gave no answer that a calling server may get.
 struct NoAnswer {
@@ -21,30 +30,17 @@ struct NoAnswer {
 
 impl Relay {
     /// Sends the request and waits until the answer begins.
-    pub(super) async fn send(
-        &self,
-        permit: &Permit,
-        head: &Head,
-        operation: Operation,
-        body: Body,
-        deadline: Deadline,
-    ) -> Result<Answered, Failure> {
+    pub(super) async fn send(&self, asking: Asking<'_>, body: Body) -> Result<Answered, Failure> {
         // The front has the same deadline, and must still hear why there is no answer.
-        let deadline = deadline.earlier_by(MARGIN);
-        if kept::is_kept(operation) {
-            return self.send_or_keep(permit, head, operation, body, deadline).await;
+        let asking = Asking { deadline: asking.deadline.earlier_by(MARGIN), ..asking };
+        if kept::is_kept(asking.operation) {
+            return self.send_or_keep(asking, body).await;
         }
-        self.ask(permit, head, body, deadline).await.map_err(|none| none.failure)
+        self.ask(asking, body).await.map_err(|none| none.failure)
     }
 
-    async fn send_or_keep(
-        &self,
-        permit: &Permit,
-        head: &Head,
-        operation: Operation,
-        body: Body,
-        deadline: Deadline,
-    ) -> Result<Answered, Failure> {
+    async fn send_or_keep(&self, asking: Asking<'_>, body: Body) -> Result<Answered, Failure> {
+        let Asking { permit, head, operation, deadline } = asking;
         let body = body.collect().await.map_err(|error| broken_body(&error))?.to_bytes();
         let service = self.upstream.tenant_url();
         let key = Question {
@@ -64,7 +60,7 @@ impl Relay {
         let is_held = self.kept.find(key).is_some();
         let deadline = if is_held { deadline.or_after(KEPT_AFTER) } else { deadline };
         let asked = async {
-            let answered = self.ask(permit, head, whole(body), deadline).await?;
+            let answered = self.ask(Asking { deadline, ..asking }, whole(body)).await?;
             self.read_whole(answered).await
         };
         match asked.await {
@@ -98,13 +94,8 @@ impl Relay {
     }
 
     /// Asks the service itself.
-    async fn ask(
-        &self,
-        permit: &Permit,
-        head: &Head,
-        body: Body,
-        deadline: Deadline,
-    ) -> Result<Answered, NoAnswer> {
+    async fn ask(&self, asking: Asking<'_>, body: Body) -> Result<Answered, NoAnswer> {
+        let Asking { permit, head, deadline, .. } = asking;
         let (body, fault) = Watched::new(body);
         let outgoing = Outgoing {
             request_id: head.request_id.clone(),
@@ -129,11 +120,8 @@ impl Relay {
             (Ok(answer), _) => answer,
             (Err(_), Some(failure)) => return Err(NoAnswer { failure, away: false }),
             (Err(error), None) => {
-                head.course.note(|facts| facts.trouble = super::word(&error).to_owned());
-                return Err(NoAnswer {
-                    failure: self.upstream_failure(&error),
-                    away: super::is_away(&error),
-                });
+                head.course.note(|facts| facts.trouble = word(&error).to_owned());
+                return Err(NoAnswer { failure: self.upstream_failure(&error), away: is_away(&error) });
             }
         };
         let (relay, course) = (self.clone(), head.course.clone());
@@ -190,6 +178,21 @@ fn event(bad: &BadAnswer) -> BadAnswers {
         BadAnswer::NotXml(_) | BadAnswer::Empty => BadAnswers::NoMessages,
         BadAnswer::TooLong | BadAnswer::BrokenOff(_) | BadAnswer::TooSlow => BadAnswers::Unfinished,
     }
+}
+
+/// What is wrong with the service, in one word.
+fn word(error: &SendError) -> &'static str {
+    match error {
+        SendError::Connect { .. } => "refused",
+        SendError::Lost { .. } => "lost",
+        SendError::TimedOut { .. } => "timed-out",
+        SendError::Unsendable { .. } => "unsendable",
+    }
+}
+
+/// Whether the service cannot be reached, as far as one can tell.
+fn is_away(error: &SendError) -> bool {
+    !matches!(error, SendError::Unsendable { .. })
 }
 
 fn whole(bytes: Bytes) -> Body {

@@ -27,7 +27,7 @@ fn raw(simulator: &Simulator, patience: Duration, bytes_max: usize) -> (Vec<u8>,
     while bytes.len() < bytes_max {
         match stream.read(&mut piece) {
             Ok(0) => return (bytes, None),
-            Ok(read) => bytes.extend_from_slice(&piece[..read]),
+            Ok(read) => bytes.extend(piece.iter().take(read)),
             Err(error) => return (bytes, Some(error.kind())),
         }
     }

@@ -124,7 +124,7 @@ impl Simulator {
     /// How often a fault has acted.
     #[track_caller]
     pub fn faulted(&self, name: &str) -> u64 {
-        self.counts()["by_fault"][name].as_u64().unwrap_or(0)
+        self.counts().pointer(&format!("/by_fault/{name}")).and_then(Value::as_u64).unwrap_or(0)
     }
 
     /// Ends it without notice.
