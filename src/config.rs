@@ -1,9 +1,11 @@
 //! Checks what the operator typed, reports every fault at once, and builds each part's own `Config`.
 
+mod account_section;
 mod directory_section;
 mod file;
 mod ntlm_section;
 mod sections;
+mod upstream_section;
 mod witness;
 
 pub use file::Fault;
@@ -176,14 +178,12 @@ impl Config {
     /// Every fault.
     pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
         let reader = Reader::new(text).map_err(|fault| vec![fault])?;
-        // First: a section must be known before the one above it ends.
-        sections::not_yet(&reader);
         let node = sections::node(&reader);
         let listen = sections::listen(&reader, sections::Front::Needed);
         let cluster = sections::cluster(&reader);
         let identity = sections::identity(&reader, cluster.as_ref());
         let name = node.as_ref().map(|node| node.name.clone()).unwrap_or_default();
-        let upstream = sections::upstream(&reader, name);
+        let upstream = upstream_section::read(&reader, name);
         let kept_answers = sections::kept_answers(&reader);
         let front = sections::limits(&reader);
         let drain_timeout = sections::drain(&reader);
@@ -348,7 +348,7 @@ password_file = "password"
                 "listen.htps: is not a known key; did you mean https?",
                 "listen.admin: \"nowhere\" is not possible",
                 "identty: is not a known section; did you mean identity?",
-                "upstream.kind: \"azure\" is not possible; write simulated",
+                "upstream.kind: \"azure\" is not possible; write simulated, ad-rms or chained",
             ],
         );
     }
@@ -382,8 +382,56 @@ password_file = "password"
 
     #[test]
     fn refuses_what_this_version_cannot_keep() {
-        check_faults(&format!("{GOOD}[upstream.proxy]\nurl = \"http://proxy:8080\"\n"), &["not supported"]);
         check_faults(&format!("{GOOD}[secrets]\nseal = \"tpm2\"\n"), &["write auto, systemd-creds or file"]);
+    }
+
+    #[test]
+    fn reads_a_web_proxy_and_says_what_is_wrong_with_one() {
+        assert_eq!(Config::parse(GOOD).unwrap().upstream.proxy, None);
+        let proxy = "[upstream.proxy]\nurl = \"http://proxy.contoso.com:8080\"\n";
+        let login =
+            "username = \"svc\"\npassword_file = \"p\"\nno_proxy = [\"10.0.0.0/8\", \".contoso.com\"]\n";
+        let read = Config::parse(&format!("{GOOD}{proxy}{login}")).unwrap().upstream.proxy.unwrap();
+        assert_eq!(read.login, Some(("svc".into(), PathBuf::from("p"))));
+        assert_eq!(read.no_proxy, ["10.0.0.0/8", ".contoso.com"]);
+        for (wrong, fault) in [
+            ("", "upstream.proxy.url: is missing; write http://HOST:PORT"),
+            ("url = \"https://proxy:8080\"", "upstream.proxy.url: \"https://proxy:8080\" is not possible"),
+            ("url = \"http://proxy\"", "upstream.proxy.url: \"http://proxy\" is not possible"),
+            ("url = \"http://a:b@proxy:8080\"", "upstream.proxy.url: "),
+            ("url = \"http://p:1\"\nusername = \"a\"", "upstream.proxy.password_file: is missing"),
+            ("url = \"http://p:1\"\npassword_file = \"a\"", "upstream.proxy.username: is missing"),
+            (
+                "url = \"http://p:1\"\nno_proxy = [\"10.0.0.0/40\"]",
+                "upstream.proxy.no_proxy: \"10.0.0.0/40\"",
+            ),
+        ] {
+            check_faults(&format!("{GOOD}[upstream.proxy]\n{wrong}\n"), &[fault]);
+        }
+    }
+
+    #[test]
+    fn reads_the_account_for_a_service_that_takes_one() {
+        let account = "[upstream.account]\nname = 'CONTOSO\\svc-rmsc'\npassword_file = \"p\"\nrealm = \"CONTOSO.COM\"\n";
+        let good = GOOD.replace("kind = \"simulated\"", "kind = \"ad-rms\"");
+        let upstream::Kind::AdRms(read) = Config::parse(&format!("{good}{account}")).unwrap().upstream.kind
+        else {
+            panic!("another kind")
+        };
+        assert_eq!((&*read.service, read.protocol), ("HTTP/127.0.0.1", upstream::Protocol::Negotiate));
+        check_faults(&format!("{GOOD}{account}"), &["upstream.account: is for kind = \"ad-rms\""]);
+        check_faults(
+            &good,
+            &["upstream.account.name: is missing", "upstream.account.password_file: is missing"],
+        );
+        for (from, to, fault) in [
+            ("CONTOSO\\svc", "svc", "upstream.account.name: 'svc-rmsc' is not possible"),
+            ("realm = \"CONTOSO.COM\"", "", "upstream.account.realm: is missing"),
+            ("realm", "keytab = \"k\"\nrealm", "upstream.account.keytab: goes without password_file"),
+            ("realm", "protocol = \"basic\"\nrealm", "upstream.account.protocol: \"basic\" is not possible"),
+        ] {
+            check_faults(&format!("{good}{}", account.replace(from, to)), &[fault]);
+        }
     }
 
     #[test]

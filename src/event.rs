@@ -9,6 +9,7 @@ mod logins;
 mod membership;
 mod seen;
 mod tally;
+mod upstream;
 mod who;
 
 pub use answers::BadAnswers;
@@ -18,6 +19,7 @@ pub use logins::LoginsLimited;
 pub use membership::{NotJoined, Refused};
 pub use seen::Seen;
 pub use tally::Tally;
+pub use upstream::UpstreamTrouble;
 pub use who::Who;
 
 use std::fmt;
@@ -279,6 +281,13 @@ pub enum Event<'a> {
         /// The account.
         account: &'a dyn fmt::Display,
         /// What it does not show.
+        reason: &'a str,
+    },
+    /// 4070 to 4079: the service cannot be reached, for a reason that can be mended.
+    UpstreamTrouble {
+        /// What is wrong.
+        why: UpstreamTrouble,
+        /// The same with its causes.
         reason: &'a str,
     },
     /// 4090 to 4095: the service answers what no calling server may get.

@@ -103,7 +103,7 @@ impl Node {
         keys.take(&cluster, &enrolment);
         let following = keys.clone().follow(cluster.clone(), enrolment.clone(), groups.storage.clone());
         groups.storage.spawn("service keys", following);
-        let upstream = Upstream::new(config.upstream.clone(), upstream::Metrics::register(&mut registry))?;
+        let upstream = upstream(&config, &mut registry, &groups)?;
         let relay =
             Relay::new(cluster.state(), duty.serving(), upstream, relay_settings(&config), relay_metrics);
         let front_metrics = front::Metrics::register(&mut registry);
@@ -296,6 +296,12 @@ async fn serve_administrators(
     let tls = own.membership.server(Guests::Refused);
     groups.control.spawn("admin listener", listener::serve(port, tls, service, groups.control.clone()));
     Ok(())
+}
+
+/// Its connections outlive the hops, whose requests go over them.
+fn upstream(config: &Config, registry: &mut Registry, groups: &Groups) -> Result<Upstream, StartError> {
+    let metrics = upstream::Metrics::register(registry);
+    Ok(Upstream::new(config.upstream.clone(), metrics, groups.control.clone())?)
 }
 
 /// Who comes before `ready` waits to be accepted.

@@ -12,6 +12,7 @@ mod metrics;
 mod ntlm;
 mod send;
 mod serve;
+mod trouble;
 mod wire;
 
 pub use authorize::{Permit, Refusal, authorize};
@@ -177,17 +178,8 @@ pub struct Relay {
     kept: kept::Kept,
     metrics: Metrics,
     bad_answers: Arc<Seen<&'static str>>,
-    troubles: Arc<Seen<Trouble>>,
+    troubles: Arc<Seen<&'static str>>,
     ambiguous: Arc<Seen<(Sid, u64)>>,
-}
-
-/// What event 3000 is said about once in a while, however many requests meet it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Trouble {
-    NoConnection,
-    Lost,
-    NoAnswer,
-    Unsendable,
 }
 
 impl Relay {
@@ -322,14 +314,9 @@ impl Relay {
 
     fn upstream_failure(&self, error: &SendError) -> Failure {
         let reason = with_causes(error);
-        let trouble = match error {
-            SendError::Connect { .. } => Trouble::NoConnection,
-            SendError::Lost { .. } => Trouble::Lost,
-            SendError::TimedOut { .. } => Trouble::NoAnswer,
-            SendError::Unsendable { .. } => Trouble::Unsendable,
-        };
-        if self.troubles.is_new(trouble, Instant::now()) {
-            Event::Unexpected { doing: "relaying a request to the service", reason: &reason }.log();
+        // While the service is away, every request meets the same trouble.
+        if self.troubles.is_new(error.trouble.word(), Instant::now()) {
+            trouble::event(&error.trouble, &reason).log();
         } else {
             tracing::debug!(reason, "the service failed again");
         }
@@ -376,7 +363,7 @@ fn broken_body(error: &BodyError) -> Failure {
 
 /// What a node says that has heard no leader for longer than a revocation may take.
 const STALE: &str = "no leader was heard for so long that the table is too old";
-/// While the service is away, every request meets the same trouble.
+/// Each kind of trouble is said anew after this.
 const TROUBLE_EVENT_EVERY: Duration = Duration::from_secs(10);
 /// An ordinary request tells its operation in its first few hundred bytes.
 const PREFIX_BYTES_MIN: usize = 4 << 10;

@@ -1,5 +1,9 @@
 //! A value that must not be seen: no `Debug` output, no `Display`, wiped on drop.
 
+mod password;
+
+pub use password::{PasswordError, read_password};
+
 use std::fmt;
 use zeroize::Zeroize;
 

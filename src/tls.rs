@@ -7,6 +7,7 @@ mod member;
 mod membership;
 mod pinned;
 mod refusal;
+mod service;
 
 pub use authority::{Authority, AuthorityError, IssueError, Issued, Subject};
 pub use issued::IssuedServer;
@@ -17,10 +18,11 @@ pub use membership::{
 };
 pub use pinned::{Pinned, connect_pinned};
 pub use refusal::Refusal;
+pub use service::{ServerFault, server_fault, service_client};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -31,6 +33,8 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// A TLS connection that came in.
 pub type ServerStream = tokio_rustls::server::TlsStream<TcpStream>;
+/// What a client of the service is made with.
+pub type ClientSettings = rustls::ClientConfig;
 /// A TLS connection that went out.
 pub type ClientStream = tokio_rustls::client::TlsStream<TcpStream>;
 
@@ -134,18 +138,6 @@ impl FrontServer {
     }
 }
 
-/// Client settings towards the service, trusting the certificates in a file, or nobody.
-///
-/// # Errors
-/// [`LoadError`] names the file.
-pub fn service_client(authority: Option<&Path>) -> Result<ClientConfig, LoadError> {
-    let roots = authority.map(roots).transpose()?.unwrap_or_else(RootCertStore::empty);
-    ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])
-        .map(|builder| builder.with_root_certificates(roots).with_no_client_auth())
-        .map_err(|source| LoadError::Unusable { path: authority.unwrap_or(Path::new("-")).into(), source })
-}
-
 /// Connects to a front as a calling server does.
 #[derive(Clone)]
 pub struct ServiceClient {
@@ -158,7 +150,15 @@ impl ServiceClient {
     /// # Errors
     /// [`LoadError`] names the file.
     pub fn new(authority: &Path) -> Result<Self, LoadError> {
-        Ok(ServiceClient { connector: TlsConnector::from(Arc::new(service_client(Some(authority))?)) })
+        ServiceClient::trusting(Some(authority))
+    }
+
+    /// Trusts the certificates in a file, or nobody.
+    ///
+    /// # Errors
+    /// [`LoadError`] names the file.
+    pub fn trusting(authority: Option<&Path>) -> Result<Self, LoadError> {
+        Ok(ServiceClient { connector: TlsConnector::from(Arc::new(service_client(authority)?)) })
     }
 
     /// Connects, and gives the server's certificate (DER), which a channel binding is made of.
@@ -166,10 +166,18 @@ impl ServiceClient {
     /// # Errors
     /// Nobody listens, the certificate is not trusted or not for `name`, or it took too long.
     pub async fn connect(&self, address: &str, name: &str) -> io::Result<(ClientStream, Vec<u8>)> {
+        let tcp = timed(TcpStream::connect(address)).await?;
+        tcp.set_nodelay(true)?;
+        self.over(tcp, name).await
+    }
+
+    /// The same over a connection that there is already.
+    ///
+    /// # Errors
+    /// The certificate is not trusted or not for `name`, or it took too long.
+    pub async fn over(&self, tcp: TcpStream, name: &str) -> io::Result<(ClientStream, Vec<u8>)> {
         let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         timed(async {
-            let tcp = TcpStream::connect(address).await?;
-            tcp.set_nodelay(true)?;
             let stream = self.connector.connect(name, tcp).await?;
             let leaf =
                 stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|leaf| leaf.to_vec());

@@ -1,23 +1,41 @@
-//! The service behind the connector: where it is, and one request to it. Of the kinds that the
-//! design names, the simulated one is here; the others need this client and their own words.
+//! The service behind the connector: where it is, how it is reached, and one request to it, for each kind of
+//! service that there is.
 
+mod account;
+mod connect;
+mod hosts;
+mod kept;
 mod metrics;
+mod negotiate;
+mod proxy;
+mod simulated;
+#[cfg(test)]
+mod tests;
+mod trouble;
 
+pub use account::{AccountConfig, AccountError, Proof, Protocol};
+pub use hosts::Hosts;
 pub use metrics::Metrics;
+pub use proxy::ProxyConfig;
+pub use trouble::{SendError, Trouble};
 
+use crate::tasks::Tasks;
 use crate::tls;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use connect::Dialer;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use negotiate::Authenticated;
+use proxy::Proxy;
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use trouble::When;
 
 /// A body on its way, kept whole or streamed.
 pub type Body = UnsyncBoxBody<Bytes, BodyError>;
@@ -33,23 +51,33 @@ pub struct Config {
     pub base: Uri,
     /// The certificate authority to trust for `https`.
     pub authority: Option<PathBuf>,
+    /// The web proxy, if there is one.
+    pub proxy: Option<ProxyConfig>,
+    /// The hosts that may be called.
+    pub hosts: Hosts,
     /// This node's name, told to a simulated service.
     pub node: String,
 }
 
 /// The kinds of service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `rmsc simulate cloud`, which also likes to know who asked and through which nodes.
     Simulated,
+    /// An AD RMS cluster, which takes this account. It sees no other: who asked the connector is lost there.
+    AdRms(AccountConfig),
+    /// Another connector, which has authorized this account. It sees no other, either.
+    Chained(AccountConfig),
 }
 
 impl Kind {
     /// The word for it in the configuration.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn word(&self) -> &'static str {
         match self {
             Kind::Simulated => "simulated",
+            Kind::AdRms(_) => "ad-rms",
+            Kind::Chained(_) => "chained",
         }
     }
 }
@@ -57,9 +85,19 @@ impl Kind {
 /// The client of the service. Clones share its connections.
 #[derive(Clone)]
 pub struct Upstream {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    transport: Transport,
+    dialer: Dialer,
     config: Arc<Config>,
     metrics: Metrics,
+}
+
+/// How requests get there.
+#[derive(Clone)]
+enum Transport {
+    /// Over any connection.
+    Shared(Client<HttpsConnector<Dialer>, Body>),
+    /// With a proof of the connector's own account.
+    Authenticated(Authenticated),
 }
 
 /// One request to the service, with what the service may be told about it.
@@ -107,67 +145,26 @@ pub struct Answer {
     /// When to come again, likewise.
     pub retry_after: String,
     /// Its bytes, to come.
-    pub body: Incoming,
-}
-
-/// There was no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum SendError {
-    /// No connection: the request was certainly not seen.
-    #[error("cannot connect to the service at {base}")]
-    Connect {
-        /// Where the service should be.
-        base: String,
-        /// The cause.
-        source: Box<hyper_util::client::legacy::Error>,
-    },
-    /// The connection broke before the answer began: the request may have been seen.
-    #[error("the service at {base} broke off")]
-    Lost {
-        /// Where the service is.
-        base: String,
-        /// The cause.
-        source: Box<hyper_util::client::legacy::Error>,
-    },
-    /// It took too long.
-    #[error("the service at {base} did not answer within {waited:?}")]
-    TimedOut {
-        /// Where the service is.
-        base: String,
-        /// For how long was waited.
-        waited: Duration,
-    },
-    /// A part of the request cannot stand in a header.
-    #[error("the request cannot be sent on: {reason}")]
-    Unsendable {
-        /// Which part.
-        reason: String,
-    },
+    pub body: Body,
 }
 
 impl Upstream {
-    /// Makes the client; nothing is connected yet.
+    /// Makes the client; nothing is connected yet. Connections end when `tasks` drain.
     ///
     /// # Errors
     /// The certificate authority's file is unusable.
-    pub fn new(config: Config, metrics: Metrics) -> Result<Self, tls::LoadError> {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls::service_client(config.authority.as_deref())?)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(http);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .pool_max_idle_per_host(POOL_IDLE_MAX)
-            // Retries belong to the front alone, where they have a budget.
-            .retry_canceled_requests(false)
-            .build(connector);
-        Ok(Upstream { client, config: Arc::new(config), metrics })
+    pub fn new(config: Config, metrics: Metrics, tasks: Tasks) -> Result<Self, tls::LoadError> {
+        let proxy = config.proxy.clone().map(|config| Arc::new(Proxy::new(config)));
+        let dialer = Dialer::new(proxy, config.hosts.clone());
+        let authority = config.authority.as_deref();
+        let transport = match &config.kind {
+            Kind::Simulated => Transport::Shared(client(dialer.clone(), tls::service_client(authority)?)),
+            Kind::AdRms(account) | Kind::Chained(account) => {
+                let tls = tls::ServiceClient::trusting(authority)?;
+                Transport::Authenticated(Authenticated::new(account.clone(), dialer.clone(), tls, tasks))
+            }
+        };
+        Ok(Upstream { transport, dialer, config: Arc::new(config), metrics })
     }
 
     /// The service's own URL, which servers are told by `GetRmsoUri.aspx`.
@@ -185,29 +182,52 @@ impl Upstream {
     /// Sends one request, once, and waits until its answer begins.
     ///
     /// # Errors
-    /// [`SendError`] says whether the service can have seen it. A redirect is an answer like any other.
+    /// [`SendError`] says what is wrong on the way. A redirect is an answer like any other.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Answer, SendError> {
         let timeout = outgoing.timeout;
-        let request = self.request(outgoing)?;
-        let started = std::time::Instant::now();
-        let result = tokio::time::timeout(timeout, self.client.request(request)).await;
+        let request = self.request(outgoing).map_err(|trouble| self.failed(trouble, None))?;
+        let proxied = matches!(self.transport, Transport::Shared(_))
+            && self.dialer.proxy_that_reads(request.uri()).is_some();
+        let started = Instant::now();
+        let result = tokio::time::timeout(timeout, self.exchange(request)).await;
         self.metrics.answered(started.elapsed(), matches!(&result, Ok(Ok(_))));
-        let base = || self.tenant_url();
         match result {
-            Err(_) => Err(SendError::TimedOut { base: base(), waited: timeout }),
-            Ok(Err(source)) if source.is_connect() => {
-                Err(SendError::Connect { base: base(), source: Box::new(source) })
+            Err(_) => Err(self.failed(Trouble::TimedOut { waited: timeout }, None)),
+            Ok(Err((trouble, source))) => Err(self.failed(trouble, source)),
+            Ok(Ok(response)) if is_of_proxy(&response, proxied) => {
+                Err(self.failed(Trouble::ProxyLogin, None))
             }
-            Ok(Err(source)) => Err(SendError::Lost { base: base(), source: Box::new(source) }),
             Ok(Ok(response)) => Ok(answer(response)),
         }
     }
 
-    fn request(&self, outgoing: Outgoing) -> Result<Request<Body>, SendError> {
-        let unsendable = |reason: String| SendError::Unsendable { reason };
+    async fn exchange(&self, request: Request<Body>) -> Result<Response<Body>, (Trouble, Option<BodyError>)> {
+        match &self.transport {
+            Transport::Shared(client) => {
+                let response = client.request(request).await.map_err(|source| {
+                    let when = if source.is_connect() { When::Connecting } else { When::Connected };
+                    (Trouble::of(&source, when), Some(source.into()))
+                })?;
+                Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+            }
+            Transport::Authenticated(account) => {
+                let (parts, body) = request.into_parts();
+                let head = negotiate::Head { uri: parts.uri, headers: parts.headers };
+                account.send(&head, body).await.map_err(|failed| (failed.trouble(), Some(failed.into())))
+            }
+        }
+    }
+
+    fn failed(&self, trouble: Trouble, source: Option<BodyError>) -> SendError {
+        self.metrics.failed(&trouble);
+        SendError { trouble, base: self.tenant_url(), source }
+    }
+
+    fn request(&self, outgoing: Outgoing) -> Result<Request<Body>, Trouble> {
+        let unsendable = |reason: String| Trouble::Unsendable { reason };
         let uri = format!("{}{}", self.tenant_url(), outgoing.path);
         let mut headers = HeaderMap::new();
-        let mut put = |name: HeaderName, value: &str| -> Result<(), SendError> {
+        let mut put = |name: HeaderName, value: &str| -> Result<(), Trouble> {
             if !value.is_empty() {
                 let value = HeaderValue::from_str(value)
                     .map_err(|_| unsendable(format!("{name} has characters that no header may have")))?;
@@ -222,12 +242,12 @@ impl Upstream {
         put(HeaderName::from_static("x-rmsc-request-id"), &outgoing.request_id)?;
         match self.config.kind {
             Kind::Simulated => {
-                put(HeaderName::from_static("x-rmsc-relay-node"), &self.config.node)?;
-                put(HeaderName::from_static("x-rmsc-front-node"), &outgoing.on_behalf_of.front_node)?;
-                put(HeaderName::from_static("x-rmsc-caller-sid"), &outgoing.on_behalf_of.caller)?;
-                put(HeaderName::from_static("x-rmsc-entry-sid"), &outgoing.on_behalf_of.entry)?;
-                put(HeaderName::from_static("x-rmsc-role"), outgoing.on_behalf_of.role)?;
+                for (name, value) in simulated::headers(&self.config.node, &outgoing.on_behalf_of) {
+                    put(HeaderName::from_static(name), value)?;
+                }
             }
+            // These are told nothing: their own headers are not public.
+            Kind::AdRms(_) | Kind::Chained(_) => {}
         }
         let mut request = Request::builder()
             .method(Method::POST)
@@ -235,11 +255,50 @@ impl Upstream {
             .body(outgoing.body)
             .map_err(|error| unsendable(error.to_string()))?;
         *request.headers_mut() = headers;
+        // What proves an account has a tunnel in any case.
+        if let Transport::Shared(_) = self.transport {
+            log_in_at_proxy(&self.dialer, &mut request)?;
+        }
         Ok(request)
     }
 }
 
-fn answer(response: http::Response<Incoming>) -> Answer {
+/// Without TLS each request goes to the web proxy itself, with its own login; with TLS only the tunnel has one.
+fn log_in_at_proxy(dialer: &Dialer, request: &mut Request<Body>) -> Result<(), Trouble> {
+    if let Some(proxy) = dialer.proxy_that_reads(request.uri())
+        && let Some(login) = proxy.authorization().map_err(|_| Trouble::ProxyPassword)?
+    {
+        request.headers_mut().insert(header::PROXY_AUTHORIZATION, login);
+    }
+    Ok(())
+}
+
+fn client(dialer: Dialer, tls: tls::ClientSettings) -> Client<HttpsConnector<Dialer>, Body> {
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(dialer);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .pool_max_idle_per_host(POOL_IDLE_MAX)
+        // Retries belong to the front alone, where they have a budget.
+        .retry_canceled_requests(false)
+        .build(connector)
+}
+
+/// Whether the web proxy itself asks for a login. Without TLS it answers in the service's place; what it passes on has
+/// its mark (RFC 9110 7.6.3).
+fn is_of_proxy(response: &Response<Body>, proxied: bool) -> bool {
+    match response.status() {
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => true,
+        StatusCode::UNAUTHORIZED => proxied && !response.headers().contains_key(header::VIA),
+        _ => false,
+    }
+}
+
+fn answer(response: Response<Body>) -> Answer {
     let text = |name| {
         response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
     };
@@ -252,8 +311,6 @@ fn answer(response: http::Response<Incoming>) -> Answer {
     }
 }
 
-/// A service that is up answers a SYN within this; the caller's own limit is 30 s.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Below the idle time-outs of common servers, so that they rarely close a connection under a request.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Connections kept for the next requests; more may be open while they are used.

@@ -45,6 +45,7 @@ fn every_setting_that_the_example_names_is_known() {
     expected.node.site.clone_from(&all.node.site);
     expected.listen.http = all.listen.http;
     expected.upstream.authority.clone_from(&all.upstream.authority);
+    expected.upstream.proxy.clone_from(&all.upstream.proxy);
     expected.identity.directory.accounts_file.clone_from(&all.identity.directory.accounts_file);
     expected.identity.keytab.clone_from(&all.identity.keytab);
     expected.identity.realms.clone_from(&all.identity.realms);

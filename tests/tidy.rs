@@ -39,7 +39,19 @@ const TABLE: &[(&str, May)] = &[
     ("identity", Names(&["principal", "secret"])),
     ("state", Names(&["principal"])),
     ("directory", Names(&["event", "identity", "metrics", "principal", "secret", "tasks", "tls"])),
-    ("upstream", Names(&["metrics", "secret", "tasks", "tls"])),
+    (
+        "upstream",
+        Names(&[
+            "identity::ChannelBinding",
+            "identity::kerberos_client",
+            "identity::nt_hash",
+            "identity::ntlm_client",
+            "metrics",
+            "secret",
+            "tasks",
+            "tls",
+        ]),
+    ),
     ("simulator", Names(&["principal", "rms", "tasks", "tls"])),
     ("cluster", Names(&["event", "principal", "proto", "secret", "state", "storage", "tasks", "tls"])),
     (

@@ -89,6 +89,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The same for a section below another, `a.b`.
+    pub fn refuse_subsection(&'a self, name: &'static str, words: &str) {
+        let section = self.section(name);
+        if let Some((above, below)) = name.rsplit_once('.')
+            && section.is_there()
+            && let Some(DeValue::Table(table)) = self.root.get(above).map(|value| value.get_ref())
+            && let Some((key, _)) = table.get_key_value(below)
+        {
+            self.fault(key.span().start, name, words.to_owned());
+        }
+    }
+
     /// All that is wrong, in the order of the lines; unknown sections included.
     pub fn faults(&self) -> Vec<Fault> {
         let sections = self.sections.borrow();

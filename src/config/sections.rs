@@ -10,8 +10,6 @@ use crate::principal::Sid;
 use crate::seal;
 use crate::telemetry::{self, Target};
 use crate::tls::Files;
-use crate::upstream::{self, Kind};
-use http::Uri;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -180,26 +178,6 @@ fn kerberos(reader: &Reader<'_>) -> (Option<PathBuf>, BTreeMap<String, Vec<Sid>>
     (keytab, realms)
 }
 
-pub(super) fn upstream(reader: &Reader<'_>, node: String) -> Option<upstream::Config> {
-    let section = reader.section("upstream");
-    let kind = section.parsed("kind", "write simulated", |text| {
-        (text == Kind::Simulated.word()).then_some(Kind::Simulated)
-    });
-    if !section.has("kind") {
-        section.missing("kind", "write simulated");
-    }
-    let base = section.parsed("url", "write http://HOST:PORT or https://HOST, without a path", base);
-    if !section.has("url") {
-        section.missing("url", "write where the service is, for instance http://127.0.0.1:18080");
-    }
-    let authority = section.text("authority").map(PathBuf::from);
-    if authority.is_none() && base.as_ref().is_some_and(|base| base.scheme_str() == Some("https")) {
-        section.missing("authority", "https needs the PEM file of the authority to trust");
-    }
-    section.end();
-    Some(upstream::Config { kind: kind?, base: base?, authority, node })
-}
-
 /// `[relay]`: how old an answer may be that is given again; none is kept with never.
 pub(super) fn kept_answers(reader: &Reader<'_>) -> Option<Duration> {
     let section = reader.section("relay");
@@ -255,20 +233,6 @@ pub(super) fn secrets(reader: &Reader<'_>, node: Option<&Node>) -> seal::Config 
     seal::Config { kind: kind.unwrap_or(seal::Kind::Auto), key_file }
 }
 
-/// Settings of the finished product that would be dangerous to take and not to heed.
-pub(super) fn not_yet(reader: &Reader<'_>) {
-    let proxy = reader.section("upstream.proxy");
-    for key in ["url", "username", "password_file", "no_proxy"] {
-        if proxy.has(key) {
-            proxy.refuse(
-                key,
-                "is not supported by this version: the service is reached directly; take it out",
-            );
-        }
-    }
-    proxy.end();
-}
-
 fn host_name(section: &Section<'_>) -> Option<String> {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let name = self::name(&name);
@@ -282,15 +246,6 @@ fn name(text: &str) -> Option<String> {
     let good = (1..=253).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
     good.then(|| text.to_owned())
-}
-
-fn base(text: &str) -> Option<Uri> {
-    let uri: Uri = text.parse().ok()?;
-    let plain = matches!(uri.scheme_str(), Some("http" | "https"))
-        && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
-        && uri.path() == "/"
-        && uri.query().is_none();
-    plain.then_some(uri)
 }
 
 fn is_local(ip: IpAddr) -> bool {

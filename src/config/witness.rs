@@ -73,7 +73,6 @@ impl Witness {
         for section in ["identity", "upstream", "relay", "limits"] {
             reader.refuse_section(section, "a witness takes and relays no requests; take the section out");
         }
-        sections::not_yet(&reader);
         let node = sections::node(&reader);
         let listen = sections::listen(&reader, sections::Front::None);
         let cluster = sections::cluster(&reader);

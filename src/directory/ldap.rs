@@ -7,7 +7,6 @@ mod find;
 mod logon;
 mod members;
 mod membership;
-mod password;
 mod query;
 mod row;
 
@@ -19,6 +18,7 @@ pub(super) use row::Row;
 use super::metrics::Metrics;
 use crate::event::Event;
 use crate::principal::Sid;
+use crate::secret::{PasswordError, read_password};
 use crate::tasks::Tasks;
 use crate::tls;
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError};
@@ -78,7 +78,7 @@ pub enum OpenError {
     Authority(#[from] tls::LoadError),
     /// The password's file.
     #[error(transparent)]
-    Password(#[from] password::PasswordError),
+    Password(#[from] PasswordError),
 }
 
 /// Asks the controllers. Clones of a handle share one connection.
@@ -141,7 +141,7 @@ impl Client {
     /// A file of the configuration cannot be used.
     pub(super) fn new(config: Config, metrics: Metrics, tasks: Tasks) -> Result<Self, OpenError> {
         let tls = tls::service_client(Some(&config.authority))?;
-        password::read(&config.password_file)?;
+        read_password(PASSWORD_FILE, &config.password_file)?;
         let settings =
             LdapConnSettings::new().set_config(std::sync::Arc::new(tls)).set_conn_timeout(CONNECT_TIMEOUT);
         let (way, health) = (tokio::sync::Mutex::default(), Mutex::default());
@@ -259,7 +259,8 @@ impl Client {
 
     async fn connect(&self, controller: &str, number: u64) -> Result<Connected, String> {
         // Read anew, so that a changed password needs no restart.
-        let password = password::read(&self.config.password_file).map_err(|error| error.to_string())?;
+        let password =
+            read_password(PASSWORD_FILE, &self.config.password_file).map_err(|error| error.to_string())?;
         let settings = self.settings.clone().set_starttls(controller.starts_with("ldap://"));
         let (connection, mut ldap) =
             LdapConnAsync::with_settings(settings, controller).await.map_err(|error| words(&error))?;
@@ -344,4 +345,5 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A controller closes what is idle for 15 min, and a dead one should be known before it is needed.
 const ASK_EVERY: Duration = Duration::from_secs(5);
+const PASSWORD_FILE: &str = "the directory's password file";
 const WORDS_CHARS_MAX: usize = 300;

@@ -1,6 +1,6 @@
 //! The catalogue of events: numbers, levels, words and remedies.
 
-use super::{BadAnswers, LoginsLimited, NotJoined, Refused};
+use super::{BadAnswers, LoginsLimited, NotJoined, Refused, UpstreamTrouble};
 
 /// What is fixed about an event: the row of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,16 @@ pub const CATALOGUE: &[Description] = &[
     THRESHOLD_TOO_LOW,
     WINBIND_AWAY,
     DIRECTORY_UNREADABLE,
+    UpstreamTrouble::NoName.description(),
+    UpstreamTrouble::Expired.description(),
+    UpstreamTrouble::WrongName.description(),
+    UpstreamTrouble::UnknownIssuer.description(),
+    UpstreamTrouble::ProxyUnreachable.description(),
+    UpstreamTrouble::ProxyLogin.description(),
+    UpstreamTrouble::ProxyRefused.description(),
+    UpstreamTrouble::NotAllowed.description(),
+    UpstreamTrouble::NoLogin.description(),
+    UpstreamTrouble::LoginRefused.description(),
     BadAnswers::Denied.description(),
     BadAnswers::OtherService.description(),
     BadAnswers::Throttled.description(),

@@ -49,6 +49,7 @@ impl Event<'_> {
             Event::ThresholdTooLow { .. } => THRESHOLD_TOO_LOW,
             Event::BadAnswer { why, .. } => why.description(),
             Event::KeptAnswer { .. } => KEPT_ANSWER,
+            Event::UpstreamTrouble { why, .. } => why.description(),
             Event::DirectoryBack { .. } => DIRECTORY_BACK,
             Event::DirectoryAway { .. } => DIRECTORY_AWAY,
             Event::WinbindBack { .. } => WINBIND_BACK,
@@ -107,7 +108,10 @@ impl Event<'_> {
                 warn!(event, added, removed, by, remedy, "{words}");
             }
             Event::ServiceKeyClosed { key, reason } => warn!(event, %key, %reason, remedy, "{words}"),
-            Event::NodeRefused { reason } | Event::BadAnswer { reason, .. } | Event::DiskFull { reason } => {
+            Event::NodeRefused { reason }
+            | Event::UpstreamTrouble { reason, .. }
+            | Event::BadAnswer { reason, .. }
+            | Event::DiskFull { reason } => {
                 warn!(event, reason, remedy, "{words}");
             }
             Event::DirectoryUnreadable { domain, account, reason } => {

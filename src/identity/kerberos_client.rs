@@ -8,6 +8,7 @@ use super::kerberos::gss_checksum::GSS_CHECKSUM;
 use super::kerberos::messages::{
     GENERAL_STRING, INTEGER, KERBEROS, OCTETS, OID, REQUEST_TOKEN, SEQUENCE, TIME,
 };
+use super::spnego;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
@@ -17,6 +18,7 @@ pub struct ServiceTicket {
     name: Vec<String>,
     key: Key,
     ticket: Vec<u8>,
+    ends_at: OffsetDateTime,
 }
 
 /// Why a credential cache is of no use.
@@ -64,6 +66,18 @@ impl ServiceTicket {
             }
         }
         Err(CacheError::NoTicket { service: service.to_owned() })
+    }
+
+    /// Until when it can be used.
+    #[must_use]
+    pub fn ends_at(&self) -> OffsetDateTime {
+        self.ends_at
+    }
+
+    /// The same inside SPNEGO, as the word `Negotiate` asks for ([RFC 4559] 4.2).
+    #[must_use]
+    pub fn negotiate_token(&self, binding: Option<&ChannelBinding>, moment: Moment) -> Vec<u8> {
+        spnego::client::init(&[KERBEROS], Some(&self.token(binding, moment)))
     }
 
     /// A fresh GSS token with an AP-REQ: proves the owner once, on a connection with this binding.
@@ -157,8 +171,11 @@ impl<'a> Cache<'a> {
         let (_, service) = self.principal()?;
         let etype = Etype::of_number(self.short()?.into());
         let key = self.data()?;
-        // Four times, whether it is for another ticket's key, and its flags.
-        self.skip(4 * 4 + 1 + 4)?;
+        // When it was got, from when on and until when it can be used, until when it can be renewed; whether it is
+        // for another ticket's key; its flags.
+        self.skip(4 + 4)?;
+        let ends_at = OffsetDateTime::from_unix_timestamp(self.long()?.into()).ok()?;
+        self.skip(4 + 1 + 4)?;
         // Addresses and authorization data: each with a type.
         for _ in 0..2 {
             for _ in 0..self.long()? {
@@ -169,7 +186,10 @@ impl<'a> Cache<'a> {
         let ticket = self.data()?.to_vec();
         self.data()?;
         let key = etype.and_then(|etype| Key::new(etype, key));
-        Some(Credential { service, ticket: key.map(|key| ServiceTicket { realm, name, key, ticket }) })
+        Some(Credential {
+            service,
+            ticket: key.map(|key| ServiceTicket { realm, name, key, ticket, ends_at }),
+        })
     }
 
     /// A realm, and the parts of a name.

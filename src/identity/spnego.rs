@@ -157,12 +157,12 @@ const FIELD_1: u8 = 0xa1;
 const FIELD_2: u8 = 0xa2;
 const FIELD_3: u8 = 0xa3;
 
-/// What a client writes, for the tests of the whole handshake.
-#[cfg(test)]
+/// What a client writes ([RFC 4178] 4.2.1).
 pub(super) mod client {
     use super::*;
 
     /// A Kerberos that the client would rather use: 1.2.840.113554.1.2.2.
+    #[cfg(test)]
     pub(crate) const KERBEROS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 0x01, 0x02, 0x02];
 
     /// The list as the mechListMIC sees it.

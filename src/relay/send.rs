@@ -6,7 +6,7 @@ use super::kept::{self, KeptAnswer, Question};
 use super::{Answered, Deadline, Failure, Head, Permit, Prefixed, Relay, Watched, broken_body};
 use crate::event::{BadAnswers, Event};
 use crate::rms::Operation;
-use crate::upstream::{Body, OnBehalfOf, Outgoing, SendError};
+use crate::upstream::{Body, OnBehalfOf, Outgoing, Trouble};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body_util::{BodyExt, Full};
@@ -120,8 +120,11 @@ impl Relay {
             (Ok(answer), _) => answer,
             (Err(_), Some(failure)) => return Err(NoAnswer { failure, away: false }),
             (Err(error), None) => {
-                head.course.note(|facts| facts.trouble = word(&error).to_owned());
-                return Err(NoAnswer { failure: self.upstream_failure(&error), away: is_away(&error) });
+                head.course.note(|facts| facts.trouble = error.trouble.word().to_owned());
+                return Err(NoAnswer {
+                    failure: self.upstream_failure(&error),
+                    away: is_away(&error.trouble),
+                });
             }
         };
         let (relay, course) = (self.clone(), head.course.clone());
@@ -180,19 +183,25 @@ fn event(bad: &BadAnswer) -> BadAnswers {
     }
 }
 
-/// What is wrong with the service, in one word.
-fn word(error: &SendError) -> &'static str {
-    match error {
-        SendError::Connect { .. } => "refused",
-        SendError::Lost { .. } => "lost",
-        SendError::TimedOut { .. } => "timed-out",
-        SendError::Unsendable { .. } => "unsendable",
-    }
-}
-
 /// Whether the service cannot be reached, as far as one can tell.
-fn is_away(error: &SendError) -> bool {
-    !matches!(error, SendError::Unsendable { .. })
+fn is_away(trouble: &Trouble) -> bool {
+    match trouble {
+        Trouble::Refused
+        | Trouble::Unreachable
+        | Trouble::NoName { .. }
+        | Trouble::Tls(_)
+        | Trouble::ProxyUnreachable
+        | Trouble::ProxyLogin
+        | Trouble::ProxyRefused { .. }
+        | Trouble::ProxyPassword
+        | Trouble::Lost
+        | Trouble::TimedOut { .. } => true,
+        // Whether the connector may, is another question than whether the service is there.
+        Trouble::NotAllowed { .. }
+        | Trouble::NoLogin
+        | Trouble::LoginRefused
+        | Trouble::Unsendable { .. } => false,
+    }
 }
 
 fn whole(bytes: Bytes) -> Body {

@@ -1,6 +1,8 @@
 //! What is counted about the way to the service.
 
+use super::Trouble;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
@@ -10,11 +12,17 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Metrics {
     response_seconds: Family<Labels, Histogram>,
+    failures: Family<Failed, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
     outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Failed {
+    trouble: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -34,11 +42,21 @@ impl Metrics {
             "Service Response Time: from sending a request until the service's answer begins",
             response_seconds.clone(),
         );
-        Metrics { response_seconds }
+        let failures = Family::default();
+        registry.register(
+            "rmsc_upstream_failures",
+            "Requests that the service gave no answer to, by what went wrong on the way",
+            failures.clone(),
+        );
+        Metrics { response_seconds, failures }
     }
 
     pub(super) fn answered(&self, elapsed: Duration, answered: bool) {
         let outcome = if answered { Outcome::Answered } else { Outcome::Failed };
         self.response_seconds.get_or_create(&Labels { outcome }).observe(elapsed.as_secs_f64());
+    }
+
+    pub(super) fn failed(&self, trouble: &Trouble) {
+        self.failures.get_or_create(&Failed { trouble: trouble.word() }).inc();
     }
 }

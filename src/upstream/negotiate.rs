@@ -1,0 +1,299 @@
+//! Requests that prove the connector's own account, with Kerberos or NTLM. Each request has a proof of its own; NTLM
+//! takes three messages on one connection, which nobody else has meanwhile.
+
+use super::account::{Account, AccountConfig, AccountError, Login};
+use super::connect::{DialError, Dialer};
+use super::kept::Kept;
+use super::trouble::Trouble;
+use super::{Body, BodyError};
+use crate::identity::ChannelBinding;
+use crate::identity::kerberos_client::Moment;
+use crate::identity::ntlm_client::{ClientError, Nonces, NtlmClient, Server};
+use crate::secret::Secret;
+use crate::tasks::Tasks;
+use crate::tls::ServiceClient;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use time::OffsetDateTime;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The connections of one account. Clones share them.
+#[derive(Clone)]
+pub(super) struct Authenticated {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    dialer: Dialer,
+    tls: ServiceClient,
+    account: Account,
+    idle: Mutex<Vec<Connection>>,
+    slots: Arc<Semaphore>,
+    tasks: Tasks,
+}
+
+/// A connection that nobody uses now, or one request alone.
+struct Connection {
+    sender: SendRequest<Body>,
+    binding: Option<ChannelBinding>,
+    used_at: Instant,
+}
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failed {
+    #[error("no connection")]
+    Dial(#[source] DialError),
+    #[error("the connection broke")]
+    Sent(#[from] hyper::Error),
+    #[error("the request's own bytes broke off")]
+    Body(#[source] BodyError),
+    #[error("the account has nothing to prove itself with")]
+    Account(#[from] AccountError),
+    #[error("the service's challenge is of no use")]
+    Challenge(#[from] ClientError),
+    #[error("the service does not take the account: {0}")]
+    Refused(&'static str),
+}
+
+/// A request without its bytes.
+pub(super) struct Head {
+    pub(super) uri: Uri,
+    pub(super) headers: HeaderMap,
+}
+
+impl Authenticated {
+    pub(super) fn new(account: AccountConfig, dialer: Dialer, tls: ServiceClient, tasks: Tasks) -> Self {
+        let slots = Arc::new(Semaphore::new(account.connections_max));
+        let account = Account::new(account);
+        Authenticated {
+            shared: Arc::new(Shared { dialer, tls, account, idle: Mutex::default(), slots, tasks }),
+        }
+    }
+
+    /// Sends a request with a proof. If the account is not taken, it gets one new proof.
+    pub(super) async fn send(&self, head: &Head, body: Body) -> Result<Response<Body>, Failed> {
+        let mut body = Kept::of(body).await.map_err(Failed::Body)?;
+        // As many requests at a time as connections may be; who waits is bounded by its own deadline.
+        let slot = self.shared.slots.clone().acquire_owned().await;
+        let slot = slot.expect("nobody closes the slots");
+        for _ in 0..PROOFS_MAX {
+            let login = self.shared.account.login().await?;
+            let connection = self.connection(&head.uri).await?;
+            let Some((response, connection)) = self.attempt(connection, head, &mut body, &login).await?
+            else {
+                return Err(Failed::Refused("the request is too long to be sent again"));
+            };
+            if response.status() != StatusCode::UNAUTHORIZED {
+                return Ok(response.map(|body| self.lent(body, connection, slot)));
+            }
+            self.shared.account.refused(&login).await;
+        }
+        Err(Failed::Refused("401 after a new proof"))
+    }
+
+    /// `None`: the bytes were sent before, and are gone.
+    async fn attempt(
+        &self,
+        mut connection: Connection,
+        head: &Head,
+        body: &mut Kept,
+        login: &Login,
+    ) -> Result<Option<(Response<Incoming>, Connection)>, Failed> {
+        let binding = connection.binding.as_ref();
+        let authorization = match login {
+            Login::Kerberos(ticket) => {
+                let moment = Moment { confounder: rand::random(), now: OffsetDateTime::now_utc() };
+                authorization("Negotiate", &ticket.negotiate_token(binding, moment))
+            }
+            Login::Ntlm(credentials) => {
+                let client = NtlmClient::new(credentials.clone());
+                let offer = authorization("NTLM", client.negotiate());
+                let response = match send(&mut connection, head, offer.clone(), empty()).await {
+                    // The service may have closed what was idle; nothing but an offer was sent.
+                    Err(_) => {
+                        connection = self.open(&head.uri).await?;
+                        send(&mut connection, head, offer, empty()).await?
+                    }
+                    Ok(response) => response,
+                };
+                let challenge = challenge(&response).ok_or(Failed::Refused("it offers no NTLM"))?;
+                // The connection is of use only when nothing is left of the answer.
+                let rest = Limited::new(response.into_body(), REFUSAL_BYTES_MAX).collect().await;
+                rest.map_err(|_| Failed::Refused("its answer does not end"))?;
+                let nonces =
+                    Nonces { client_challenge: rand::random(), session_key: Secret::new(rand::random()) };
+                let target = &self.shared.account.config().service;
+                let server = Server { target, binding: connection.binding.as_ref() };
+                authorization("NTLM", &client.authenticate(&challenge, &nonces, server)?)
+            }
+        };
+        let Some(bytes) = body.take() else { return Ok(None) };
+        let response = send(&mut connection, head, authorization, bytes).await?;
+        Ok(Some((response, connection)))
+    }
+
+    /// One that is idle, or a new one.
+    async fn connection(&self, uri: &Uri) -> Result<Connection, Failed> {
+        loop {
+            let idle = self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(mut connection) = idle else { return self.open(uri).await };
+            let fresh = connection.used_at.elapsed() < IDLE_MAX;
+            if fresh && !connection.sender.is_closed() && connection.sender.ready().await.is_ok() {
+                return Ok(connection);
+            }
+        }
+    }
+
+    async fn open(&self, uri: &Uri) -> Result<Connection, Failed> {
+        let tcp = self.shared.dialer.dial(uri).await.map_err(Failed::Dial)?;
+        let (stream, binding): (Box<dyn Stream>, _) = if uri.scheme_str() == Some("https") {
+            let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+            let (stream, leaf) =
+                self.shared.tls.over(tcp, host).await.map_err(|error| Failed::Dial(error.into()))?;
+            (Box::new(stream), ChannelBinding::of_certificate(&leaf).ok())
+        } else {
+            (Box::new(tcp), None)
+        };
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let tasks = self.shared.tasks.clone();
+        self.shared.tasks.spawn("upstream connection", async move {
+            // Whoever waits for an answer is told why there is none. Idle ones end with the node.
+            tokio::select! {
+                _ = connection => {}
+                () = tasks.draining() => {}
+            }
+        });
+        Ok(Connection { sender, binding, used_at: Instant::now() })
+    }
+
+    fn lent(&self, body: Incoming, connection: Connection, slot: OwnedSemaphorePermit) -> Body {
+        let lease = Lease { shared: self.shared.clone(), connection, _slot: slot };
+        let mut lent = Lent { body, lease: Some(lease) };
+        if lent.body.is_end_stream() {
+            lent.give_back();
+        }
+        lent.boxed_unsync()
+    }
+}
+
+impl Failed {
+    pub(super) fn trouble(&self) -> Trouble {
+        match self {
+            Failed::Dial(error) => Trouble::of(&**error, super::trouble::When::Connecting),
+            Failed::Sent(_) | Failed::Body(_) => Trouble::Lost,
+            Failed::Account(_) => Trouble::NoLogin,
+            Failed::Challenge(_) | Failed::Refused(_) => Trouble::LoginRefused,
+        }
+    }
+}
+
+async fn send(
+    connection: &mut Connection,
+    head: &Head,
+    authorization: HeaderValue,
+    body: Body,
+) -> Result<Response<Incoming>, hyper::Error> {
+    connection.sender.ready().await?;
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = path.parse().unwrap_or_default();
+    request.headers_mut().clone_from(&head.headers);
+    let host = head.uri.authority().map_or("", |authority| authority.as_str());
+    if let Ok(host) = HeaderValue::from_str(host) {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    request.headers_mut().insert(header::AUTHORIZATION, authorization);
+    connection.sender.send_request(request).await
+}
+
+fn authorization(word: &str, token: &[u8]) -> HeaderValue {
+    let text = format!("{word} {}", STANDARD.encode(token));
+    let mut value = HeaderValue::from_str(&text).expect("base64 has nothing that a header cannot have");
+    value.set_sensitive(true);
+    value
+}
+
+fn challenge(response: &Response<Incoming>) -> Option<Vec<u8>> {
+    let offered = response.headers().get_all(header::WWW_AUTHENTICATE);
+    offered
+        .iter()
+        .filter_map(|value| value.to_str().ok()?.strip_prefix("NTLM "))
+        .find_map(|token| STANDARD.decode(token.trim()).ok())
+}
+
+fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Either kind of connection.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// A connection whose answer is still being read.
+struct Lease {
+    shared: Arc<Shared>,
+    connection: Connection,
+    _slot: OwnedSemaphorePermit,
+}
+
+/// An answer that gives its connection back with its last byte.
+struct Lent {
+    body: Incoming,
+    lease: Option<Lease>,
+}
+
+impl Lent {
+    fn give_back(&mut self) {
+        if let Some(Lease { shared, mut connection, .. }) = self.lease.take() {
+            connection.used_at = Instant::now();
+            shared.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+    }
+}
+
+impl http_body::Body for Lent {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        // Whoever reads it may stop at the last byte that it expects.
+        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.give_back();
+        }
+        polled.map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// One proof, and a new one if that is not taken.
+const PROOFS_MAX: usize = 2;
+/// Below the idle time-outs of common servers.
+const IDLE_MAX: Duration = Duration::from_secs(15);
+/// IIS' own page for 401 has some kilobytes.
+const REFUSAL_BYTES_MAX: usize = 64 << 10;

@@ -1,0 +1,179 @@
+//! Ways to a real service: through a web proxy, and with the connector's own account at one that takes Windows
+//! authentication. That service is another connector here: nodes and an acceptor of their own.
+
+use crate::support::cluster::{NewDir, TestCluster};
+use crate::support::domain::{Domain, PASSWORD};
+use crate::support::http::Request;
+use crate::support::log::{await_event, field};
+use crate::support::soap::{ACQUIRE_LICENSE, ACQUIRE_PRE_LICENSE};
+use crate::support::wait;
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A file that the node alone may read.
+fn secret(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let file = folder.join(name);
+    fs::write(&file, text).expect("the temporary folder can be written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    file
+}
+
+/// Has the one node of a cluster call another service.
+#[track_caller]
+fn call(cluster: &TestCluster, kind: &str, url: &str, more: &str) {
+    let simulator = cluster.lab().simulator;
+    let before = format!("kind = \"simulated\"\nurl = \"{simulator}\"\n");
+    cluster.reconfigure("node-1", &before, &format!("kind = {kind:?}\nurl = {url:?}\n{more}\n"));
+    cluster.await_rotation();
+}
+
+/// Checks that requests come through to the service behind the other connector.
+#[track_caller]
+fn check_relayed(from: &TestCluster, through: &TestCluster) {
+    through.reset_counts();
+    let node = from.any_node();
+    for message in [&ACQUIRE_LICENSE, &ACQUIRE_PRE_LICENSE, &ACQUIRE_LICENSE] {
+        let answer = from.call(&node, &from.exchange(), &Request::soap(message));
+        answer.check(200, &[]);
+        assert!(String::from_utf8_lossy(&answer.body).contains(&message.response_element()));
+    }
+    let counts = through.counts();
+    assert_eq!((counts.total, counts.by_caller.len()), (3, 1), "{counts:?}");
+}
+
+fn account_section(name: &str, password: &Path, more: &str) -> String {
+    format!(
+        "\n[upstream.account]\nname = '{name}'\npassword_file = {:?}\n{more}",
+        password.display().to_string()
+    )
+}
+
+#[test]
+fn relays_to_another_connector_with_ntlm_over_http_and_https() {
+    let (own, other, folder) = (TestCluster::start(1), TestCluster::start(1), NewDir::made());
+    let account = other.exchange();
+    let password = secret(folder.path(), "password", &format!("{}\n", account.password));
+    let section = account_section(&account.name, &password, "protocol = \"ntlm\"\n");
+    let authority = format!("authority = {:?}\n", other.lab().ca.display().to_string());
+    let node = other.any_node();
+    call(&own, "chained", &node.http, &section);
+    check_relayed(&own, &other);
+    own.reconfigure(
+        "node-1",
+        &format!("url = {:?}\n", node.http),
+        &format!("url = {:?}\n{authority}", node.https_localhost()),
+    );
+    own.await_rotation();
+    check_relayed(&own, &other);
+    // Another password is one proof too many, then the event.
+    secret(folder.path(), "password", "wrong\n");
+    own.call(&own.any_node(), &own.exchange(), &Request::soap(&ACQUIRE_LICENSE))
+        .check(500, &["cannot be reached"]);
+    let event = await_event(&own.any_node(), 4079, |_| true);
+    assert!(field(&event, "reason").contains("401 after a new proof"), "{event}");
+    secret(folder.path(), "password", &account.password);
+    check_relayed(&own, &other);
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    own.call(&own.any_node(), &own.exchange(), &Request::soap(&ACQUIRE_LICENSE))
+        .check(500, &["cannot be reached"]);
+    let event = await_event(&own.any_node(), 4078, |_| true);
+    assert!(field(&event, "reason").contains("chmod 0600"), "{event}");
+}
+
+#[test]
+fn relays_to_a_cluster_of_the_domain_with_kerberos() {
+    let (own, other, folder) = (TestCluster::start(1), TestCluster::start(1), NewDir::made());
+    let domain = Domain::shared();
+    super::kerberos::take_kerberos(&other, "node-1", "require", &domain.keytab());
+    // Bound to the TLS connection, and without it nobody is let in.
+    other.edit("node-1", "target_names = [", "target_names = [\"rms.contoso.test\", ");
+    other.kill("node-1");
+    other.restart("node-1");
+    other.await_rotation();
+    let (group, sid) = ("CONTOSO\\RMS Everything", domain.sid("RMS Everything"));
+    let arguments = ["authz", "add", "--yes", "--role", "exchange", "--group", group, "--sid", &sid];
+    other.rmsc(&arguments).check_code(0);
+    let password = secret(folder.path(), "password", PASSWORD);
+    let address = domain.controller()[0].trim_start_matches("ldaps://").to_owned();
+    let kerberos = format!(
+        "protocol = \"kerberos\"\nrealm = \"CONTOSO.TEST\"\nkdcs = [{address:?}]\nservice = \"HTTP/rms.contoso.test\"\n"
+    );
+    let authority = format!("authority = {:?}\n", other.lab().ca.display().to_string());
+    let section = account_section(r"CONTOSO\EXCH01$", &password, &kerberos);
+    call(&own, "ad-rms", &other.any_node().https_localhost(), &format!("{authority}{section}"));
+    check_relayed(&own, &other);
+    assert!(other.counts().by_caller.contains_key(&domain.sid("EXCH01$")), "{:?}", other.counts());
+    // A ticket for nobody.
+    own.reconfigure("node-1", "HTTP/rms.contoso.test", "HTTP/nobody.contoso.test");
+    own.await_rotation();
+    own.call(&own.any_node(), &own.exchange(), &Request::soap(&ACQUIRE_LICENSE))
+        .check(500, &["cannot be reached"]);
+    let event = await_event(&own.any_node(), 4078, |_| true);
+    assert!(field(&event, "reason").contains("not found in Kerberos database"), "{event}");
+}
+
+/// tinyproxy, until it is dropped.
+struct WebProxy {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl WebProxy {
+    #[track_caller]
+    fn start(folder: &Path, more: &str) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.expect("there is a free port");
+        let file = folder.join("tinyproxy.conf");
+        let text = format!("Port {}\nListen 127.0.0.1\nMaxClients 20\n{more}\n", address.port());
+        fs::write(&file, text).expect("the temporary folder can be written");
+        let process = Command::new("tinyproxy")
+            .args(["-d", "-c"])
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("tinyproxy is missing: run tests/run, or: apt-get install -y tinyproxy-bin");
+        wait::until_true("tinyproxy listens", wait::PATIENCE, || TcpStream::connect(address).is_ok());
+        WebProxy { process, address }
+    }
+}
+
+impl Drop for WebProxy {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn relays_through_a_web_proxy_and_says_what_is_wrong_with_it() {
+    let (cluster, folder) = (TestCluster::start(1), NewDir::made());
+    let proxy = WebProxy::start(folder.path(), "BasicAuth svc-rmsc Passw0rd");
+    let password = secret(folder.path(), "password", "Passw0rd\n");
+    let section = format!(
+        "\n[upstream.proxy]\nurl = \"http://{}\"\nusername = \"svc-rmsc\"\npassword_file = {:?}\nno_proxy = []\n",
+        proxy.address,
+        password.display().to_string()
+    );
+    let simulator = cluster.lab().simulator;
+    call(&cluster, "simulated", &simulator, &section);
+    check_relayed(&cluster, &cluster);
+    let fails = |event: u16| {
+        cluster
+            .call(&cluster.any_node(), &cluster.exchange(), &Request::soap(&ACQUIRE_LICENSE))
+            .check(500, &["cannot be reached"]);
+        await_event(&cluster.any_node(), event.into(), |_| true);
+    };
+    secret(folder.path(), "password", "wrong");
+    fails(4075);
+    secret(folder.path(), "password", "Passw0rd");
+    drop(proxy);
+    fails(4074);
+    // The proxy is gone, so this goes without it.
+    cluster.reconfigure("node-1", "no_proxy = []", "no_proxy = [\"127.0.0.0/8\"]");
+    cluster.await_rotation();
+    check_relayed(&cluster, &cluster);
+}
