@@ -221,6 +221,12 @@ impl Directory {
         Some(client.silent_for())
     }
 
+    /// Whether winbind did not answer when it was asked last; not so if nobody is to ask it.
+    #[must_use]
+    pub fn winbind_is_away(&self) -> bool {
+        self.remote.as_ref().and_then(|remote| remote.winbind.as_ref()).is_some_and(Winbind::is_away)
+    }
+
     /// Reads the accounts file, and makes ready to ask domain controllers. `fallback` is the domain's name
     /// where neither gives one.
     ///

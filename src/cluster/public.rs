@@ -66,6 +66,8 @@ pub struct Facts {
     pub exchange_ntlm_unbound: bool,
     /// For how long its directory has not answered; nothing if it answers, or there is none.
     pub directory_away: Option<Duration>,
+    /// Whether winbind, which is to verify NTLM for it, did not answer when it was asked last.
+    pub winbind_away: bool,
     /// What it opens Kerberos tickets with.
     pub service_keys: Vec<KeyInUse>,
     /// What time it is there.

@@ -94,6 +94,7 @@ pub(super) fn to_wire(status: NodeStatus) -> wire::StatusResponse {
         plain_seal_key: facts.plain_seal_key,
         exchange_ntlm_unbound: facts.exchange_ntlm_unbound,
         directory_away_ms: facts.directory_away.map(milliseconds),
+        winbind_away: facts.winbind_away,
         service_keys: facts.service_keys.into_iter().map(key_to_wire).collect(),
         clock_ms: facts.clock.map_or(0, |clock| clock.0),
     }
@@ -133,6 +134,7 @@ pub(super) fn from_wire(status: wire::StatusResponse) -> NodeStatus {
             plain_seal_key: status.plain_seal_key,
             exchange_ntlm_unbound: status.exchange_ntlm_unbound,
             directory_away: status.directory_away_ms.map(Duration::from_millis),
+            winbind_away: status.winbind_away,
             service_keys: status.service_keys.into_iter().take(KEYS_MAX).map(key_from_wire).collect(),
             clock: known(status.clock_ms),
         },
@@ -165,6 +167,7 @@ mod tests {
             plain_seal_key: true,
             exchange_ntlm_unbound: true,
             directory_away: Some(Duration::from_secs(7)),
+            winbind_away: true,
             service_keys: vec![KeyInUse {
                 id: ServiceKeyId { service: "HTTP/rms@R".into(), version: 3, etype: 18 },
                 of_file: true,

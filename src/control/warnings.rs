@@ -25,6 +25,7 @@ pub(super) fn of(seen: &Seen<'_>) -> Vec<String> {
     warnings.extend(seen.nodes.iter().filter_map(about_seal_key));
     warnings.extend(seen.nodes.iter().filter_map(about_ntlm));
     warnings.extend(seen.nodes.iter().filter_map(about_directory));
+    warnings.extend(seen.nodes.iter().filter_map(about_winbind));
     warnings.extend(about_voters(seen.nodes, seen.survivals.changes));
     if seen.entries == 0 {
         warnings.push("the table is empty, so nobody is served: rmsc authz add".into());
@@ -77,6 +78,16 @@ fn about_directory(node: &proto::Node) -> Option<String> {
              their tickets; see event 4052 there",
             node.name,
             away_ms / 1_000
+        )
+    })
+}
+
+fn about_winbind(node: &proto::Node) -> Option<String> {
+    node.winbind_away.then(|| {
+        format!(
+            "{} asked winbind about a logon and got no answer: NTLM of the domain's accounts is answered with 429 \
+             there, Kerberos is not; see event 4057 there",
+            node.name
         )
     })
 }
@@ -148,6 +159,8 @@ mod tests {
         );
         let away = proto::Node { directory_away_ms: Some(90_000), ..ready("b") };
         check(&[ready("a"), away, ready("c")], 1, &["b has heard nothing from the directory for 90 s"]);
+        let mute = proto::Node { winbind_away: true, ..ready("b") };
+        check(&[ready("a"), mute, ready("c")], 1, &["b asked winbind about a logon and got no answer"]);
         let silent = proto::Node { up: false, ready: false, reason: "does not answer".into(), ..ready("b") };
         check(
             &[ready("a"), silent.clone(), ready("c")],

@@ -87,6 +87,11 @@ impl Winbind {
         }
     }
 
+    /// Whether it did not answer when it was asked last.
+    pub(super) fn is_away(&self) -> bool {
+        self.inner.health.is_away()
+    }
+
     /// Asks a domain controller whether a proof holds, within [`ANSWER_WITHIN`].
     pub(super) async fn verify(&self, proof: &NtlmProof) -> Result<SessionBaseKey, NotVerified> {
         let inner = self.inner.clone();

@@ -52,6 +52,7 @@ pub(super) fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() ->
             plain_seal_key,
             exchange_ntlm_unbound: counted.ntlm.lets_exchange_in_unbound(),
             directory_away: counted.directory.away_for(),
+            winbind_away: counted.directory.winbind_is_away(),
             service_keys: counted.keys.shown(),
             clock: Some(now()),
         }

@@ -45,6 +45,10 @@ impl Health {
         }
     }
 
+    pub(super) fn is_away(&self) -> bool {
+        self.state().away
+    }
+
     /// A helper could not be started, or ended before its first answer.
     pub(super) fn no_start(&self) {
         let mut state = self.state();
