@@ -40,6 +40,8 @@ pub struct Config {
     pub identity: Identity,
     /// `[upstream]`.
     pub upstream: upstream::Config,
+    /// `[relay] kept_answers`: how old an answer may be that is given again; none is kept without.
+    pub kept_answers: Option<Duration>,
     /// `[limits]`.
     pub front: front::Config,
     /// `[drain] deadline`: how long requests in flight may take to end.
@@ -183,6 +185,7 @@ impl Config {
         let identity = sections::identity(&reader, cluster.as_ref());
         let name = node.as_ref().map(|node| node.name.clone()).unwrap_or_default();
         let upstream = upstream_section::read(&reader, name);
+        let kept_answers = sections::kept_answers(&reader);
         let front = sections::limits(&reader);
         let drain_timeout = sections::drain(&reader);
         let secrets = sections::secrets(&reader, node.as_ref());
@@ -192,7 +195,18 @@ impl Config {
             (Some(node), Some(listen), Some(cluster), Some(identity), Some(upstream))
                 if faults.is_empty() =>
             {
-                Ok(Config { node, listen, cluster, identity, upstream, front, drain_timeout, secrets, log })
+                Ok(Config {
+                    node,
+                    listen,
+                    cluster,
+                    identity,
+                    upstream,
+                    kept_answers,
+                    front,
+                    drain_timeout,
+                    secrets,
+                    log,
+                })
             }
             _ => Err(faults),
         }
@@ -246,6 +260,18 @@ url = "http://127.0.0.1:18080"
         assert_eq!(config.node.certificate_life, Duration::from_secs(90 * 86_400));
         assert_eq!(config.secrets.key_file, Path::new("/etc/rmsc/seal.key"));
         assert_eq!(config.drain_timeout, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn answers_are_kept_for_a_week_for_as_long_as_is_said_or_never() {
+        let kept = |text: &str| Config::parse(&format!("{GOOD}{text}")).unwrap().kept_answers;
+        assert_eq!(kept(""), Some(Duration::from_secs(7 * 86_400)));
+        assert_eq!(kept("[relay]\nkept_answers = \"12h\"\n"), Some(Duration::from_secs(12 * 3_600)));
+        assert_eq!(kept("[relay]\nkept_answers = \"never\"\n"), None);
+        check_faults(
+            &format!("{GOOD}[relay]\nkept_answers = \"always\"\n"),
+            &["relay.kept_answers: \"always\""],
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Every event in one table: its number, level, words and remedy. Numbers up to 3001 are those
 //! of the original connector and keep their meaning; new ones start at 4000.
 
+mod answers;
 mod catalogue;
 mod causes;
 mod log;
@@ -11,6 +12,7 @@ mod tally;
 mod upstream;
 mod who;
 
+pub use answers::BadAnswers;
 pub use catalogue::{CATALOGUE, Description, Level};
 pub use causes::with_causes;
 pub use logins::LoginsLimited;
@@ -306,6 +308,24 @@ pub enum Event<'a> {
         days: u16,
         /// When it is over.
         until: &'a str,
+    },
+    /// 4090 to 4095: the service answers what no calling server may get.
+    BadAnswer {
+        /// What is wrong.
+        why: BadAnswers,
+        /// The same in detail.
+        reason: &'a str,
+    },
+    /// 4096: the service cannot be reached, and an answer from before is given.
+    KeptAnswer {
+        /// What was asked.
+        operation: &'a str,
+        /// How old the answer is.
+        age_seconds: u64,
+        /// Why there is no newer one.
+        reason: &'a str,
+        /// How many were not said before this one.
+        left_out: u64,
     },
     /// 3000: an unexpected error on the way to the service or in the node.
     Unexpected {

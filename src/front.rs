@@ -2,6 +2,7 @@
 
 mod answer;
 mod attempts;
+mod audit;
 mod authenticate;
 mod balance;
 mod budget;
@@ -23,9 +24,10 @@ pub use metrics::Metrics;
 pub use peers::{Peer, Peers};
 
 use crate::principal::Caller;
-use crate::relay::{self, Deadline, Failure, Head, REQUEST_BYTES_MAX};
+use crate::relay::{self, Course, Deadline, Failure, Head, REQUEST_BYTES_MAX};
 use crate::rms::agreement::content_type;
-use crate::rms::{Endpoint, EndpointKind, SoapVersion};
+use crate::rms::content::Content;
+use crate::rms::{Endpoint, EndpointKind, Operation, SoapVersion};
 use crate::state::State;
 use crate::upstream::Body;
 use answer::Outcome;
@@ -77,6 +79,8 @@ struct Handled {
     token: Option<String>,
     served_by: Option<String>,
     close: bool,
+    /// For the audit record of a SOAP request.
+    told: Option<Box<audit::Told>>,
 }
 
 impl Front {
@@ -99,9 +103,22 @@ impl Front {
     pub async fn handle(&self, connection: &Connection, request: Request<Body>) -> Response<Body> {
         let begun = Instant::now();
         let request_id = format!("{:032x}", rand::random::<u128>());
-        let handled = self.outcome(connection, request, &request_id).await;
-        self.metrics.ended(label(&handled.outcome), begun.elapsed());
-        finish(handled, &request_id)
+        let mut handled = self.outcome(connection, request, &request_id).await;
+        let total = begun.elapsed();
+        self.metrics.ended(label(&handled.outcome), total);
+        let (told, served_by) = (handled.told.take(), handled.served_by.clone());
+        let response = finish(handled, &request_id);
+        if let Some(told) = told {
+            let ended = audit::Ended {
+                request_id: &request_id,
+                status: response.status(),
+                total,
+                front_node: &self.node,
+                relay_node: served_by.as_deref().unwrap_or_default(),
+            };
+            self.metrics.soap(&audit::record(&told, &ended));
+        }
+        response
     }
 
     async fn outcome(&self, connection: &Connection, request: Request<Body>, request_id: &str) -> Handled {
@@ -132,12 +149,21 @@ impl Front {
             return Handled { token, ..plain(self.page(endpoint)) };
         }
         let head = self.head(endpoint, &parts.headers, &caller, request_id);
-        let handled = self.soap(&parts.headers, head, body).await;
-        self.reports.ended(&caller, &handled.outcome);
-        Handled { token, ..handled }
+        let mut told = audit::Told {
+            claimed: claimed(endpoint, &head.soap_action),
+            caller,
+            endpoint,
+            content: Content::default(),
+            course: head.course.clone(),
+            result: "",
+        };
+        let handled = self.soap(&parts.headers, head, body, &mut told).await;
+        self.reports.ended(&told.caller, &handled.outcome);
+        told.result = audit::result(&handled.outcome);
+        Handled { token, told: Some(Box::new(told)), ..handled }
     }
 
-    async fn soap(&self, headers: &HeaderMap, mut head: Head, body: Body) -> Handled {
+    async fn soap(&self, headers: &HeaderMap, mut head: Head, body: Body, told: &mut audit::Told) -> Handled {
         let refused_headers = check_headers(headers);
         let soap = content_type(Some(&head.content_type))
             .map_or(SoapVersion::V1_1, |content_type| content_type.soap);
@@ -155,6 +181,7 @@ impl Front {
         };
         if let Payload::Kept(bytes) = &payload {
             head.body_bytes = Some(bytes.len() as u64);
+            told.content = Content::of(told.claimed, bytes);
         }
         let (outcome, served_by) = self.attempts.run(head, payload, deadline).await;
         Handled { soap, served_by, ..plain(outcome) }
@@ -190,6 +217,7 @@ impl Front {
             front_node: self.node.clone(),
             attempt: 1,
             body_bytes: text("content-length").parse().ok(),
+            course: Course::default(),
         }
     }
 }
@@ -200,6 +228,12 @@ async fn turned_away(outcome: Outcome, headers: &HeaderMap, body: Body) -> Handl
     let waits = headers.contains_key(header::EXPECT);
     let close = !waits && !payload::discard(body, BODY_TIMEOUT).await;
     Handled { close, ..plain(outcome) }
+}
+
+/// The operation that the SOAPAction names, if the endpoint has it.
+fn claimed(endpoint: Endpoint, soap_action: &str) -> Option<Operation> {
+    let name = soap_action.trim_matches('"').rsplit('/').next()?;
+    endpoint.operations().find(|operation| operation.name() == name)
 }
 
 /// What is said twice could be read in two ways, and a body that is packed cannot be inspected.
@@ -224,7 +258,7 @@ fn host(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn plain(outcome: Outcome) -> Handled {
-    Handled { outcome, soap: SoapVersion::V1_1, token: None, served_by: None, close: false }
+    Handled { outcome, soap: SoapVersion::V1_1, token: None, served_by: None, close: false, told: None }
 }
 
 fn finish(handled: Handled, request_id: &str) -> Response<Body> {
@@ -265,9 +299,9 @@ fn label(outcome: &Outcome) -> metrics::Outcome {
         ) => metrics::Outcome::Malformed,
         Outcome::NoNode
         | Outcome::Overloaded
-        | Outcome::Failed(Failure::Upstream { .. } | Failure::Overdue | Failure::NotReady(_)) => {
-            metrics::Outcome::Failed
-        }
+        | Outcome::Failed(
+            Failure::Upstream { .. } | Failure::Throttled { .. } | Failure::Overdue | Failure::NotReady(_),
+        ) => metrics::Outcome::Failed,
     }
 }
 

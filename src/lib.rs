@@ -28,6 +28,7 @@ pub mod tls;
 pub mod upstream;
 
 pub mod event;
+pub mod metrics;
 pub mod principal;
 pub mod proto;
 pub mod secret;

@@ -16,6 +16,7 @@ mod relays;
 mod roster_events;
 mod service_keys;
 mod start_error;
+mod table_age;
 mod table_events;
 mod witness;
 
@@ -106,7 +107,8 @@ impl Node {
         let (tokens, token_source) = Tokens::new();
         let upstream = upstream(&config, tokens, &mut registry, &groups)?;
         let in_cloud = cloud::keep(&config, (&cluster, &enrolment), token_source, &mut registry, &groups)?;
-        let relay = Relay::new(cluster.state(), duty.serving(), upstream, ntlm, relay_metrics);
+        let relay =
+            Relay::new(cluster.state(), duty.serving(), upstream, relay_settings(&config), relay_metrics);
         let front_metrics = front::Metrics::register(&mut registry);
         let relays = relays::follow(&cluster, &groups.hops);
         let logins = relays::logins(&config, &relays, &front_metrics, &groups.clients);
@@ -249,6 +251,11 @@ async fn serve_peers(
         .storage
         .spawn("peer listener", listener::serve(port, tls, Arc::new(service), groups.storage.clone()));
     Ok(())
+}
+
+fn relay_settings(config: &Config) -> relay::Settings {
+    let kept = relay::KeptConfig { folder: config.node.data_dir.join("kept"), age_max: config.kept_answers };
+    relay::Settings { ntlm: config.identity.ntlm, kept }
 }
 
 fn own_peer(config: &Config, own: &Own) -> Peer {

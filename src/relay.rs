@@ -1,19 +1,25 @@
 //! What a node does for a request that a front has authenticated: authorize the caller from the
 //! newest table, answer what needs no cloud, send the rest upstream with the permit.
 
+mod answer;
 mod authorize;
 mod body;
+mod course;
 mod deadline;
+mod kept;
 mod local;
 mod metrics;
 mod ntlm;
+mod send;
 mod serve;
 mod trouble;
 mod wire;
 
 pub use authorize::{Permit, Refusal, authorize};
 pub use body::{Prefixed, Watched};
+pub use course::{Course, Facts};
 pub use deadline::Deadline;
+pub use kept::KeptConfig;
 pub use local::{page, tenant_url_page};
 pub use metrics::Metrics;
 pub use ntlm::{NtlmRule, NtlmRules};
@@ -26,7 +32,7 @@ use crate::rms::agreement::{check_agreement, content_type};
 use crate::rms::envelope::{Inspected, Inspection};
 use crate::rms::{Endpoint, Malformed, envelope};
 use crate::state::State;
-use crate::upstream::{self, Body, BodyError, OnBehalfOf, Outgoing, SendError, Upstream};
+use crate::upstream::{Body, BodyError, SendError, Upstream};
 use body::Keeping;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Limited};
@@ -59,6 +65,17 @@ pub struct Head {
     pub attempt: u32,
     /// The length of the body, if the client said it.
     pub body_bytes: Option<u64>,
+    /// What becomes known about the request on its way.
+    pub course: Course,
+}
+
+/// What a relay is told by the node file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Which roles take NTLM.
+    pub ntlm: NtlmRules,
+    /// Which answers are given again while the service cannot be reached.
+    pub kept: KeptConfig,
 }
 
 /// An answer to hand back.
@@ -102,6 +119,12 @@ pub enum Failure {
     Upstream {
         /// Why, with the causes.
         reason: String,
+    },
+    /// The service asks for fewer requests.
+    #[error("the service has too much to do")]
+    Throttled {
+        /// When to come again, as the service said; empty if it did not.
+        retry_after: String,
     },
     /// The time was over before the request was sent to the service.
     #[error("the time to answer was over before the request was sent on")]
@@ -152,7 +175,9 @@ pub struct Relay {
     serving: watch::Receiver<Serving>,
     upstream: Upstream,
     ntlm: NtlmRules,
+    kept: kept::Kept,
     metrics: Metrics,
+    bad_answers: Arc<Seen<&'static str>>,
     troubles: Arc<Seen<&'static str>>,
     ambiguous: Arc<Seen<(Sid, u64)>>,
 }
@@ -164,16 +189,19 @@ impl Relay {
         state: watch::Receiver<Arc<State>>,
         serving: watch::Receiver<Serving>,
         upstream: Upstream,
-        ntlm: NtlmRules,
+        settings: Settings,
         metrics: Metrics,
     ) -> Self {
+        let Settings { ntlm, kept } = settings;
         metrics.exchange_ntlm_unbound(ntlm.lets_exchange_in_unbound());
         Relay {
             state,
             serving,
             upstream,
             ntlm,
+            kept: kept::Kept::open(&kept),
             metrics,
+            bad_answers: Arc::new(Seen::new(TROUBLE_EVENT_EVERY)),
             troubles: Arc::new(Seen::new(TROUBLE_EVENT_EVERY)),
             ambiguous: Arc::new(Seen::new(Duration::MAX)),
         }
@@ -228,6 +256,7 @@ impl Relay {
         let permit = self.authorize(head)?;
         let mut body: Body = Limited::new(body, REQUEST_BYTES_MAX).boxed_unsync();
         let (inspected, prefix) = inspect(head, &mut body).await?;
+        head.course.note(|facts| facts.operation = Some(inspected.operation));
         let permit = permit.for_operation(inspected.operation).map_err(|refusal| refused(&refusal))?;
         if local::answers(inspected.operation) {
             return local::locations(head, &inspected, prefix, body).await;
@@ -250,7 +279,8 @@ impl Relay {
         }
         let body = Prefixed::new(prefix, body, head.body_bytes).boxed_unsync();
         started();
-        self.send(&permit, head, body, deadline).await
+        let asking = send::Asking { permit: &permit, head, operation: inspected.operation, deadline };
+        self.send(asking, body).await
     }
 
     /// A node whose table may be too old cannot tell who may.
@@ -264,9 +294,12 @@ impl Relay {
     fn authorize(&self, head: &Head) -> Result<Permit, Failure> {
         self.check_ready()?;
         let state = self.state.borrow().clone();
-        let permit = authorize(&state.table, &head.caller.account)
-            .and_then(|permit| permit.for_proof(&self.ntlm, &head.caller))
-            .map_err(|refusal| refused(&refusal))?;
+        let permit = authorize(&state.table, &head.caller.account).map_err(|refusal| refused(&refusal))?;
+        head.course.note(|facts| {
+            facts.entry = permit.entry().sid.to_string();
+            facts.role = permit.entry().role.word().to_owned();
+        });
+        let permit = permit.for_proof(&self.ntlm, &head.caller).map_err(|refusal| refused(&refusal))?;
         if !permit.also_matched().is_empty()
             && self.ambiguous.is_new((head.caller.account.sid.clone(), permit.revision()), Instant::now())
         {
@@ -277,34 +310,6 @@ impl Relay {
             Event::Ambiguous { who, entry: &permit.entry().name, also: &also.join("; ") }.log();
         }
         Ok(permit)
-    }
-
-    async fn send(
-        &self,
-        permit: &Permit,
-        head: &Head,
-        body: Body,
-        deadline: Deadline,
-    ) -> Result<Answered, Failure> {
-        let (body, fault) = Watched::new(body);
-        let outgoing = Outgoing {
-            request_id: head.request_id.clone(),
-            path: head.endpoint.path(),
-            content_type: head.content_type.clone(),
-            soap_action: head.soap_action.clone(),
-            user_agent: head.user_agent.clone(),
-            accept_encoding: head.accept_encoding.clone(),
-            on_behalf_of: OnBehalfOf {
-                caller: head.caller.account.sid.to_string(),
-                entry: permit.entry().sid.to_string(),
-                role: permit.entry().role.word(),
-                front_node: head.front_node.clone(),
-            },
-            body: body.boxed_unsync(),
-            timeout: deadline.left(),
-        };
-        let sent = self.upstream.send(outgoing).await;
-        answered(sent.map_err(|error| fault.failure().unwrap_or_else(|| self.upstream_failure(&error)))?)
     }
 
     fn upstream_failure(&self, error: &SendError) -> Failure {
@@ -338,16 +343,6 @@ async fn inspect(head: &Head, body: &mut Body) -> Result<(Inspected, Bytes), Fai
     let soap_action = Some(head.soap_action.as_str()).filter(|action| !action.is_empty());
     check_agreement(head.endpoint, soap_action, &content_type, &inspected).map_err(malformed)?;
     Ok((inspected, prefix.freeze()))
-}
-
-fn answered(answer: upstream::Answer) -> Result<Answered, Failure> {
-    let body = Limited::new(answer.body, ANSWER_BYTES_MAX).boxed_unsync();
-    Ok(Answered {
-        status: answer.status,
-        content_type: answer.content_type,
-        content_encoding: answer.content_encoding,
-        body,
-    })
 }
 
 fn refused(refusal: &Refusal) -> Failure {

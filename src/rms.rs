@@ -2,6 +2,7 @@
 //! Pure: bytes in, values out. The only user of `quick-xml`.
 
 pub mod agreement;
+pub mod content;
 pub mod document;
 pub mod envelope;
 pub mod fault;

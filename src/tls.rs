@@ -2,6 +2,7 @@
 
 mod assertion;
 mod authority;
+mod issued;
 mod key;
 mod member;
 mod membership;
@@ -11,6 +12,7 @@ mod service;
 
 pub use assertion::{AssertionError, AssertionKey};
 pub use authority::{Authority, AuthorityError, IssueError, Issued, Subject};
+pub use issued::IssuedServer;
 pub use key::{MemberKey, Request, RequestError, authority_pin, key_hash};
 pub use member::{Member, MemberKind};
 pub use membership::{

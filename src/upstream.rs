@@ -165,6 +165,8 @@ pub struct Answer {
     pub content_type: String,
     /// Its content encoding, likewise.
     pub content_encoding: String,
+    /// When to come again, likewise.
+    pub retry_after: String,
     /// Its bytes, to come.
     pub body: Body,
 }
@@ -198,6 +200,12 @@ impl Upstream {
     #[must_use]
     pub fn tenant_url(&self) -> String {
         self.config.base.to_string().trim_end_matches('/').to_owned()
+    }
+
+    /// The word for what kind of service it is.
+    #[must_use]
+    pub fn kind_word(&self) -> &'static str {
+        self.config.kind.word()
     }
 
     /// Sends one request, once, and waits until its answer begins.
@@ -376,6 +384,7 @@ fn answer(response: Response<Body>) -> Answer {
         status: response.status(),
         content_type: text(header::CONTENT_TYPE),
         content_encoding: text(header::CONTENT_ENCODING),
+        retry_after: text(header::RETRY_AFTER),
         body: response.into_body(),
     }
 }

@@ -25,6 +25,7 @@ enum May {
 /// request waits for consensus; `front` cannot call `upstream`, so nothing is sent without a permit.
 const TABLE: &[(&str, May)] = &[
     ("event", Names(&[])),
+    ("metrics", Names(&[])),
     ("principal", Names(&[])),
     ("proto", Names(&[])),
     ("rms", Names(&[])),
@@ -37,7 +38,7 @@ const TABLE: &[(&str, May)] = &[
     ("listener", Names(&["event", "tasks", "tls"])),
     ("identity", Names(&["principal", "secret"])),
     ("state", Names(&["principal"])),
-    ("directory", Names(&["event", "identity", "principal", "secret", "tasks", "tls"])),
+    ("directory", Names(&["event", "identity", "metrics", "principal", "secret", "tasks", "tls"])),
     (
         "upstream",
         Names(&[
@@ -45,22 +46,26 @@ const TABLE: &[(&str, May)] = &[
             "identity::kerberos_client",
             "identity::nt_hash",
             "identity::ntlm_client",
+            "metrics",
             "secret",
             "tasks",
             "tls",
         ]),
     ),
-    ("simulator", Names(&["principal", "rms", "tasks"])),
+    ("simulator", Names(&["principal", "rms", "tasks", "tls"])),
     ("cluster", Names(&["event", "principal", "proto", "secret", "state", "storage", "tasks", "tls"])),
     (
         "enrolment",
-        Names(&["cluster", "event", "proto", "seal", "secret", "state", "storage", "tasks", "tls"]),
+        Names(&[
+            "cluster", "event", "metrics", "proto", "seal", "secret", "state", "storage", "tasks", "tls",
+        ]),
     ),
     // Of the messages only those of `relay.proto`: see `relay_names_only_its_own_messages`.
     (
         "relay",
         Names(&[
             "event",
+            "metrics",
             "principal",
             "proto::peer::v1",
             "rms",
@@ -77,6 +82,7 @@ const TABLE: &[(&str, May)] = &[
             "directory",
             "event",
             "identity",
+            "metrics",
             "principal",
             "relay",
             "rms",
@@ -101,6 +107,7 @@ const TABLE: &[(&str, May)] = &[
             "enrolment",
             "event",
             "identity::kerberos",
+            "metrics",
             "principal",
             "proto",
             "renewal",
@@ -167,7 +174,7 @@ const HOMES: &[(&[&str], &[&str])] = &[
     (&["hyper_rustls"], &["upstream"]),
     (&["aes", "cts", "md4", "md5", "rc4", "sha1"], &["identity"]),
     (&["hmac"], &["enrolment", "identity"]),
-    (&["aws_lc_rs"], &["seal"]),
+    (&["aws_lc_rs"], &["seal", "simulator"]),
     (&["clap", "comfy_table"], &["cli", "main"]),
     (&["anyhow"], &["cli", "lab", "main"]),
     (

@@ -178,6 +178,16 @@ fn kerberos(reader: &Reader<'_>) -> (Option<PathBuf>, BTreeMap<String, Vec<Sid>>
     (keytab, realms)
 }
 
+/// `[relay]`: how old an answer may be that is given again; none is kept with never.
+pub(super) fn kept_answers(reader: &Reader<'_>) -> Option<Duration> {
+    let section = reader.section("relay");
+    let never = section.text("kept_answers") == Some("never");
+    let age_max =
+        if never { None } else { section.duration("kept_answers", KEPT_MIN, KEPT_MAX).or(Some(KEPT)) };
+    section.end();
+    age_max
+}
+
 pub(super) fn limits(reader: &Reader<'_>) -> front::Config {
     let section = reader.section("limits");
     let connections_max = section.number("connections_max", 1, 100_000).unwrap_or(CONNECTIONS_MAX);
@@ -268,6 +278,11 @@ const LOCKOUT_WINDOW_MIN: Duration = Duration::from_secs(1);
 const LOCKOUT_WINDOW_MAX: Duration = Duration::from_secs(99_999 * 60);
 /// Three servers with a wrong password, which try every ten seconds, behind one balancer: the account is limited first.
 const SOURCE_FAILURES_MAX: u32 = 100;
+/// A week: longer than any weekend, shorter than the life of a certificate in it.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// Only tests have it so short.
+const KEPT_MIN: Duration = Duration::from_secs(1);
+const KEPT_MAX: Duration = Duration::from_secs(90 * 24 * 3_600);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Fifty servers with a hundred connections each.
 const CONNECTIONS_MAX: u64 = 5_000;

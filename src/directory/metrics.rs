@@ -1,15 +1,16 @@
 //! What is counted about the directory.
 
+use crate::metrics::{Enter, seconds};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::time::Duration;
 
 /// The handles. Clones count the same.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Metrics {
     up: Gauge,
     age_seconds: Gauge,
@@ -17,7 +18,7 @@ pub struct Metrics {
     winbind_up: Gauge,
     winbind_helpers: Gauge,
     logons: Family<LogonLabels, Counter>,
-    logon_seconds: Seconds,
+    logon_seconds: Histogram,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -56,55 +57,34 @@ pub(super) enum Logon {
     Busy,
 }
 
-#[derive(Clone, Debug)]
-struct Seconds(Histogram);
-
-impl Default for Seconds {
-    fn default() -> Self {
-        Seconds(Histogram::new(exponential_buckets(0.001, 2.0, 12)))
-    }
-}
-
 impl Metrics {
     /// Registers them.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Metrics::default();
-        registry.register(
-            "rmsc_directory_up",
-            "Whether a domain controller answered when one was asked last",
-            metrics.up.clone(),
-        );
-        registry.register(
-            "rmsc_directory_age_seconds",
-            "How long ago a domain controller answered last",
-            metrics.age_seconds.clone(),
-        );
-        registry.register(
-            "rmsc_directory_groups",
-            "Callers with Kerberos, by where their groups were taken from",
-            metrics.groups.clone(),
-        );
-        registry.register(
-            "rmsc_winbind_up",
-            "Whether winbind answered when it was asked last about an NTLM logon",
-            metrics.winbind_up.clone(),
-        );
-        registry.register(
-            "rmsc_winbind_helpers",
-            "Processes of ntlm_auth that this node keeps",
-            metrics.winbind_helpers.clone(),
-        );
-        registry.register(
-            "rmsc_winbind_logons",
-            "NTLM logons that winbind was asked about, by what came of them",
-            metrics.logons.clone(),
-        );
-        registry.register(
-            "rmsc_winbind_logon_seconds",
-            "How long winbind took, with the wait for a helper",
-            metrics.logon_seconds.0.clone(),
-        );
-        metrics
+        Metrics {
+            up: registry
+                .enter("rmsc_directory_up", "Whether a domain controller answered when one was asked last"),
+            age_seconds: registry
+                .enter("rmsc_directory_age_seconds", "How long ago a domain controller answered last"),
+            groups: registry.enter(
+                "rmsc_directory_groups",
+                "Callers with Kerberos, by where their groups were taken from",
+            ),
+            winbind_up: registry.enter(
+                "rmsc_winbind_up",
+                "Whether winbind answered when it was asked last about an NTLM logon",
+            ),
+            winbind_helpers: registry
+                .enter("rmsc_winbind_helpers", "Processes of ntlm_auth that this node keeps"),
+            logons: registry.enter(
+                "rmsc_winbind_logons",
+                "NTLM logons that winbind was asked about, by what came of them",
+            ),
+            logon_seconds: registry.enter_as(
+                "rmsc_winbind_logon_seconds",
+                "How long winbind took, with the wait for a helper",
+                seconds(),
+            ),
+        }
     }
 
     pub(super) fn winbind_up(&self, up: bool) {
@@ -121,7 +101,7 @@ impl Metrics {
 
     pub(super) fn logon(&self, outcome: Logon, elapsed: Duration) {
         self.logons.get_or_create(&LogonLabels { outcome }).inc();
-        self.logon_seconds.0.observe(elapsed.as_secs_f64());
+        self.logon_seconds.observe(elapsed.as_secs_f64());
     }
 
     pub(super) fn up(&self, up: bool) {

@@ -48,7 +48,7 @@ pub fn put_aside(data_dir: &Path, node_id: u64) -> Result<PathBuf, LeaveError> {
 }
 
 /// What a node keeps in its data folder, besides its identity, with what was set aside of it.
-const KEPT: [&str; 4] = ["log", "tree", "snapshots", "format"];
+const KEPT: [&str; 5] = ["log", "tree", "snapshots", "format", "kept"];
 
 #[cfg(test)]
 mod tests {

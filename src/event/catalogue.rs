@@ -1,6 +1,6 @@
 //! The catalogue of events: numbers, levels, words and remedies.
 
-use super::{LoginsLimited, NotJoined, Refused, UpstreamTrouble};
+use super::{BadAnswers, LoginsLimited, NotJoined, Refused, UpstreamTrouble};
 
 /// What is fixed about an event: the row of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,13 @@ pub const CATALOGUE: &[Description] = &[
     UpstreamTrouble::TokenRefused.description(),
     CLOUD_TOKEN_NOT_RENEWED,
     CLOUD_CREDENTIAL_EXPIRES,
+    BadAnswers::Denied.description(),
+    BadAnswers::OtherService.description(),
+    BadAnswers::Throttled.description(),
+    BadAnswers::OutOfOrder.description(),
+    BadAnswers::NoMessages.description(),
+    BadAnswers::Unfinished.description(),
+    KEPT_ANSWER,
 ];
 
 pub(super) const SERVICE_STARTED: Description =
@@ -295,4 +302,10 @@ pub(super) const DIRECTORY_UNREADABLE: Description = Description {
     level: Level::Warning,
     words: "the directory does not show what decides about an account: its last answer counts, or a newer ticket",
     remedy: "read the reason; give the account that asks (`[directory] user`) the right that it names",
+};
+pub(super) const KEPT_ANSWER: Description = Description {
+    number: 4096,
+    level: Level::Warning,
+    words: "the service cannot be reached, and an answer that was kept is given",
+    remedy: "read the reason and the events about the service; the answer's age is in age_seconds",
 };

@@ -4,10 +4,10 @@ use super::catalogue::{
     ACCESS_ALLOWED, ACCESS_REFUSED, ADMINISTRATOR_ADDED, ADMINISTRATOR_REMOVED, AMBIGUOUS,
     CERTIFICATE_RENEWED, CLEAR_TEXT, CLOUD_CREDENTIAL_EXPIRES, CLOUD_TOKEN_NOT_RENEWED, CLOUD_TOKEN_RENEWED,
     DAMAGE_SET_ASIDE, DIRECTORY_AWAY, DIRECTORY_BACK, DIRECTORY_UNREADABLE, DISK_FULL, DISK_HAS_ROOM,
-    NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, NTLM_REFUSED, PRINCIPAL_INVALID,
-    RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED, SERVICE_STARTED,
-    SERVICE_STOPPED, SWITCHED_TO_HTTPS, TABLE_EMPTY, TABLE_UPDATED, THRESHOLD_TOO_LOW, UNEXPECTED,
-    WINBIND_AWAY, WINBIND_BACK,
+    KEPT_ANSWER, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, NTLM_REFUSED,
+    PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED,
+    SERVICE_STARTED, SERVICE_STOPPED, SWITCHED_TO_HTTPS, TABLE_EMPTY, TABLE_UPDATED, THRESHOLD_TOO_LOW,
+    UNEXPECTED, WINBIND_AWAY, WINBIND_BACK,
 };
 use super::{Description, Event, Who};
 use tracing::{error, info, warn};
@@ -48,6 +48,8 @@ impl Event<'_> {
             Event::ServiceKeyClosed { .. } => SERVICE_KEY_CLOSED,
             Event::LoginsLimited { why, .. } => why.description(),
             Event::ThresholdTooLow { .. } => THRESHOLD_TOO_LOW,
+            Event::BadAnswer { why, .. } => why.description(),
+            Event::KeptAnswer { .. } => KEPT_ANSWER,
             Event::UpstreamTrouble { why, .. } => why.description(),
             Event::CloudTokenRenewed { .. } => CLOUD_TOKEN_RENEWED,
             Event::CloudTokenNotRenewed { .. } => CLOUD_TOKEN_NOT_RENEWED,
@@ -67,8 +69,8 @@ impl Event<'_> {
         match self {
             Event::ServiceStarted { node, version } => info!(event, node, version, "{words}"),
             Event::ServiceStopped { node } => info!(event, node, "{words}"),
-            Event::AccessAllowed(who) => {
-                info!(event, sid = %who.sid, account = %who.account, computer = who.computer, "{words}");
+            Event::AccessAllowed(Who { sid, account, computer }) => {
+                info!(event, %sid, %account, computer, "{words}");
             }
             Event::SwitchedToHttps { who: Who { sid, account, computer }, left_out } => {
                 info!(event, %sid, %account, computer, left_out, "{words}");
@@ -79,8 +81,8 @@ impl Event<'_> {
             Event::PrincipalInvalid { computer, reason, left_out } => {
                 warn!(event, computer, reason, left_out, remedy, "{words}");
             }
-            Event::NtlmRefused { who, reason, left_out } | Event::AccessRefused { who, reason, left_out } => {
-                let (sid, account, computer) = (who.sid, who.account, who.computer);
+            Event::NtlmRefused { who: Who { sid, account, computer }, reason, left_out }
+            | Event::AccessRefused { who: Who { sid, account, computer }, reason, left_out } => {
                 warn!(event, %sid, %account, computer, reason, left_out, remedy, "{words}");
             }
             Event::ClearText { who: Who { sid, account, computer }, left_out } => {
@@ -115,13 +117,15 @@ impl Event<'_> {
             }
             Event::CloudCredentialExpires { days, until } => warn!(event, days, until, remedy, "{words}"),
             Event::ServiceKeyClosed { key, reason } => warn!(event, %key, %reason, remedy, "{words}"),
-            Event::NodeRefused { reason } | Event::UpstreamTrouble { reason, .. } => {
+            Event::NodeRefused { reason }
+            | Event::UpstreamTrouble { reason, .. }
+            | Event::BadAnswer { reason, .. }
+            | Event::DiskFull { reason } => {
                 warn!(event, reason, remedy, "{words}");
             }
             Event::DirectoryUnreadable { domain, account, reason } => {
                 warn!(event, domain, %account, reason, remedy, "{words}");
             }
-            Event::DiskFull { reason } => warn!(event, reason, remedy, "{words}"),
             Event::LoginsLimited { account, computer, reason, left_out, .. } => {
                 warn!(event, account, computer, reason, left_out, remedy, "{words}");
             }
@@ -131,6 +135,9 @@ impl Event<'_> {
             }
             Event::DirectoryAway { domain, reason } | Event::WinbindAway { domain, reason } => {
                 warn!(event, domain, reason, remedy, "{words}");
+            }
+            Event::KeptAnswer { operation, age_seconds, reason, left_out } => {
+                warn!(event, operation, age_seconds, reason, left_out, remedy, "{words}");
             }
             Event::TableEmpty { revision } => warn!(event, revision, remedy, "{words}"),
             Event::DiskHasRoom => info!(event, "{words}"),

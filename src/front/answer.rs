@@ -67,11 +67,24 @@ fn failed(failure: &Failure, soap: SoapVersion) -> Response<Body> {
             StatusCode::INTERNAL_SERVER_ERROR,
             "The rights management service cannot be reached now. Try again.",
         ),
+        Failure::Throttled { retry_after } => throttled(retry_after),
         Failure::Overdue | Failure::NotReady(_) => text(
             StatusCode::INTERNAL_SERVER_ERROR,
             "The connector could not send the request on in time. Try again.",
         ),
     }
+}
+
+/// The service's own word on when to come again is passed on.
+fn throttled(retry_after: &str) -> Response<Body> {
+    let words = "The rights management service asks for fewer requests. Try again later.";
+    let mut response = text(StatusCode::TOO_MANY_REQUESTS, words);
+    if let Ok(value) = HeaderValue::from_str(retry_after)
+        && !retry_after.is_empty()
+    {
+        response.headers_mut().insert(header::RETRY_AFTER, value);
+    }
+    response
 }
 
 fn sentence(what: &str, reason: &str) -> String {
@@ -150,6 +163,7 @@ mod tests {
         }
         for failure in [
             Failure::Upstream { reason: String::new() },
+            Failure::Throttled { retry_after: "7".into() },
             Failure::Overdue,
             Failure::BrokenOff,
             Failure::TooLarge { bytes_max: 1 },

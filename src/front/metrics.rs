@@ -1,10 +1,11 @@
 //! What is counted at a front.
 
+use crate::metrics::{Enter, seconds};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::time::Duration;
 
@@ -13,11 +14,16 @@ use std::time::Duration;
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     response_seconds: Histogram,
+    connector_seconds: Times,
+    service_seconds: Times,
+    soap_seconds: Times,
     retries: Counter,
     unproven: Family<UnprovenLabels, Counter>,
     /// Open connections.
     pub connections: Gauge,
 }
+
+type Times = Family<SoapLabels, Histogram, fn() -> Histogram>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -37,6 +43,57 @@ pub enum Outcome {
     Malformed,
     /// With an error of ours or of the service's.
     Failed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SoapLabels {
+    pipeline: &'static str,
+    operation: &'static str,
+    outcome: SoapOutcome,
+    batch: Batch,
+}
+
+/// How a SOAP request of a proven caller ended, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum SoapOutcome {
+    /// With the answer that was asked for.
+    Successful,
+    /// With a fault of the service.
+    Fault,
+    /// With a refusal of the caller.
+    Refused,
+    /// With an error of the caller's.
+    Malformed,
+    /// With an error of ours or of the service's.
+    Failed,
+}
+
+/// Whether one license was asked for or more, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Batch {
+    /// One.
+    Single,
+    /// More.
+    Batched,
+}
+
+/// A SOAP request of a proven caller that has ended, and the times that it took.
+#[derive(Clone, Copy, Debug)]
+pub struct Soap {
+    /// The pipeline.
+    pub pipeline: &'static str,
+    /// The operation; `none` if it was not read.
+    pub operation: &'static str,
+    /// How it ended.
+    pub outcome: SoapOutcome,
+    /// Whether it was one of many.
+    pub batch: Batch,
+    /// In the connector.
+    pub connector: Duration,
+    /// In the service, if it was asked.
+    pub service: Option<Duration>,
+    /// Both.
+    pub total: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -60,40 +117,56 @@ pub enum Unproven {
 impl Metrics {
     /// Registers them.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Metrics {
-            requests: Family::default(),
-            response_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
-            retries: Counter::default(),
-            unproven: Family::default(),
-            connections: Gauge::default(),
-        };
-        registry.register("rmsc_front_requests", "Requests taken by this front", metrics.requests.clone());
-        registry.register(
-            "rmsc_front_response_seconds",
-            "Connector Response Time: from a request's headers until its answer begins",
-            metrics.response_seconds.clone(),
-        );
-        registry.register(
-            "rmsc_front_retries",
-            "Requests handed to a second node, because the first gave no answer",
-            metrics.retries.clone(),
-        );
-        registry.register(
-            "rmsc_front_failed_logins",
-            "NTLM logins that failed, or were refused at a limit without asking the directory",
-            metrics.unproven.clone(),
-        );
-        registry.register(
-            "rmsc_front_connections",
-            "Open connections of clients",
-            metrics.connections.clone(),
-        );
-        metrics
+        let times = || Times::new_with_constructor(seconds);
+        Metrics {
+            requests: registry.enter("rmsc_front_requests", "Requests taken by this front"),
+            response_seconds: registry.enter_as(
+                "rmsc_front_response_seconds",
+                "From a request's headers until its answer begins, of all requests",
+                seconds(),
+            ),
+            connector_seconds: registry.enter_as(
+                "rmsc_front_connector_processing_seconds",
+                "Connector Processing Time: of a SOAP request, in the connector and not in the service",
+                times(),
+            ),
+            service_seconds: registry.enter_as(
+                "rmsc_front_service_response_seconds",
+                "Service Response Time: of a SOAP request, from sending it on until the answer began",
+                times(),
+            ),
+            soap_seconds: registry.enter_as(
+                "rmsc_front_connector_response_seconds",
+                "Connector Response Time: of a SOAP request, from its headers until its answer began",
+                times(),
+            ),
+            retries: registry.enter(
+                "rmsc_front_retries",
+                "Requests handed to a second node, because the first gave no answer",
+            ),
+            unproven: registry.enter(
+                "rmsc_front_failed_logins",
+                "NTLM logins that failed, or were refused at a limit without asking the directory",
+            ),
+            connections: registry.enter("rmsc_front_connections", "Open connections of clients"),
+        }
     }
 
     pub(super) fn ended(&self, outcome: Outcome, elapsed: Duration) {
         self.requests.get_or_create(&RequestLabels { outcome }).inc();
         self.response_seconds.observe(elapsed.as_secs_f64());
+    }
+
+    pub(super) fn soap(&self, soap: &Soap) {
+        let Soap { pipeline, operation, outcome, batch, .. } = *soap;
+        let labels = SoapLabels { pipeline, operation, outcome, batch };
+        let observe =
+            |times: &Times, time: Duration| times.get_or_create(&labels).observe(time.as_secs_f64());
+        observe(&self.connector_seconds, soap.connector);
+        observe(&self.soap_seconds, soap.total);
+        if let Some(service) = soap.service {
+            observe(&self.service_seconds, service);
+        }
     }
 
     pub(super) fn unproven(&self, reason: Unproven) {

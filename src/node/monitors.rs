@@ -1,7 +1,7 @@
 //! What monitors read on the ops port.
 
 use super::duty::{Duty, WITNESS};
-use super::{StartError, bind, in_words};
+use super::{StartError, bind, in_words, table_age};
 use crate::cluster::Cluster;
 use crate::config::Listen;
 use crate::control::Survey;
@@ -27,7 +27,8 @@ pub(super) async fn serve(
     tasks: &Tasks,
 ) -> Result<(), StartError> {
     let listener = bind("ops", listen.ops).await?;
-    let Readings { duty, rotation, survey, registry } = readings;
+    let Readings { duty, rotation, survey, mut registry } = readings;
+    table_age::enter(&mut registry, &duty, cluster, tasks);
     let ready = cluster.clone();
     let cluster = cluster.clone();
     let ops = Ops {

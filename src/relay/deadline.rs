@@ -19,6 +19,18 @@ impl Deadline {
         Deadline(now().saturating_add(budget))
     }
 
+    /// So much before it.
+    #[must_use]
+    pub fn earlier_by(self, margin: Duration) -> Self {
+        Deadline(self.0.saturating_sub(margin))
+    }
+
+    /// It, or this long from now if that is earlier.
+    #[must_use]
+    pub fn or_after(self, budget: Duration) -> Self {
+        self.min(Deadline::after(budget))
+    }
+
     /// So much later.
     #[must_use]
     pub fn later(self, by: Duration) -> Self {

@@ -1,7 +1,8 @@
 //! What is counted about relayed requests.
 
 use super::{Answered, Failure};
-use crate::rms::Pipeline;
+use crate::metrics::Enter;
+use crate::rms::{Operation, Pipeline};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -9,11 +10,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// The handles. Clones count the same.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Metrics {
     requests: Family<Labels, Counter>,
     answered: Counter,
     in_flight: Gauge,
+    bad_answers: Family<TroubleLabels, Counter>,
+    kept_answers: Family<OperationLabels, Counter>,
     exchange_ntlm_unbound: Gauge,
 }
 
@@ -32,6 +35,16 @@ struct Labels {
     outcome: Outcome,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TroubleLabels {
+    trouble: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    operation: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 enum Outcome {
     Answered,
@@ -43,28 +56,42 @@ enum Outcome {
 impl Metrics {
     /// Registers them.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Metrics::default();
-        registry.register(
-            "rmsc_relay_requests",
-            "Requests this node has relayed or refused, for any node's front",
-            metrics.requests.clone(),
-        );
-        registry.register(
-            "rmsc_relay_in_flight",
-            "Requests that this node is relaying now, until the last byte of the answer",
-            metrics.in_flight.clone(),
-        );
-        registry.register(
-            "rmsc_relay_exchange_ntlm_unbound",
-            "1: this node lets Exchange servers in by NTLM that is not bound to TLS, which can be passed on",
-            metrics.exchange_ntlm_unbound.clone(),
-        );
-        metrics
+        Metrics {
+            requests: registry.enter(
+                "rmsc_relay_requests",
+                "Requests this node has relayed or refused, for any node's front",
+            ),
+            answered: Counter::default(),
+            in_flight: registry.enter(
+                "rmsc_relay_in_flight",
+                "Requests that this node is relaying now, until the last byte of the answer",
+            ),
+            bad_answers: registry.enter(
+                "rmsc_relay_bad_answers",
+                "Answers of the service that no calling server got, by what was wrong with them",
+            ),
+            kept_answers: registry.enter(
+                "rmsc_relay_kept_answers",
+                "Answers from before that were given while the service could not be reached",
+            ),
+            exchange_ntlm_unbound: registry.enter(
+                "rmsc_relay_exchange_ntlm_unbound",
+                "1: this node lets Exchange servers in by NTLM that is not bound to TLS, which can be passed on",
+            ),
+        }
     }
 
     /// Says how this node is set.
     pub(super) fn exchange_ntlm_unbound(&self, unbound: bool) {
         self.exchange_ntlm_unbound.set(i64::from(unbound));
+    }
+
+    pub(super) fn bad_answer(&self, trouble: &'static str) {
+        self.bad_answers.get_or_create(&TroubleLabels { trouble }).inc();
+    }
+
+    pub(super) fn kept_answer(&self, operation: Operation) {
+        self.kept_answers.get_or_create(&OperationLabels { operation: operation.word() }).inc();
     }
 
     /// Requests that got an answer from this node since it started.
@@ -93,9 +120,13 @@ impl Metrics {
             Err(Failure::Malformed(_) | Failure::UnsupportedMedia(_) | Failure::TooLarge { .. }) => {
                 Outcome::Malformed
             }
-            Err(Failure::Upstream { .. } | Failure::Overdue | Failure::BrokenOff | Failure::NotReady(_)) => {
-                Outcome::Failed
-            }
+            Err(
+                Failure::Upstream { .. }
+                | Failure::Throttled { .. }
+                | Failure::Overdue
+                | Failure::BrokenOff
+                | Failure::NotReady(_),
+            ) => Outcome::Failed,
         };
         if outcome == Outcome::Answered {
             self.answered.inc();

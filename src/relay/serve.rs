@@ -1,7 +1,7 @@
 //! Takes requests from other nodes' fronts over the peer port, and from nobody else.
 
 use super::wire::{self, FrameError};
-use super::{Answered, Deadline, Failure, HANDLE_PATH, Prefixed, READY_PATH, Relay};
+use super::{Answered, Course, Deadline, Facts, Failure, HANDLE_PATH, Prefixed, READY_PATH, Relay};
 use crate::principal::Caller;
 use crate::proto::peer::v1::Empty;
 use crate::proto::peer::v1::relay_frame::Frame;
@@ -61,8 +61,10 @@ impl Server {
 }
 
 async fn run(relay: &Relay, proven: &(dyn Fn(&Caller) + Send + Sync), body: Body, sender: &Sender) {
+    let mut course = Course::default();
     let answer = match tokio::time::timeout(HEAD_TIMEOUT, begin(body)).await {
         Ok(Ok((head, body, deadline))) => {
+            course = head.course.clone();
             proven(&head.caller);
             let started = || {
                 // The queue is empty here: `started` is the first frame of a request.
@@ -74,9 +76,9 @@ async fn run(relay: &Relay, proven: &(dyn Fn(&Caller) + Send + Sync), body: Body
         Err(_) => Err(Failure::BrokenOff),
     };
     match answer {
-        Ok(answered) => send_answer(answered, sender).await,
+        Ok(answered) => send_answer(answered, &course.facts(), sender).await,
         Err(failure) => {
-            let _ = sender.send(wire::failure_frame(&failure)).await;
+            let _ = sender.send(wire::failure_frame(&failure, &course.facts())).await;
         }
     }
 }
@@ -89,8 +91,8 @@ async fn begin(mut body: Body) -> Result<(super::Head, Body, Deadline), FrameErr
 }
 
 /// Sends the answer on, piece by piece. Without the last frame the front knows that it is not whole.
-async fn send_answer(mut answered: Answered, sender: &Sender) {
-    if sender.send(wire::answer_frame(&answered)).await.is_err() {
+async fn send_answer(mut answered: Answered, facts: &Facts, sender: &Sender) {
+    if sender.send(wire::answer_frame(&answered, facts)).await.is_err() {
         return;
     }
     while let Some(frame) = answered.body.frame().await {

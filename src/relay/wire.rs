@@ -1,6 +1,6 @@
 //! The hop's bytes: a head before the request's body, and frames instead of an answer.
 
-use super::{Answered, Failure, Head, Readiness};
+use super::{Answered, Course, Facts, Failure, Head, Readiness};
 use crate::principal::{Account, AccountName, Binding, Caller, Channel, Mechanism, Sid};
 use crate::proto::peer::v1::{self as proto, failure, relay_frame};
 use crate::rms;
@@ -8,6 +8,7 @@ use crate::upstream::{Body, BodyError};
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
 use prost::Message;
+use std::time::Duration;
 
 /// Where a hop request goes.
 pub const HANDLE_PATH: &str = "/rmsc.peer.v1.Relay/Handle";
@@ -104,22 +105,47 @@ fn head(message: proto::RelayHead) -> Option<Head> {
         front_node: message.front_node,
         attempt: message.attempt,
         body_bytes: message.body_bytes,
+        course: Course::default(),
     })
+}
+
+fn encode_facts(facts: &Facts) -> proto::Facts {
+    proto::Facts {
+        operation: facts.operation.map(|operation| operation.word().to_owned()).unwrap_or_default(),
+        entry: facts.entry.clone(),
+        role: facts.role.clone(),
+        service_us: facts.service_time.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+        trouble: facts.trouble.clone(),
+        kept_seconds: facts.kept_for.map(|age| age.as_secs()),
+    }
+}
+
+fn facts(message: Option<proto::Facts>) -> Facts {
+    let message = message.unwrap_or_default();
+    Facts {
+        operation: rms::Operation::ALL.into_iter().find(|operation| operation.word() == message.operation),
+        entry: message.entry,
+        role: message.role,
+        service_time: message.service_us.map(Duration::from_micros),
+        trouble: message.trouble,
+        kept_for: message.kept_seconds.map(Duration::from_secs),
+    }
 }
 
 pub(super) fn frame(frame: relay_frame::Frame) -> Bytes {
     proto::RelayFrame { frame: Some(frame) }.encode_length_delimited_to_vec().into()
 }
 
-pub(super) fn answer_frame(answered: &Answered) -> Bytes {
+pub(super) fn answer_frame(answered: &Answered, facts: &Facts) -> Bytes {
     frame(relay_frame::Frame::Answer(proto::Answer {
         status: answered.status.as_u16().into(),
         content_type: answered.content_type.clone(),
         content_encoding: answered.content_encoding.clone(),
+        facts: Some(encode_facts(facts)),
     }))
 }
 
-pub(super) fn failure_frame(failure: &Failure) -> Bytes {
+pub(super) fn failure_frame(failure: &Failure, facts: &Facts) -> Bytes {
     use failure::Kind;
     let (kind, reason) = match failure {
         Failure::NotAuthorized(reason) => (Kind::NotAuthorized, reason.clone()),
@@ -129,11 +155,13 @@ pub(super) fn failure_frame(failure: &Failure) -> Bytes {
         Failure::UnsupportedMedia(reason) => (Kind::UnsupportedMedia, reason.clone()),
         Failure::TooLarge { bytes_max } => (Kind::TooLarge, bytes_max.to_string()),
         Failure::Upstream { reason } => (Kind::Upstream, reason.clone()),
+        Failure::Throttled { retry_after } => (Kind::Throttled, retry_after.clone()),
         Failure::Overdue => (Kind::Overdue, String::new()),
         Failure::BrokenOff => (Kind::BrokenOff, String::new()),
         Failure::NotReady(reason) => (Kind::NotReady, reason.clone()),
     };
-    frame(relay_frame::Frame::Failure(proto::Failure { kind: kind.into(), reason }))
+    let facts = Some(encode_facts(facts));
+    frame(relay_frame::Frame::Failure(proto::Failure { kind: kind.into(), reason, facts }))
 }
 
 fn failure(message: proto::Failure) -> Result<Failure, FrameError> {
@@ -148,6 +176,7 @@ fn failure(message: proto::Failure) -> Result<Failure, FrameError> {
         Kind::UnsupportedMedia => Failure::UnsupportedMedia(reason),
         Kind::TooLarge => Failure::TooLarge { bytes_max: reason.parse().unwrap_or(super::REQUEST_BYTES_MAX) },
         Kind::Upstream => Failure::Upstream { reason },
+        Kind::Throttled => Failure::Throttled { retry_after: reason },
         Kind::Overdue => Failure::Overdue,
         Kind::BrokenOff => Failure::BrokenOff,
         Kind::NotReady => Failure::NotReady(reason),
@@ -190,13 +219,20 @@ pub enum Read {
         content_type: String,
         /// Its content encoding.
         content_encoding: String,
+        /// What the relay has found out.
+        facts: Facts,
     },
     /// A piece of the answer.
     Data(Bytes),
     /// The answer is whole.
     End,
     /// There is none.
-    Failure(Failure),
+    Failure {
+        /// Why.
+        failure: Failure,
+        /// What the relay has found out.
+        facts: Facts,
+    },
 }
 
 impl Frames {
@@ -222,10 +258,14 @@ impl Frames {
                     .ok_or(FrameError::Unreadable("an impossible status"))?,
                 content_type: answer.content_type,
                 content_encoding: answer.content_encoding,
+                facts: facts(answer.facts),
             },
             relay_frame::Frame::Data(data) => Read::Data(data),
             relay_frame::Frame::End(_) => Read::End,
-            relay_frame::Frame::Failure(message) => Read::Failure(failure(message)?),
+            relay_frame::Frame::Failure(mut message) => {
+                let facts = facts(message.facts.take());
+                Read::Failure { failure: failure(message)?, facts }
+            }
         })
     }
 }
@@ -285,6 +325,7 @@ mod tests {
             front_node: "node-1".into(),
             attempt: 1,
             body_bytes: Some(7),
+            course: Course::default(),
         };
         let decoded = proto::RelayHead::decode_length_delimited(encode_head(&head, 25_000)).unwrap();
         assert_eq!(decoded.budget_ms, 25_000);

@@ -2,7 +2,8 @@
 //! request are kept. What is in a certificate is not looked at.
 
 use super::Config;
-use super::certificate::{Kind, chain, server_chain, short_chain, wrapped, xrml};
+use super::certificate::{Kind, Mint};
+use super::licensor::Licensor;
 use super::service::{Batching, Fault};
 use crate::rms::document::Element;
 use crate::rms::fault::{self, exception};
@@ -16,6 +17,7 @@ pub(super) struct Asked<'r, 'd, 'a> {
     pub(super) batching: Batching,
     pub(super) entry: &'r str,
     pub(super) config: &'r Config,
+    pub(super) licensor: &'r Licensor,
 }
 
 /// The content of `…Result`.
@@ -29,7 +31,7 @@ pub(super) fn result(asked: &Asked<'_, '_, '_>) -> Result<String, Fault> {
         Operation::AcquireTemplateInformation => Ok(template_information(asked.config)),
         Operation::AcquireTemplates => templates(asked),
         Operation::GetServerInfo => server_info(asked),
-        Operation::GetLicensorCertificate => Ok(certificate_chain(&server_chain(asked.tenant_url()))),
+        Operation::GetLicensorCertificate => Ok(certificate_chain(asked.mint().server_chain())),
         Operation::FindServiceLocations => Ok(locations_for_servers(asked)),
         Operation::FindServiceLocationsForUser => locations_for_user(asked),
     }
@@ -38,6 +40,10 @@ pub(super) fn result(asked: &Asked<'_, '_, '_>) -> Result<String, Fault> {
 impl<'d, 'a> Asked<'_, 'd, 'a> {
     fn tenant_url(&self) -> &str {
         self.config.tenant_url.trim_end_matches('/')
+    }
+
+    fn mint(&self) -> Mint<'_> {
+        Mint { licensor: self.licensor, tenant_url: self.tenant_url() }
     }
 
     /// The items of `RequestParams`, of which there must be one at least.
@@ -64,7 +70,12 @@ fn certify(asked: &Asked<'_, '_, '_>) -> Result<String, Fault> {
             "the machine certificate chain is empty",
         ));
     }
-    let chain = certificate_chain(&chain(asked.tenant_url(), Kind::RightsAccount, asked.entry));
+    // A temporary certificate is asked for with false, whatever the schema's prose says.
+    let kind = match params.child("Persistent").map(text_of).as_deref() {
+        Some("false" | "0") => Kind::TemporaryRightsAccount,
+        _ => Kind::RightsAccount,
+    };
+    let chain = certificate_chain(&asked.mint().chain(kind, asked.entry));
     Ok(format!(
         "{chain}<Quota><Verified>true</Verified><CurrentConsumption>5</CurrentConsumption>\
          <Maximum>10</Maximum></Quota>"
@@ -76,7 +87,7 @@ fn client_licensor_certs(asked: &Asked<'_, '_, '_>) -> Result<String, Fault> {
     let mut result = String::new();
     for params in asked.params("GetClientLicensorCertParams")? {
         check_persona(params.child("PersonaCerts"))?;
-        let chain = chain(asked.tenant_url(), Kind::ClientLicensor, asked.entry);
+        let chain = asked.mint().chain(Kind::ClientLicensor, asked.entry);
         result += &response("GetClientLicensorCertResponse", &certificate_chain(&chain));
     }
     Ok(result)
@@ -92,7 +103,7 @@ fn issuance_licenses(asked: &Asked<'_, '_, '_>) -> Result<String, Fault> {
         if uses_des(license) {
             return Err(Fault::new(exception::UNSUPPORTED_SYMMETRIC_KEY, "DES is not supported"));
         }
-        let chain = short_chain(asked.tenant_url(), Kind::PublishingLicense, asked.entry);
+        let chain = asked.mint().short_chain(Kind::PublishingLicense, asked.entry);
         result += &response("AcquireIssuanceLicenseResponse", &certificate_chain(&chain));
     }
     Ok(result)
@@ -113,7 +124,7 @@ fn licenses(asked: &Asked<'_, '_, '_>) -> Result<String, Fault> {
             Some(Fault::new(exception::INVALID_RIGHTS_LABEL_SIGNATURE, "there is no issuance license"))
         };
         let chain = match refused {
-            None => chain(asked.tenant_url(), Kind::UseLicense, asked.entry),
+            None => asked.mint().chain(Kind::UseLicense, asked.entry),
             Some(fault) if all.len() == 1 || !inherited => return Err(fault),
             Some(fault) => failed_item("AcquireLicenseException", &fault, index),
         };
@@ -142,14 +153,14 @@ fn pre_licenses(asked: &Asked<'_, '_, '_>) -> Result<String, Fault> {
         let mut items = String::new();
         for (index, identity) in identities.map(text_of).enumerate() {
             items += &match is_known(&identity) {
-                true => wrapped(asked.tenant_url(), Kind::UseLicense, &identity),
+                true => asked.mint().wrapped(Kind::UseLicense, &identity),
                 false => {
                     let fault = Fault::new(exception::INVALID_LICENSEE, format!("{identity:?} is not known"));
                     failed_item("AcquirePreLicenseException", &fault, index)
                 }
             };
         }
-        let chain = certificate_chain(&server_chain(asked.tenant_url()));
+        let chain = certificate_chain(asked.mint().server_chain());
         let item = format!("<Licenses>{items}</Licenses>{chain}<ReferenceCertificates/>");
         result += &response("AcquirePreLicenseResponse", &item);
     }
@@ -179,7 +190,7 @@ fn templates(asked: &Asked<'_, '_, '_>) -> Result<String, Fault> {
     let mut result = String::new();
     for guid in guids {
         let item = if known(&guid) {
-            let template = xrml(asked.tenant_url(), Kind::Template, &guid);
+            let template = asked.mint().xrml(Kind::Template, &guid);
             format!("{}<Template>{}</Template>", guid_and_hash(&guid), escape(&template))
         } else {
             format!("<Guid>{}</Guid>", escape(&guid))
@@ -204,7 +215,8 @@ fn server_info(asked: &Asked<'_, '_, '_>) -> Result<String, Fault> {
                  <Feature Name=\"MultiForestAcquirePreLicense\" Value=\"true\"/></ServerFeatureInfo>"
                 .to_owned(),
             "ServerLicensorCertificate" => {
-                let chain = server_chain(tenant_url);
+                let mint = asked.mint();
+                let chain = mint.server_chain();
                 format!("<ServerLicensorCertificateChain>{chain}</ServerLicensorCertificateChain>")
             }
             "ServiceLocations" => {

@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub by_caller: BTreeMap<String, u64>,
     /// By `x-rmsc-entry-sid`.
     pub by_entry: BTreeMap<String, u64>,
+    /// By the names of the faults that acted on requests, handshakes and the listener.
+    pub by_fault: BTreeMap<String, u64>,
     /// Requests without `x-rmsc-request-id`, which cannot be told apart.
     pub without_id: u64,
     /// How often the ids that came more than once came; the first 10,000 such ids.
@@ -77,6 +79,11 @@ impl Counts {
     /// Forgets everything.
     pub fn reset(&self) {
         *self.locked() = Record::default();
+    }
+
+    /// A fault has acted.
+    pub(super) fn fault(&self, name: &str) {
+        count(&mut self.locked().totals.by_fault, name);
     }
 
     pub(super) fn record(&self, arrival: &Arrival) {

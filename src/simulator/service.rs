@@ -1,5 +1,6 @@
 //! One call of the simulated service: bytes in, an answer or a fault out. Pure but for new ids.
 
+use super::licensor::Licensor;
 use super::{Config, answers};
 use crate::rms::agreement::{ContentType, check_agreement};
 use crate::rms::document::{Document, LIMITS};
@@ -17,6 +18,8 @@ pub(super) struct Call<'a> {
     /// The authorized entry that the connector acts for.
     pub(super) entry: Option<&'a str>,
     pub(super) body: &'a [u8],
+    pub(super) config: &'a Config,
+    pub(super) licensor: &'a Licensor,
 }
 
 /// What is sent back.
@@ -45,9 +48,9 @@ impl From<Malformed> for Fault {
     }
 }
 
-pub(super) fn serve(call: &Call<'_>, config: &Config) -> Served {
+pub(super) fn serve(call: &Call<'_>) -> Served {
     let mut operation = "malformed";
-    match reply(call, config, &mut operation) {
+    match reply(call, &mut operation) {
         Ok(message) => Served { operation, status: StatusCode::OK, message },
         Err(Fault { exception, text }) => Served {
             operation,
@@ -57,7 +60,7 @@ pub(super) fn serve(call: &Call<'_>, config: &Config) -> Served {
     }
 }
 
-fn reply(call: &Call<'_>, config: &Config, operation: &mut &'static str) -> Result<Vec<u8>, Fault> {
+fn reply(call: &Call<'_>, operation: &mut &'static str) -> Result<Vec<u8>, Fault> {
     let document = Document::parse(call.body, &LIMITS)?;
     let request = Request::read(&document)?;
     check_agreement(call.endpoint, call.soap_action, call.content_type, &request.inspected)?;
@@ -69,7 +72,13 @@ fn reply(call: &Call<'_>, config: &Config, operation: &mut &'static str) -> Resu
         batching = check_version(&request)?;
         header = version_data(inspected.namespace);
     }
-    let asked = answers::Asked { request, batching, entry: call.entry.unwrap_or("nobody"), config };
+    let asked = answers::Asked {
+        request,
+        batching,
+        entry: call.entry.unwrap_or("nobody"),
+        config: call.config,
+        licensor: call.licensor,
+    };
     let result = answers::result(&asked)?;
     let (name, namespace) = (inspected.operation.name(), inspected.namespace);
     let body = format!(

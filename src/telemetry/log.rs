@@ -65,7 +65,8 @@ fn filter(level: &str) -> Option<EnvFilter> {
     match level {
         "error" | "warn" | "info" | "debug" | "trace" => {
             // What ends openraft the node itself tells; its other errors are calls that come after its end.
-            EnvFilter::try_new(format!("warn,openraft=off,rmsc={level}")).ok()
+            // Audit records come whatever the level is; who does not want them writes a filter.
+            EnvFilter::try_new(format!("warn,openraft=off,audit=info,rmsc={level}")).ok()
         }
         _ if level.contains(['=', ',']) => EnvFilter::try_new(level).ok(),
         _ => None,

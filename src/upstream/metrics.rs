@@ -1,17 +1,18 @@
 //! What is counted about the way to the service.
 
 use super::Trouble;
+use crate::metrics::{Enter, seconds};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::time::Duration;
 
 /// The handles. Clones count the same.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    response_seconds: Family<Labels, Histogram>,
+    response_seconds: Family<Labels, Histogram, fn() -> Histogram>,
     failures: Family<Failed, Counter>,
 }
 
@@ -34,21 +35,17 @@ enum Outcome {
 impl Metrics {
     /// Registers them.
     pub fn register(registry: &mut Registry) -> Self {
-        let response_seconds = Family::<Labels, Histogram>::new_with_constructor(|| {
-            Histogram::new(exponential_buckets(0.001, 2.0, 16))
-        });
-        registry.register(
-            "rmsc_upstream_response_seconds",
-            "Service Response Time: from sending a request until the service's answer begins",
-            response_seconds.clone(),
-        );
-        let failures = Family::default();
-        registry.register(
-            "rmsc_upstream_failures",
-            "Requests that the service gave no answer to, by what went wrong on the way",
-            failures.clone(),
-        );
-        Metrics { response_seconds, failures }
+        Metrics {
+            response_seconds: registry.enter_as(
+                "rmsc_upstream_response_seconds",
+                "Service Response Time: from sending a request until the service's answer begins",
+                Family::new_with_constructor(seconds),
+            ),
+            failures: registry.enter(
+                "rmsc_upstream_failures",
+                "Requests that the service gave no answer to, by what went wrong on the way",
+            ),
+        }
     }
 
     pub(super) fn answered(&self, elapsed: Duration, answered: bool) {

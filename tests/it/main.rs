@@ -5,6 +5,7 @@
 mod support;
 
 mod administrators;
+mod audit;
 mod authorization;
 mod backup;
 mod bad_configuration;
@@ -22,6 +23,7 @@ mod failover;
 mod footprint;
 mod help;
 mod join;
+mod kept_answers;
 mod kerberos;
 mod kerberos_keys;
 mod lab_command;
@@ -35,6 +37,8 @@ mod python_clients;
 mod recovery;
 mod remote_procedures;
 mod sealed;
+mod service_trouble;
+mod simulator;
 mod spoofing;
 mod status;
 mod terminal;

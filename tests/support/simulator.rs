@@ -1,50 +1,83 @@
-//! The simulated service as a process of its own, which a test can end or freeze.
+//! The simulated service as a process of its own, which a test can end, freeze, or let go wrong.
 
-use super::cluster::TestCluster;
+use super::cluster::{NewDir, TestCluster};
+use super::http::{self, Answer, Request};
+use super::lab::address;
 use super::program::rmsc;
 use super::{processes, wait};
+use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 /// It runs until it is dropped.
 pub struct Simulator {
     process: Child,
     url: String,
+    control: String,
+    folder: Option<NewDir>,
 }
 
 impl Simulator {
     pub fn start() -> Self {
-        Self::listen("127.0.0.1:0")
+        Self::listen("127.0.0.1:0", &[], None)
+    }
+
+    /// One with TLS, and an authority of its own.
+    pub fn with_tls() -> Self {
+        Self::listen("127.0.0.1:0", &[], Some(NewDir::made()))
+    }
+
+    /// One with these arguments more.
+    pub fn with(arguments: &[&str]) -> Self {
+        Self::listen("127.0.0.1:0", arguments, None)
     }
 
     /// Another one at the same address, after this one has ended.
     pub fn again(&self) -> Self {
-        Self::listen(self.url.trim_start_matches("http://"))
+        Self::listen(self.url.trim_start_matches("http://"), &[], None)
     }
 
-    fn listen(address: &str) -> Self {
-        let mut process = rmsc()
-            .args(["simulate", "cloud", "--listen", address])
+    fn listen(address: &str, arguments: &[&str], folder: Option<NewDir>) -> Self {
+        let mut command = rmsc();
+        command.args(["simulate", "cloud", "--listen", address, "--control", "127.0.0.1:0"]).args(arguments);
+        if let Some(folder) = &folder {
+            command.arg("--tls").arg(folder.path());
+        }
+        let mut process = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program was built with the tests");
-        let mut line = String::new();
         let stderr = process.stderr.take().expect("it was asked for");
-        BufReader::new(stderr).read_line(&mut line).expect("it says where it is");
-        let url = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
-        assert!(url.starts_with("http://"), "{line}");
-        Simulator { process, url }
+        let mut lines = BufReader::new(stderr).lines();
+        let mut place = || {
+            let line = lines.next().expect("it says where it is").expect("text");
+            let url = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
+            assert!(url.starts_with("http"), "{line}");
+            url
+        };
+        let (control, url) = (place(), place());
+        Simulator { process, url, control, folder }
     }
 
     /// Makes a node send its requests here: its file is changed and it is started again.
     #[track_caller]
     pub fn serve(&self, cluster: &TestCluster, name: &str) {
+        let authority =
+            self.folder.is_some().then(|| format!("\"\nauthority = \"{}", self.authority().display()));
+        self.serve_by(cluster, name, &format!("{}{}", self.url, authority.unwrap_or_default()));
+    }
+
+    /// The same, with these words in the place of the URL in its file.
+    #[track_caller]
+    pub fn serve_by(&self, cluster: &TestCluster, name: &str, url: &str) {
         let node = cluster.node(name);
         let text = fs::read_to_string(&node.config).expect("a node of the lab has a file");
-        let changed = text.replace(&cluster.lab().simulator, &self.url);
+        let changed = text.replace(&cluster.lab().simulator, url);
         assert_ne!(text, changed);
         fs::write(&node.config, changed).expect("the lab's folder can be written");
         cluster.kill(name);
@@ -54,6 +87,44 @@ impl Simulator {
 
     pub fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.url.rsplit('/').next().and_then(|it| it.parse().ok()).expect("it says its address in numbers")
+    }
+
+    /// The certificate to trust.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.as_ref().expect("it was started with TLS").path().join("authority.pem")
+    }
+
+    /// Asks its control, which is there whatever goes wrong.
+    #[track_caller]
+    pub fn control(&self, method: &'static str, path: &str, body: &str) -> Answer {
+        http::exchange(address(&self.control), &Request::post(path, body).method(method))
+    }
+
+    /// Switches on this fault, one a line, and no other.
+    #[track_caller]
+    pub fn fail(&self, faults: &str) {
+        self.control("PUT", "/simulator/faults", faults).check(200, &[]);
+    }
+
+    /// What it has counted.
+    #[track_caller]
+    pub fn counts(&self) -> Value {
+        self.control("GET", "/simulator/requests", "").json()
+    }
+
+    /// How often a fault has acted.
+    #[track_caller]
+    pub fn faulted(&self, name: &str) -> u64 {
+        self.counts().pointer(&format!("/by_fault/{name}")).and_then(Value::as_u64).unwrap_or(0)
     }
 
     /// Ends it without notice.

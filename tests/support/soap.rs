@@ -71,6 +71,12 @@ pub const LOCATIONS_MSIPC: Message = message(
     "FindServiceLocationsForUser",
 );
 
+/// A recorded request by the name of its file.
+#[track_caller]
+pub fn named(file: &str) -> Message {
+    *ALL.iter().find(|message| message.file == file).unwrap_or_else(|| panic!("no {file}"))
+}
+
 /// Every recorded request.
 pub const ALL: [Message; 15] = [
     CERTIFY,

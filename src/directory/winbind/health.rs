@@ -86,6 +86,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prometheus_client::registry::Registry;
 
     #[test]
     fn pauses_double_up_to_a_bound() {
@@ -96,7 +97,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn after_a_helper_that_failed_the_next_one_waits_and_after_an_answer_it_does_not() {
-        let health = Health::new("LAB".into(), Metrics::default());
+        let health = Health::new("LAB".into(), Metrics::register(&mut Registry::default()));
         let begun = Instant::now();
         let deadline = begun + Duration::from_secs(1);
         assert_eq!(health.may_start(deadline).await, Ok(()));
@@ -113,7 +114,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_could_not_wait_so_long_is_told_at_once() {
-        let health = Health::new("LAB".into(), Metrics::default());
+        let health = Health::new("LAB".into(), Metrics::register(&mut Registry::default()));
         (0..5).for_each(|_| health.no_start());
         let begun = Instant::now();
         let refused = health.may_start(begun + Duration::from_secs(1)).await;

@@ -2,7 +2,7 @@
 
 use super::{Payload, Peer};
 use crate::relay::{
-    Answered, Deadline, Failure, FrameError, Frames, HANDLE_PATH, Head, Prefixed, READY_PATH, Read,
+    Answered, Course, Deadline, Failure, FrameError, Frames, HANDLE_PATH, Head, Prefixed, READY_PATH, Read,
     Readiness, Watched, encode_head, read_readiness,
 };
 use crate::tasks::Tasks;
@@ -139,7 +139,7 @@ impl Link {
         // An error means that the stream is gone, which the next read tells with its cause.
         let _ = release.send(body);
         let mut frames = Frames::new(response.into_body().map_err(Into::into).boxed_unsync());
-        let begun = tokio::time::timeout(deadline.left(), begin(&mut frames)).await;
+        let begun = tokio::time::timeout(deadline.left(), begin(&mut frames, &head.course)).await;
         match (begun, fault.failure()) {
             (Ok(Ok((status, content_type, content_encoding))), _) => {
                 Ok(Answered { status, content_type, content_encoding, body: rest(frames) })
@@ -161,14 +161,18 @@ impl Link {
     }
 }
 
-async fn begin(frames: &mut Frames) -> Result<(StatusCode, String, String), HopError> {
+async fn begin(frames: &mut Frames, course: &Course) -> Result<(StatusCode, String, String), HopError> {
     loop {
         match frames.next().await.map_err(|source| HopError::Lost { source })? {
             Read::Started => {}
-            Read::Answer { status, content_type, content_encoding } => {
+            Read::Answer { status, content_type, content_encoding, facts } => {
+                course.note(|known| *known = facts);
                 return Ok((status, content_type, content_encoding));
             }
-            Read::Failure(failure) => return Err(HopError::Failure(failure)),
+            Read::Failure { failure, facts } => {
+                course.note(|known| *known = facts);
+                return Err(HopError::Failure(failure));
+            }
             Read::Data(_) | Read::End => {
                 return Err(HopError::Lost { source: FrameError::Unreadable("data before an answer") });
             }
@@ -182,7 +186,7 @@ fn rest(frames: Frames) -> Body {
         match frames.next().await.map_err(|error| Box::new(error) as BodyError)? {
             Read::Data(data) => Ok(Some((Frame::data(data), frames))),
             Read::End => Ok(None),
-            Read::Started | Read::Answer { .. } | Read::Failure(_) => {
+            Read::Started | Read::Answer { .. } | Read::Failure { .. } => {
                 Err(Box::new(FrameError::Unreadable("another answer inside an answer")) as BodyError)
             }
         }

@@ -1,0 +1,128 @@
+//! What the service said about itself is said again while it cannot be reached: to the same entry, for the same
+//! question, of the same service, and not for ever.
+
+use crate::support::cluster::TestCluster;
+use crate::support::http::{Answer, Request};
+use crate::support::lab::{Account, Node};
+use crate::support::log::{await_event, events, field};
+use crate::support::simulator::Simulator;
+use crate::support::soap::{ACQUIRE_LICENSE, Message, SERVER_INFO, named};
+use crate::support::wait;
+use std::fs;
+use std::path::PathBuf;
+
+/// Every question of which the answer is kept, as a client asks it.
+fn questions() -> [Message; 4] {
+    [
+        SERVER_INFO,
+        named("msdrm_get_licensor_certificate.xml"),
+        named("exchange_acquire_template_information.xml"),
+        named("exchange_acquire_templates.xml"),
+    ]
+}
+
+fn ask(cluster: &TestCluster, account: &Account, message: &Message) -> Answer {
+    cluster.call(&cluster.any_node(), account, &Request::soap(message))
+}
+
+fn files(node: &Node) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(node.data_dir.join("kept")) else { return Vec::new() };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.filter(|path| path.extension().is_some_and(|it| it == "answer")).collect()
+}
+
+/// Writing to the disk is not waited for by anybody.
+fn await_files(node: &Node, count: usize) {
+    wait::until_true("the answers are on disk", wait::PATIENCE, || files(node).len() == count);
+}
+
+#[test]
+fn kept_answers_outlive_the_service_and_the_node_and_stay_with_their_entry() {
+    let cluster = TestCluster::start(1);
+    let (simulator, node) = (Simulator::start(), cluster.any_node());
+    simulator.serve(&cluster, &node.name);
+    let (exchange, other) = (cluster.exchange(), cluster.account("svc-sharepoint"));
+    let before: Vec<Answer> = questions().iter().map(|question| ask(&cluster, &exchange, question)).collect();
+    assert!(before.iter().all(|answer| answer.status == 200));
+    await_files(&node, 4);
+    for fault in ["refused", "503", "html", "reset"] {
+        simulator.fail(fault);
+        for (question, before) in questions().iter().zip(&before) {
+            let answer = ask(&cluster, &exchange, question);
+            assert_eq!((answer.status, &answer.body), (200, &before.body), "{fault} {}", question.operation);
+            assert_eq!(answer.header("content-type"), before.header("content-type"));
+            // The same question of another entry is another question, and so is another one of the same entry.
+            assert_eq!(ask(&cluster, &other, question).status, 500, "{fault} {}", question.operation);
+        }
+        let changed =
+            String::from_utf8(SERVER_INFO.body()).expect("text").replace("VersionInfo", "ServiceLocations");
+        let request = Request::soap_with_body(&SERVER_INFO, changed);
+        assert_eq!(cluster.call(&node, &exchange, &request).status, 500, "{fault}");
+        assert_eq!(ask(&cluster, &exchange, &ACQUIRE_LICENSE).status, 500, "{fault}");
+    }
+    let event = await_event(&node, 4096, |event| event["operation"] == "GetServerInfo");
+    assert!(!field(&event, "reason").is_empty(), "{event}");
+    let metrics = cluster.monitor(&node, "/metrics").text();
+    assert!(metrics.contains("rmsc_relay_kept_answers_total{operation=\"get_server_info\"} 4"), "{metrics}");
+    // Who judges is not away.
+    for fault in ["401", "403", "404", "429=3", "redirect"] {
+        simulator.fail(fault);
+        assert_ne!(ask(&cluster, &exchange, &SERVER_INFO).status, 200, "{fault}");
+    }
+    // What comes back is new.
+    simulator.fail("");
+    ask(&cluster, &exchange, &SERVER_INFO).check(200, &["GetServerInfoResponse"]);
+
+    simulator.fail("refused");
+    cluster.kill(&node.name);
+    let damaged = files(&node).into_iter().map(|path| (fs::read(&path).expect("it is there"), path));
+    let info = b"GetServerInfoResponse";
+    let (mut bytes, path) = damaged
+        .into_iter()
+        .find(|(bytes, _)| bytes.windows(info.len()).any(|it| it == info))
+        .expect("one is it");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).expect("the lab's folder can be written");
+    cluster.restart(&node.name);
+    cluster.await_rotation();
+    let event = await_event(&node, 4012, |_| true);
+    assert!(field(&event, "reason").contains("checksum"), "{event}");
+    assert_eq!(ask(&cluster, &exchange, &SERVER_INFO).status, 500);
+    for (question, before) in questions().iter().zip(&before).skip(1) {
+        assert_eq!(ask(&cluster, &exchange, question).body, before.body, "{}", question.operation);
+    }
+}
+
+#[test]
+fn kept_answers_are_not_for_another_service_nor_older_than_is_said_nor_kept_against_the_setting() {
+    let cluster = TestCluster::start(1);
+    let (mut first, node) = (Simulator::start(), cluster.any_node());
+    first.serve(&cluster, &node.name);
+    let exchange = cluster.exchange();
+    ask(&cluster, &exchange, &SERVER_INFO).check(200, &[]);
+    await_files(&node, 1);
+    first.kill();
+    ask(&cluster, &exchange, &SERVER_INFO).check(200, &[]);
+    let nowhere = "http://127.0.0.1:9";
+    cluster.reconfigure(&node.name, first.url(), nowhere);
+    cluster.await_rotation();
+    assert_eq!(ask(&cluster, &exchange, &SERVER_INFO).status, 500);
+    cluster.reconfigure(&node.name, nowhere, first.url());
+    cluster.await_rotation();
+    ask(&cluster, &exchange, &SERVER_INFO).check(200, &[]);
+    let (limits, a_second) = ("[upstream]", "[relay]\nkept_answers = \"1s\"\n[upstream]");
+    cluster.reconfigure(&node.name, limits, a_second);
+    cluster.await_rotation();
+    assert_eq!(ask(&cluster, &exchange, &SERVER_INFO).status, 500);
+    cluster.reconfigure(&node.name, "\"1s\"", "\"never\"");
+    cluster.await_rotation();
+    assert_eq!(ask(&cluster, &exchange, &SERVER_INFO).status, 500);
+    let _second = first.again();
+    let files_before = files(&node);
+    wait::until_true("the service is used again", wait::PATIENCE, || {
+        ask(&cluster, &exchange, &named("msdrm_get_licensor_certificate.xml")).status == 200
+    });
+    assert_eq!(files(&node), files_before);
+    assert_eq!(events(&node, 4012).len(), 0);
+}
