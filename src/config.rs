@@ -13,7 +13,7 @@ use crate::directory;
 use crate::front;
 use crate::identity::ChannelBindingPolicy;
 use crate::principal::Sid;
-use crate::relay::NtlmRules;
+use crate::relay::{NtlmRules, ServiceLocations};
 use crate::seal;
 use crate::telemetry::Target;
 use crate::tls::Files;
@@ -37,6 +37,8 @@ pub struct Config {
     pub identity: Identity,
     /// `[upstream]`.
     pub upstream: upstream::Config,
+    /// `[front] service_locations`: whose answer callers get who ask where the services are.
+    pub service_locations: ServiceLocations,
     /// `[limits]`.
     pub front: front::Config,
     /// `[drain] deadline`: how long requests in flight may take to end.
@@ -182,6 +184,7 @@ impl Config {
         let identity = sections::identity(&reader, cluster.as_ref());
         let name = node.as_ref().map(|node| node.name.clone()).unwrap_or_default();
         let upstream = sections::upstream(&reader, name);
+        let service_locations = sections::service_locations(&reader);
         let front = sections::limits(&reader);
         let drain_timeout = sections::drain(&reader);
         let secrets = sections::secrets(&reader, node.as_ref());
@@ -191,7 +194,18 @@ impl Config {
             (Some(node), Some(listen), Some(cluster), Some(identity), Some(upstream))
                 if faults.is_empty() =>
             {
-                Ok(Config { node, listen, cluster, identity, upstream, front, drain_timeout, secrets, log })
+                Ok(Config {
+                    node,
+                    listen,
+                    cluster,
+                    identity,
+                    upstream,
+                    service_locations,
+                    front,
+                    drain_timeout,
+                    secrets,
+                    log,
+                })
             }
             _ => Err(faults),
         }
@@ -358,6 +372,19 @@ password_file = "password"
     fn refuses_what_this_version_cannot_keep() {
         check_faults(&format!("{GOOD}[upstream.proxy]\nurl = \"http://proxy:8080\"\n"), &["not supported"]);
         check_faults(&format!("{GOOD}[secrets]\nseal = \"tpm2\"\n"), &["write auto, systemd-creds or file"]);
+    }
+
+    #[test]
+    fn service_locations_are_the_connectors_unless_the_file_says_otherwise() {
+        let parsed = |more: &str| Config::parse(&format!("{GOOD}{more}")).unwrap().service_locations;
+        assert_eq!(parsed(""), ServiceLocations::Connector);
+        assert_eq!(parsed("[front]\nservice_locations = \"connector\"\n"), ServiceLocations::Connector);
+        assert_eq!(parsed("[front]\nservice_locations = \"service\"\n"), ServiceLocations::Service);
+        let text = format!("{GOOD}[front]\nservice_locations = \"cloud\"\n");
+        check_faults(
+            &text,
+            &["front.service_locations: \"cloud\" is not possible; write connector or service"],
+        );
     }
 
     #[test]

@@ -103,7 +103,8 @@ impl Node {
         let following = keys.clone().follow(cluster.clone(), enrolment.clone(), groups.storage.clone());
         groups.storage.spawn("service keys", following);
         let upstream = Upstream::new(config.upstream.clone(), upstream::Metrics::register(&mut registry))?;
-        let relay = Relay::new(cluster.state(), duty.serving(), upstream, ntlm, relay_metrics);
+        let relay = Relay::new(cluster.state(), duty.serving(), upstream, ntlm, relay_metrics)
+            .with_service_locations(config.service_locations);
         let front_metrics = front::Metrics::register(&mut registry);
         let relays = relays::follow(&cluster, &groups.hops);
         let logins = relays::logins(&config, &relays, &front_metrics, &groups.clients);

@@ -22,6 +22,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use sha2::{Digest, Sha256};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,14 +145,14 @@ async fn post(endpoint: Endpoint, request: Request<Incoming>, config: &Config) -
     let entry = value(&head.headers, HeaderName::from_static("x-rmsc-entry-sid"));
     let call = service::Call { endpoint, content_type: &content_type, soap_action, entry, body: &body };
     let served = service::serve(&call, config);
-    config.counts.record(&arrival(&head.headers, served.operation));
+    config.counts.record(&arrival(&head.headers, served.operation, &body));
     if !config.latency.is_zero() {
         tokio::time::sleep(config.latency).await;
     }
     reply(served.status, content_type.soap.content_type(), served.message)
 }
 
-fn arrival(headers: &HeaderMap, operation: &'static str) -> Arrival {
+fn arrival(headers: &HeaderMap, operation: &'static str, body: &[u8]) -> Arrival {
     let named = |name| value(headers, HeaderName::from_static(name)).unwrap_or("none").to_owned();
     Arrival {
         request_id: value(headers, HeaderName::from_static("x-rmsc-request-id")).map(str::to_owned),
@@ -161,6 +162,7 @@ fn arrival(headers: &HeaderMap, operation: &'static str) -> Arrival {
         caller: named("x-rmsc-caller-sid"),
         entry: named("x-rmsc-entry-sid"),
         role: named("x-rmsc-role"),
+        digest: Sha256::digest(body).into(),
     }
 }
 

@@ -15,6 +15,18 @@ impl Deadline {
         Deadline(now().saturating_add(budget))
     }
 
+    /// Now: to count from.
+    #[must_use]
+    pub fn now() -> Self {
+        Deadline(now())
+    }
+
+    /// This long after it.
+    #[must_use]
+    pub fn later(self, span: Duration) -> Self {
+        Deadline(self.0.saturating_add(span))
+    }
+
     /// What is left; nothing once it is over.
     #[must_use]
     pub fn left(self) -> Duration {
