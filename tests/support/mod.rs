@@ -14,6 +14,7 @@ pub mod pool;
 pub mod processes;
 pub mod program;
 pub mod simulator;
+pub mod sink;
 pub mod soap;
 pub mod stored;
 pub mod terminal;
