@@ -198,15 +198,14 @@ fn a_client_that_waits_may_go_on_only_when_it_has_proven_itself() {
 
 /// A question with other versions in its header.
 fn versions(message: &Message, minimum: &str, maximum: &str) -> Request {
-    let text = String::from_utf8(message.body()).unwrap();
-    let mut changed = text.clone();
+    let mut text = String::from_utf8(message.body()).expect("the recorded requests are UTF-8");
     for (name, version) in [("MinimumVersion", minimum), ("MaximumVersion", maximum)] {
-        let end =
-            changed.find(&format!("</{name}>")).or_else(|| changed.find(&format!("</v:{name}>"))).unwrap();
-        let begin = changed[..end].rfind('>').unwrap() + 1;
-        changed.replace_range(begin..end, version);
+        let end = text.find(&format!("</{name}>")).or_else(|| text.find(&format!("</v:{name}>")));
+        let end = end.expect("each has its versions");
+        let begin = text[..end].rfind('>').expect("there is a tag before") + 1;
+        text.replace_range(begin..end, version);
     }
-    Request::soap_with_body(message, changed)
+    Request::soap_with_body(message, text)
 }
 
 #[test]

@@ -41,7 +41,6 @@ fn look_at(bytes: &[u8]) -> usize {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the figures are what it is for")]
 fn looking_at_a_request_costs_little() {
     let measured = std::env::var_os("RMSC_INSPECTION_GOALS").is_some();
     let (rounds, each) = if measured { (201, 50) } else { (3, 2) };
@@ -66,5 +65,57 @@ fn looking_at_a_request_costs_little() {
             at(95)
         );
         assert!(!measured || at(50) <= goal, "{costs:?}");
+    }
+}
+
+/// Both ways to read, of whatever they take.
+fn read_all(bytes: &[u8]) {
+    for (looked_at, complete) in [(bytes.get(..4 << 10), false), (Some(bytes), true)] {
+        black_box(inspect(looked_at.unwrap_or(bytes), complete).is_ok());
+    }
+    let mut passing = Passing::default();
+    black_box(passing.read(bytes).is_ok());
+}
+
+#[test]
+fn nothing_in_a_quarter_of_a_mebibyte_costs_5_ms() {
+    let measured = std::env::var_os("RMSC_INSPECTION_GOALS").is_some();
+    let fill = |item: &str| item.repeat((256 << 10) / item.len());
+    for (place, content) in [
+        ("<s:Header>", fill("x")),
+        ("<s:Header>", fill("<a/>")),
+        ("<s:Header>", fill("&amp;")),
+        ("<s:Header>", fill("<!---->")),
+        ("<s:Header", format!("{}>", fill(" a='x'"))),
+        ("<s:Header", format!(" a='{}'>", fill("&lt;"))),
+        ("<s:Header>", fill("<a xmlns:b='u:b' xmlns:c='u:c'/>")),
+        ("<AcquireLicense>", fill("<a>")),
+        ("<AcquireLicense>", fill("<a/>")),
+        ("<AcquireLicense>", fill("<a></a>")),
+        ("<AcquireLicense>", fill("<a '/")),
+        ("<AcquireLicense>", fill("</a <")),
+        ("<AcquireLicense>", fill("<a b='/'>/")),
+        ("<AcquireLicense>", format!("<!--{}", fill("->"))),
+        ("<AcquireLicense>", format!("<![CDATA[{}", fill("]>"))),
+        ("<AcquireLicense>", fill("<![CDATA[]]>")),
+        ("<AcquireLicense><RequestParams><P><LicenseeCerts>", fill("<Certificate/>")),
+    ] {
+        let before = "<s:Envelope xmlns:s='http://schemas.xmlsoap.org/soap/envelope/'>";
+        let message = match place.strip_prefix("<s:Header") {
+            Some(_) => format!("{before}{place}{content}"),
+            None => format!("{before}<s:Body>{place}{content}").replace(
+                "<AcquireLicense>",
+                "<AcquireLicense xmlns='http://microsoft.com/DRM/LicensingService'>",
+            ),
+        };
+        let costs = (0..5).map(|_| {
+            let begun = Instant::now();
+            read_all(message.as_bytes());
+            begun.elapsed()
+        });
+        let cost = costs.min().unwrap_or_default();
+        let shown: String = content.chars().take(20).collect();
+        println!("{place} {shown:?}: {cost:?}");
+        assert!(!measured || cost.as_millis() < 5, "{cost:?}");
     }
 }
