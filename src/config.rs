@@ -16,7 +16,7 @@ use crate::directory;
 use crate::front;
 use crate::identity::ChannelBindingPolicy;
 use crate::principal::Sid;
-use crate::relay::NtlmRules;
+use crate::relay::{NtlmRules, ServiceLocations};
 use crate::seal;
 use crate::telemetry::Target;
 use crate::tls::Files;
@@ -42,6 +42,8 @@ pub struct Config {
     pub upstream: upstream::Config,
     /// `[relay] kept_answers`: how old an answer may be that is given again; none is kept without.
     pub kept_answers: Option<Duration>,
+    /// `[front] service_locations`: whose answer callers get who ask where the services are.
+    pub service_locations: ServiceLocations,
     /// `[limits]`.
     pub front: front::Config,
     /// `[drain] deadline`: how long requests in flight may take to end.
@@ -186,6 +188,7 @@ impl Config {
         let name = node.as_ref().map(|node| node.name.clone()).unwrap_or_default();
         let upstream = upstream_section::read(&reader, name);
         let kept_answers = sections::kept_answers(&reader);
+        let service_locations = sections::service_locations(&reader);
         let front = sections::limits(&reader);
         let drain_timeout = sections::drain(&reader);
         let secrets = sections::secrets(&reader, node.as_ref());
@@ -202,6 +205,7 @@ impl Config {
                     identity,
                     upstream,
                     kept_answers,
+                    service_locations,
                     front,
                     drain_timeout,
                     secrets,
@@ -433,6 +437,19 @@ password_file = "password"
         ] {
             check_faults(&format!("{good}{}", account.replace(from, to)), &[fault]);
         }
+    }
+
+    #[test]
+    fn service_locations_are_the_connectors_unless_the_file_says_otherwise() {
+        let parsed = |more: &str| Config::parse(&format!("{GOOD}{more}")).unwrap().service_locations;
+        assert_eq!(parsed(""), ServiceLocations::Connector);
+        assert_eq!(parsed("[front]\nservice_locations = \"connector\"\n"), ServiceLocations::Connector);
+        assert_eq!(parsed("[front]\nservice_locations = \"service\"\n"), ServiceLocations::Service);
+        let text = format!("{GOOD}[front]\nservice_locations = \"cloud\"\n");
+        check_faults(
+            &text,
+            &["front.service_locations: \"cloud\" is not possible; write connector or service"],
+        );
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub use logins::Logins;
 pub use metrics::Metrics;
 pub use peers::{Peer, Peers};
 
-use crate::principal::Caller;
+use crate::principal::{Caller, Channel};
 use crate::relay::{self, Course, Deadline, Failure, Head, REQUEST_BYTES_MAX};
 use crate::rms::agreement::content_type;
 use crate::rms::content::Content;
@@ -33,7 +33,7 @@ use crate::upstream::Body;
 use answer::Outcome;
 use authenticate::Authenticated;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use peers::Payload;
 use route::Route;
 use std::sync::Arc;
@@ -123,14 +123,14 @@ impl Front {
 
     async fn outcome(&self, connection: &Connection, request: Request<Body>, request_id: &str) -> Handled {
         let (parts, body) = request.into_parts();
-        let route = route::route(&parts.method, parts.uri.path());
+        let route = route::route(&parts.method, parts.uri.path(), parts.uri.query());
         let endpoint = match route {
             Route::NotFound => {
-                tracing::debug!(path = parts.uri.path(), "nothing at this path");
+                self.reports.not_found(&parts.uri, text(&parts.headers, header::USER_AGENT));
                 return plain(Outcome::NotFound);
             }
             Route::MethodNotAllowed(allowed) => return plain(Outcome::MethodNotAllowed(allowed)),
-            Route::Soap(endpoint) | Route::Page(endpoint) => endpoint,
+            Route::Soap(endpoint) | Route::Page(endpoint) | Route::Wsdl(endpoint) => endpoint,
         };
         let (caller, token) = match self.authenticator.authenticate(connection, &parts.headers).await {
             Authenticated::Caller { caller, token } => (caller, token),
@@ -145,8 +145,13 @@ impl Front {
             }
         };
         self.reports.connected(&caller);
-        if matches!(route, Route::Page(_)) {
-            return Handled { token, ..plain(self.page(endpoint)) };
+        match route {
+            Route::Page(_) => return Handled { token, ..plain(self.page(endpoint)) },
+            Route::Wsdl(_) => {
+                let address = format!("{}{}", self.base(&parts.headers, &caller), parts.uri.path());
+                return Handled { token, ..plain(Outcome::Answered(relay::wsdl(endpoint, &address))) };
+            }
+            Route::Soap(_) | Route::NotFound | Route::MethodNotAllowed(_) => {}
         }
         let head = self.head(endpoint, &parts.headers, &caller, request_id);
         let mut told = audit::Told {
@@ -167,7 +172,7 @@ impl Front {
         let refused_headers = check_headers(headers);
         let soap = content_type(Some(&head.content_type))
             .map_or(SoapVersion::V1_1, |content_type| content_type.soap);
-        let deadline = Deadline::after(ANSWER_WITHIN);
+        let begun = Deadline::now();
         let failed = |failure| Handled { soap, ..plain(Outcome::Failed(failure)) };
         if let Err(failure) = refused_headers {
             return Handled { close: true, ..failed(failure) };
@@ -175,10 +180,12 @@ impl Front {
         if head.body_bytes.is_some_and(|bytes| bytes > REQUEST_BYTES_MAX as u64) {
             return Handled { close: true, ..failed(Failure::TooLarge { bytes_max: REQUEST_BYTES_MAX }) };
         }
-        let payload = match payload::read(body, BODY_TIMEOUT).await {
-            Ok(payload) => payload,
+        let (payload, beginning) = match payload::read(body, BODY_TIMEOUT).await {
+            Ok(read) => read,
             Err(failure) => return Handled { close: true, ..failed(failure) },
         };
+        let deadline = begun.later(payload::answer_within(&head, &payload, &beginning));
+        drop(beginning);
         if let Payload::Kept(bytes) = &payload {
             head.body_bytes = Some(bytes.len() as u64);
             told.content = Content::of(told.claimed, bytes);
@@ -197,29 +204,36 @@ impl Front {
     }
 
     fn head(&self, endpoint: Endpoint, headers: &HeaderMap, caller: &Arc<Caller>, request_id: &str) -> Head {
-        let text = |name: &str| {
-            headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
-        };
-        let scheme = match caller.channel {
-            crate::principal::Channel::Https => "https",
-            crate::principal::Channel::Http => "http",
-        };
-        let host = host(headers).unwrap_or(&self.service_name);
+        let text = |name: HeaderName| text(headers, name).to_owned();
         Head {
             request_id: request_id.to_owned(),
             caller: Caller::clone(caller),
             endpoint,
-            content_type: text("content-type"),
-            soap_action: text("soapaction"),
-            user_agent: text("user-agent"),
-            accept_encoding: text("accept-encoding"),
-            base: format!("{scheme}://{host}"),
+            content_type: text(header::CONTENT_TYPE),
+            soap_action: text(HeaderName::from_static("soapaction")),
+            user_agent: text(header::USER_AGENT),
+            accept_encoding: text(header::ACCEPT_ENCODING),
+            base: self.base(headers, caller),
             front_node: self.node.clone(),
             attempt: 1,
-            body_bytes: text("content-length").parse().ok(),
+            body_bytes: text(header::CONTENT_LENGTH).parse().ok(),
             course: Course::default(),
         }
     }
+
+    /// `scheme://authority` as the client wrote it.
+    fn base(&self, headers: &HeaderMap, caller: &Caller) -> String {
+        let scheme = match caller.channel {
+            Channel::Https => "https",
+            Channel::Http => "http",
+        };
+        format!("{scheme}://{}", host(headers).unwrap_or(&self.service_name))
+    }
+}
+
+/// A header's text; empty if there is none.
+fn text(headers: &HeaderMap, name: HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// Before a challenge the body is read and thrown away, or the connection could not go on, and NTLM
@@ -295,6 +309,7 @@ fn label(outcome: &Outcome) -> metrics::Outcome {
             Failure::Malformed(_)
             | Failure::UnsupportedMedia(_)
             | Failure::TooLarge { .. }
+            | Failure::OverLimit(_)
             | Failure::BrokenOff,
         ) => metrics::Outcome::Malformed,
         Outcome::NoNode
@@ -305,7 +320,5 @@ fn label(outcome: &Outcome) -> metrics::Outcome {
     }
 }
 
-/// Exchange waits 30 s for an answer, and should see ours instead of its own time-out.
-const ANSWER_WITHIN: Duration = Duration::from_secs(25);
 /// A LAN brings 16 MiB in far less.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -108,7 +108,8 @@ impl Node {
         let upstream = upstream(&config, tokens, &mut registry, &groups)?;
         let in_cloud = cloud::keep(&config, (&cluster, &enrolment), token_source, &mut registry, &groups)?;
         let relay =
-            Relay::new(cluster.state(), duty.serving(), upstream, relay_settings(&config), relay_metrics);
+            Relay::new(cluster.state(), duty.serving(), upstream, relay_settings(&config), relay_metrics)
+                .with_service_locations(config.service_locations);
         let front_metrics = front::Metrics::register(&mut registry);
         let relays = relays::follow(&cluster, &groups.hops);
         let logins = relays::logins(&config, &relays, &front_metrics, &groups.clients);

@@ -6,6 +6,7 @@ mod authorize;
 mod body;
 mod course;
 mod deadline;
+mod inspect;
 mod kept;
 mod local;
 mod metrics;
@@ -20,7 +21,7 @@ pub use body::{Prefixed, Watched};
 pub use course::{Course, Facts};
 pub use deadline::Deadline;
 pub use kept::KeptConfig;
-pub use local::{page, tenant_url_page};
+pub use local::{ServiceLocations, page, tenant_url_page, wsdl};
 pub use metrics::Metrics;
 pub use ntlm::{NtlmRule, NtlmRules};
 pub use serve::Server;
@@ -28,14 +29,14 @@ pub use wire::{FrameError, Frames, HANDLE_PATH, READY_PATH, Read, encode_head, r
 
 use crate::event::{Event, Seen, Who, with_causes};
 use crate::principal::{Caller, Sid};
-use crate::rms::agreement::{check_agreement, content_type};
-use crate::rms::envelope::{Inspected, Inspection};
-use crate::rms::{Endpoint, Malformed, envelope};
+use crate::rms::Endpoint;
+use crate::rms::passing::Passing;
 use crate::state::State;
-use crate::upstream::{Body, BodyError, SendError, Upstream};
+use crate::upstream::{Body, SendError, Upstream};
 use body::Keeping;
-use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Limited};
+use inspect::{broken_body, inspect, unfit};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -114,6 +115,9 @@ pub enum Failure {
         /// How long it may be.
         bytes_max: usize,
     },
+    /// A part of the request is over its limit.
+    #[error("{0}")]
+    OverLimit(String),
     /// The service did not answer.
     #[error("{reason}")]
     Upstream {
@@ -176,6 +180,7 @@ pub struct Relay {
     upstream: Upstream,
     ntlm: NtlmRules,
     kept: kept::Kept,
+    service_locations: ServiceLocations,
     metrics: Metrics,
     bad_answers: Arc<Seen<&'static str>>,
     troubles: Arc<Seen<&'static str>>,
@@ -200,11 +205,18 @@ impl Relay {
             upstream,
             ntlm,
             kept: kept::Kept::open(&kept),
+            service_locations: ServiceLocations::default(),
             metrics,
             bad_answers: Arc::new(Seen::new(TROUBLE_EVENT_EVERY)),
             troubles: Arc::new(Seen::new(TROUBLE_EVENT_EVERY)),
             ambiguous: Arc::new(Seen::new(Duration::MAX)),
         }
+    }
+
+    /// Says whose answer callers get who ask where the services are.
+    #[must_use]
+    pub fn with_service_locations(self, service_locations: ServiceLocations) -> Self {
+        Relay { service_locations, ..self }
     }
 
     /// Whether this node takes requests.
@@ -258,14 +270,20 @@ impl Relay {
         let (inspected, prefix) = inspect(head, &mut body).await?;
         head.course.note(|facts| facts.operation = Some(inspected.operation));
         let permit = permit.for_operation(inspected.operation).map_err(|refusal| refused(&refusal))?;
-        if local::answers(inspected.operation) {
+        if self.service_locations.answers(inspected.operation) {
             return local::locations(head, &inspected, prefix, body).await;
+        }
+        let mut passing = Passing::default();
+        passing.read(&prefix).map_err(|malformed| unfit(&malformed))?;
+        if body.is_end_stream() {
+            passing.finish().map_err(|malformed| unfit(&malformed))?;
         }
         let bytes_max = inspected.operation.body_bytes_max();
         if head.body_bytes.is_some_and(|bytes| bytes > bytes_max as u64) {
             return Err(Failure::TooLarge { bytes_max });
         }
         let body: Body = Limited::new(body, bytes_max.saturating_sub(prefix.len())).boxed_unsync();
+        let body = body::Inspected::new(body, passing).boxed_unsync();
         // The body took its time: a revocation in between must still be seen, and so must a table that
         // has become too old to tell.
         let permit = if permit.revision() == self.state.borrow().table.revision {
@@ -324,27 +342,6 @@ impl Relay {
     }
 }
 
-/// Reads as much of the body as tells the operation, and checks that everything agrees on it.
-async fn inspect(head: &Head, body: &mut Body) -> Result<(Inspected, Bytes), Failure> {
-    let malformed = |error: Malformed| Failure::Malformed(error.to_string());
-    let content_type =
-        content_type(Some(&head.content_type).filter(|text| !text.is_empty()).map(String::as_str))
-            .map_err(|error| Failure::UnsupportedMedia(error.to_string()))?;
-    let mut prefix = BytesMut::new();
-    let mut wanted = PREFIX_BYTES_MIN;
-    let inspected = loop {
-        let end = body::read_prefix(body, &mut prefix, wanted).await.map_err(|error| broken_body(&error))?;
-        match envelope::inspect(&prefix, end == body::End::Reached).map_err(malformed)? {
-            Inspection::Read(inspected) => break inspected,
-            // Each inspection begins at the beginning, so the next one gets twice the bytes.
-            Inspection::NeedMore => wanted = prefix.len() * 2,
-        }
-    };
-    let soap_action = Some(head.soap_action.as_str()).filter(|action| !action.is_empty());
-    check_agreement(head.endpoint, soap_action, &content_type, &inspected).map_err(malformed)?;
-    Ok((inspected, prefix.freeze()))
-}
-
 fn refused(refusal: &Refusal) -> Failure {
     match refusal {
         Refusal::TableEmpty | Refusal::NotInTable { .. } => Failure::NotAuthorized(refusal.to_string()),
@@ -353,20 +350,10 @@ fn refused(refusal: &Refusal) -> Failure {
     }
 }
 
-fn broken_body(error: &BodyError) -> Failure {
-    if error.is::<http_body_util::LengthLimitError>() {
-        Failure::TooLarge { bytes_max: REQUEST_BYTES_MAX }
-    } else {
-        Failure::BrokenOff
-    }
-}
-
 /// What a node says that has heard no leader for longer than a revocation may take.
 const STALE: &str = "no leader was heard for so long that the table is too old";
 /// Each kind of trouble is said anew after this.
 const TROUBLE_EVENT_EVERY: Duration = Duration::from_secs(10);
-/// An ordinary request tells its operation in its first few hundred bytes.
-const PREFIX_BYTES_MIN: usize = 4 << 10;
 /// The largest request ([MS-RMPR] notes 41 to 43 bound its parts: an 8 MiB license and certificates).
 pub const REQUEST_BYTES_MAX: usize = 16 << 20;
 /// The largest answer: a hundred pre-licenses of 6 KB are far below it.

@@ -8,16 +8,20 @@ pub mod envelope;
 pub mod fault;
 pub mod location;
 pub mod page;
+pub mod passing;
 pub mod request;
+pub mod version;
+pub mod wsdl;
 
 mod malformed;
 mod operation;
 mod pipeline;
 mod scanner;
+mod shape;
 mod write;
 
 pub use malformed::Malformed;
-pub use operation::{Operation, namespace};
+pub use operation::{ANSWER_WITHIN, Cacheable, Operation, RECIPIENTS_MAX, Retry, namespace};
 pub use pipeline::{Endpoint, EndpointKind, Pipeline, route};
 pub use scanner::Limits;
 pub use write::{envelope_around, escape};

@@ -7,6 +7,7 @@ use crate::directory;
 use crate::front;
 use crate::identity::ChannelBindingPolicy;
 use crate::principal::Sid;
+use crate::relay::ServiceLocations;
 use crate::seal;
 use crate::telemetry::{self, Target};
 use crate::tls::Files;
@@ -186,6 +187,16 @@ pub(super) fn kept_answers(reader: &Reader<'_>) -> Option<Duration> {
         if never { None } else { section.duration("kept_answers", KEPT_MIN, KEPT_MAX).or(Some(KEPT)) };
     section.end();
     age_max
+}
+
+pub(super) fn service_locations(reader: &Reader<'_>) -> ServiceLocations {
+    let section = reader.section("front");
+    let known = [ServiceLocations::Connector, ServiceLocations::Service];
+    let locations = section.parsed("service_locations", "write connector or service", |text| {
+        known.into_iter().find(|known| known.word() == text)
+    });
+    section.end();
+    locations.unwrap_or_default()
 }
 
 pub(super) fn limits(reader: &Reader<'_>) -> front::Config {

@@ -70,7 +70,7 @@ impl Witness {
     /// Every fault.
     pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
         let reader = Reader::new(text).map_err(|fault| vec![fault])?;
-        for section in ["identity", "upstream", "relay", "limits"] {
+        for section in ["identity", "upstream", "relay", "front", "limits"] {
             reader.refuse_section(section, "a witness takes and relays no requests; take the section out");
         }
         let node = sections::node(&reader);

@@ -60,7 +60,7 @@ fn failed(failure: &Failure, soap: SoapVersion) -> Response<Body> {
         Failure::UnsupportedMedia(reason) => {
             text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &sentence("Unsupported media type", reason))
         }
-        Failure::TooLarge { .. } => {
+        Failure::TooLarge { .. } | Failure::OverLimit(_) => {
             text(StatusCode::PAYLOAD_TOO_LARGE, &sentence("Too large", &failure.to_string()))
         }
         Failure::Upstream { .. } => text(
@@ -167,6 +167,7 @@ mod tests {
             Failure::Overdue,
             Failure::BrokenOff,
             Failure::TooLarge { bytes_max: 1 },
+            Failure::OverLimit(String::new()),
             Failure::NotReady(String::new()),
             Failure::Malformed(String::new()),
             Failure::UnsupportedMedia(String::new()),

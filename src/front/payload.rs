@@ -1,23 +1,56 @@
 //! Reads a request's bytes as far as they can be kept for a second attempt.
 
 use super::peers::Payload;
-use crate::relay::{Failure, Prefixed, REQUEST_BYTES_MAX};
+use crate::relay::{Failure, Head, Prefixed, REQUEST_BYTES_MAX};
+use crate::rms::agreement::content_type;
+use crate::rms::envelope::{Inspection, inspect};
+use crate::rms::passing::Passing;
+use crate::rms::{ANSWER_WITHIN, Operation};
 use crate::upstream::Body;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Reads up to what is kept; a longer body passes through from there on.
-pub async fn read(body: Body, within: Duration) -> Result<Payload, Failure> {
+/// Reads up to what is kept; a longer body passes through from there on. Gives the bytes that were read, too.
+pub async fn read(body: Body, within: Duration) -> Result<(Payload, Bytes), Failure> {
     let mut body: Body = Limited::new(body, REQUEST_BYTES_MAX).boxed_unsync();
     let mut bytes = BytesMut::new();
     let whole = timeout(within, fill(&mut body, &mut bytes)).await.map_err(|_| Failure::BrokenOff)??;
-    Ok(if whole {
-        Payload::Kept(bytes.freeze())
+    let bytes = bytes.freeze();
+    let payload = if whole {
+        Payload::Kept(bytes.clone())
     } else {
-        Payload::Streamed(Some(Prefixed::new(bytes.freeze(), body, None).boxed_unsync()))
+        Payload::Streamed(Some(Prefixed::new(bytes.clone(), body, None).boxed_unsync()))
+    };
+    Ok((payload, bytes))
+}
+
+/// How long the answer to a request may take, by the bytes that were read of it: a batch for many recipients has
+/// longer. What the request says of itself wrongly is refused where it is inspected.
+pub fn answer_within(head: &Head, payload: &Payload, beginning: &[u8]) -> Duration {
+    let whole = matches!(payload, Payload::Kept(_));
+    let Some(operation) = operation(head, beginning, whole) else { return ANSWER_WITHIN };
+    if operation.deadline_max() == operation.deadline(0) {
+        return operation.deadline(0);
+    }
+    let mut passing = Passing::default();
+    if passing.read(beginning).is_ok() && !whole && passing.may_have_more_recipients() {
+        return operation.deadline_max();
+    }
+    operation.deadline(passing.recipients())
+}
+
+/// What is asked for: as the action says, or else the body.
+fn operation(head: &Head, beginning: &[u8], whole: bool) -> Option<Operation> {
+    let in_content_type = || content_type(Some(&head.content_type)).ok()?.action;
+    let named = Operation::from_action(&head.soap_action);
+    named.or_else(|| Operation::from_action(&in_content_type()?)).or_else(|| {
+        match inspect(beginning, whole) {
+            Ok(Inspection::Read(inspected)) => Some(inspected.operation),
+            Ok(Inspection::NeedMore) | Err(_) => None,
+        }
     })
 }
 
@@ -45,7 +78,7 @@ pub async fn discard(mut body: Body, within: Duration) -> bool {
         let mut bytes: usize = 0;
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else { return false };
-            bytes += frame.data_ref().map_or(0, bytes::Bytes::len);
+            bytes += frame.data_ref().map_or(0, Bytes::len);
             if bytes > REQUEST_BYTES_MAX {
                 return false;
             }
@@ -71,7 +104,9 @@ mod tests {
     #[tokio::test]
     async fn keeps_short_bodies_and_refuses_long_ones() {
         let within = Duration::from_secs(60);
-        assert!(matches!(read(body(1_000), within).await, Ok(Payload::Kept(bytes)) if bytes.len() == 1_000));
+        assert!(
+            matches!(read(body(1_000), within).await, Ok((Payload::Kept(bytes), _)) if bytes.len() == 1_000)
+        );
         assert!(matches!(read(body(REQUEST_BYTES_MAX + 1), within).await, Err(Failure::TooLarge { .. })));
         assert!(discard(body(REQUEST_BYTES_MAX), within).await);
         assert!(!discard(body(REQUEST_BYTES_MAX + 1), within).await);

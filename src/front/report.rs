@@ -6,6 +6,7 @@ use crate::event::{Event, Seen, Tally, Who};
 use crate::principal::{Caller, Channel, Sid};
 use crate::relay::{Failure, authorize};
 use crate::state::{State, Timestamp};
+use http::Uri;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ pub struct Reports {
     allowed_at_revision: Seen<(Sid, u64)>,
     allowed: Seen<(Sid, Sid, Timestamp)>,
     refused: Tally<Sid>,
+    not_found: Tally<String>,
     channels: Mutex<Channels>,
 }
 
@@ -27,6 +29,7 @@ impl Reports {
             allowed_at_revision: Seen::new(Duration::MAX),
             allowed: Seen::new(Duration::MAX),
             refused: Tally::new(REFUSED_EVERY),
+            not_found: Tally::new(Duration::MAX),
             channels: Mutex::default(),
         }
     }
@@ -41,6 +44,16 @@ impl Reports {
         match changed.to {
             Channel::Http => Event::ClearText { who, left_out }.log(),
             Channel::Https => Event::SwitchedToHttps { who, left_out }.log(),
+        }
+    }
+
+    /// Somebody asked for a path that is none of ours: said once a path, with the agent, so that what real servers
+    /// miss can be seen. Strangers can do it: what is kept of a path is short, and a minute has few new ones.
+    pub fn not_found(&self, uri: &Uri, agent: &str) {
+        let path: String = uri.path().chars().take(PATH_CHARS_MAX).collect();
+        if let Some(left_out) = self.not_found.say(path.to_ascii_lowercase(), Instant::now()) {
+            let agent: String = agent.chars().take(PATH_CHARS_MAX).collect();
+            tracing::info!(path, agent, left_out, "nothing at this path");
         }
     }
 
@@ -87,5 +100,7 @@ fn who(caller: &Caller) -> Who<'_> {
     Who { sid: &caller.account.sid, account: &caller.account.name, computer: &caller.computer }
 }
 
+/// Every path of the protocol is far shorter.
+const PATH_CHARS_MAX: usize = 200;
 /// One event a minute and account: enough for a monitor, harmless for the log.
 const REFUSED_EVERY: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Method and path to what is meant. Pure.
+//! Method, path and query to what is meant. Pure.
 
 use crate::rms::{self, Endpoint, EndpointKind};
 use http::Method;
@@ -10,23 +10,30 @@ pub enum Route {
     Soap(Endpoint),
     /// Somebody reads an endpoint's page.
     Page(Endpoint),
+    /// Somebody asks for a service's WSDL.
+    Wsdl(Endpoint),
     /// The path is none of the protocol's.
     NotFound,
     /// The path is, but not with this method; these may be used.
     MethodNotAllowed(&'static str),
 }
 
-/// Finds out what is meant.
+/// Finds out what is meant. Any other query than `wsdl` means nothing.
 #[must_use]
-pub fn route(method: &Method, path: &str) -> Route {
+pub fn route(method: &Method, path: &str, query: Option<&str>) -> Route {
     let Some(endpoint) = rms::route(path) else { return Route::NotFound };
     let takes_soap = endpoint.kind() == EndpointKind::Service;
     match *method {
+        Method::GET | Method::HEAD if takes_soap && query.is_some_and(asks_for_wsdl) => Route::Wsdl(endpoint),
         Method::GET | Method::HEAD => Route::Page(endpoint),
         Method::POST if takes_soap => Route::Soap(endpoint),
         _ if takes_soap => Route::MethodNotAllowed("GET, HEAD, POST"),
         _ => Route::MethodNotAllowed("GET, HEAD"),
     }
+}
+
+fn asks_for_wsdl(query: &str) -> bool {
+    query.eq_ignore_ascii_case("wsdl")
 }
 
 #[cfg(test)]
@@ -35,7 +42,23 @@ mod tests {
 
     fn check(method: &Method, path: &str, expected: impl FnOnce(Endpoint) -> Route) {
         let endpoint = rms::route(path).unwrap();
-        assert_eq!(route(method, path), expected(endpoint), "{method} {path}");
+        assert_eq!(route(method, path, None), expected(endpoint), "{method} {path}");
+    }
+
+    #[test]
+    fn a_service_has_a_description_and_a_directory_has_none() {
+        let (license, directory) = ("/_wmcs/licensing/license.asmx", "/_wmcs/licensing/");
+        for method in [Method::GET, Method::HEAD] {
+            for query in ["wsdl", "WSDL", "Wsdl"] {
+                assert_eq!(route(&method, license, Some(query)), Route::Wsdl(Endpoint::License));
+                let page = Route::Page(Endpoint::LicensingDirectory);
+                assert_eq!(route(&method, directory, Some(query)), page);
+            }
+            for query in ["", "disco", "op=AcquireLicense", "wsdl=1", "wsdl&x"] {
+                assert_eq!(route(&method, license, Some(query)), Route::Page(Endpoint::License), "{query}");
+            }
+        }
+        assert_eq!(route(&Method::POST, license, Some("wsdl")), Route::Soap(Endpoint::License));
     }
 
     #[test]
@@ -52,7 +75,7 @@ mod tests {
         for path in
             ["/", "/_wmcs", "/_wmcs/decommission/decommission.asmx", "/_wmcs/licensing/%2e%2e/license.asmx"]
         {
-            assert_eq!(route(&Method::GET, path), Route::NotFound, "{path}");
+            assert_eq!(route(&Method::GET, path, None), Route::NotFound, "{path}");
         }
     }
 }

@@ -1,6 +1,8 @@
-//! Bodies of which the beginning was read already, that remember how they ended, or that keep something.
+//! Bodies of which the beginning was read already, that are watched, that remember how they ended, or that keep
+//! something.
 
 use super::{Failure, broken_body};
+use crate::rms::passing::Passing;
 use crate::upstream::{Body, BodyError};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -136,19 +138,100 @@ impl HttpBody for Watched {
     }
 }
 
+/// A request's body behind its beginning, whose bytes are looked at while they pass: it ends with an error where
+/// the request is not fit to be sent on, so that the service never has the whole of it.
+pub(super) struct Inspected {
+    body: Body,
+    passing: Passing,
+}
+
+impl Inspected {
+    pub(super) fn new(body: Body, passing: Passing) -> Self {
+        Inspected { body, passing }
+    }
+}
+
+impl HttpBody for Inspected {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        let fit = match &polled {
+            Some(Ok(frame)) => frame.data_ref().map_or(Ok(()), |data| self.passing.read(data)),
+            Some(Err(_)) => Ok(()),
+            None => self.passing.finish(),
+        };
+        Poll::Ready(match fit {
+            Ok(()) => polled,
+            Err(unfit) => Some(Err(Box::new(unfit))),
+        })
+    }
+
+    /// At the end it is judged once more.
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream() && self.passing.finish().is_ok()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The beginning of a body. One piece is not copied: mostly it is enough.
+pub enum Prefix {
+    /// As it came.
+    Piece(Bytes),
+    /// Put together out of several.
+    Grown(BytesMut),
+}
+
+impl Prefix {
+    fn push(&mut self, data: Bytes) {
+        match self {
+            Prefix::Piece(piece) if piece.is_empty() => *piece = data,
+            Prefix::Piece(piece) => {
+                let mut grown = BytesMut::from(&piece[..]);
+                grown.extend_from_slice(&data);
+                *self = Prefix::Grown(grown);
+            }
+            Prefix::Grown(grown) => grown.extend_from_slice(&data),
+        }
+    }
+
+    /// The bytes so far.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Prefix::Piece(piece) => piece,
+            Prefix::Grown(grown) => grown,
+        }
+    }
+
+    /// All of them, to send on.
+    pub fn freeze(self) -> Bytes {
+        match self {
+            Prefix::Piece(piece) => piece,
+            Prefix::Grown(grown) => grown.freeze(),
+        }
+    }
+}
+
 /// Reads until the prefix has `bytes_wanted`, or the body ends.
 ///
 /// # Errors
 /// The body broke off.
 pub async fn read_prefix(
     body: &mut Body,
-    prefix: &mut BytesMut,
+    prefix: &mut Prefix,
     bytes_wanted: usize,
 ) -> Result<End, BodyError> {
-    while prefix.len() < bytes_wanted {
+    while prefix.bytes().len() < bytes_wanted {
         let Some(frame) = body.frame().await else { return Ok(End::Reached) };
         if let Ok(data) = frame?.into_data() {
-            prefix.extend_from_slice(&data);
+            prefix.push(data);
         }
     }
     Ok(if body.is_end_stream() { End::Reached } else { End::NotYet })

@@ -31,10 +31,16 @@ impl Deadline {
         self.min(Deadline::after(budget))
     }
 
-    /// So much later.
+    /// Now: to count from.
     #[must_use]
-    pub fn later(self, by: Duration) -> Self {
-        Deadline(self.0.saturating_add(by))
+    pub fn now() -> Self {
+        Deadline(now())
+    }
+
+    /// This long after it.
+    #[must_use]
+    pub fn later(self, span: Duration) -> Self {
+        Deadline(self.0.saturating_add(span))
     }
 
     /// What is left; nothing once it is over.

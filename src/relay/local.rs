@@ -1,16 +1,40 @@
-//! Answers that need no cloud: pages for people, the tenant's URL, and where the services are.
+//! Answers that need no cloud: pages for people, descriptions, the tenant's URL, and where the services are.
 
-use super::{Answered, Failure, Head, REQUEST_BYTES_MAX, broken_body};
+use super::{Answered, Failure, Head, REQUEST_BYTES_MAX, broken_body, unfit};
 use crate::rms::envelope::Inspected;
-use crate::rms::{Endpoint, Operation, fault, location, page as pages};
+use crate::rms::{Endpoint, Operation, fault, location, page as pages, wsdl as description};
 use crate::upstream::Body;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body_util::{BodyExt, Full};
 
-/// Whether the connector answers this operation itself.
-pub(super) fn answers(operation: Operation) -> bool {
-    matches!(operation, Operation::FindServiceLocationsForUser)
+/// Whose answer callers get who ask where the services are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServiceLocations {
+    /// The connector's: its own URL. The service's would send servers past it, to a place where they cannot
+    /// authenticate.
+    #[default]
+    Connector,
+    /// The service's, as it comes.
+    Service,
+}
+
+impl ServiceLocations {
+    /// The word for it in the configuration.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            ServiceLocations::Connector => "connector",
+            ServiceLocations::Service => "service",
+        }
+    }
+
+    /// Whether the connector answers this operation itself.
+    pub(super) fn answers(self, operation: Operation) -> bool {
+        let asks =
+            matches!(operation, Operation::FindServiceLocations | Operation::FindServiceLocationsForUser);
+        asks && self == ServiceLocations::Connector
+    }
 }
 
 /// The page that a GET of an endpoint shows. It needs an account, but none that is authorized.
@@ -25,8 +49,13 @@ pub fn tenant_url_page(tenant_url: &str) -> Answered {
     answer(StatusCode::OK, pages::TENANT_URL_CONTENT_TYPE, pages::tenant_url(tenant_url).to_owned().into())
 }
 
-/// Where the services are: here. The service's own answer would send servers past the connector,
-/// to a place where they cannot authenticate.
+/// The description of a service at the URL by which the caller knows it. As with pages, an account is enough.
+#[must_use]
+pub fn wsdl(endpoint: Endpoint, address: &str) -> Answered {
+    answer(StatusCode::OK, description::CONTENT_TYPE, description::wsdl(endpoint, address).into())
+}
+
+/// Where the services are: here. The versions of the question are judged, since nobody else answers it.
 pub(super) async fn locations(
     head: &Head,
     inspected: &Inspected,
@@ -42,22 +71,20 @@ pub(super) async fn locations(
             return Err(Failure::TooLarge { bytes_max: LOCATIONS_REQUEST_BYTES_MAX });
         }
     }
-    let types =
-        location::requested_service_types(&whole).map_err(|error| Failure::Malformed(error.to_string()))?;
-    let (soap, content_type) = (inspected.soap, inspected.soap.content_type());
-    let located: Result<Vec<_>, _> = types
-        .into_iter()
-        .map(|service_type| location::service_url(&head.base, &service_type).map(|url| (service_type, url)))
-        .collect();
+    let question = location::question(&whole).map_err(|error| unfit(&error))?;
+    let (operation, soap) = (inspected.operation, inspected.soap);
+    let located = match question.versions {
+        Ok(_) => location::service_locations(operation, &head.base, question.service_types)
+            .map_err(|bad| fault::message(soap, fault::exception::INVALID_OPERATION, &bad.to_string())),
+        Err(bad) => Err(fault::message(soap, bad.exception(), &bad.to_string())),
+    };
     Ok(match located {
         Ok(located) => {
-            let message = location::service_locations_response(inspected.namespace, soap, &located);
-            answer(StatusCode::OK, content_type, message.into())
+            let message =
+                location::service_locations_response(operation, inspected.namespace, soap, &located);
+            answer(StatusCode::OK, soap.content_type(), message.into())
         }
-        Err(bad) => {
-            let message = fault::message(soap, fault::exception::INVALID_OPERATION, &bad.to_string());
-            answer(StatusCode::INTERNAL_SERVER_ERROR, content_type, message.into())
-        }
+        Err(message) => answer(StatusCode::INTERNAL_SERVER_ERROR, soap.content_type(), message.into()),
     })
 }
 

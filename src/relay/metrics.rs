@@ -117,9 +117,12 @@ impl Metrics {
             Err(Failure::NotAuthorized(_) | Failure::RoleRefused(_) | Failure::NtlmRefused(_)) => {
                 Outcome::Refused
             }
-            Err(Failure::Malformed(_) | Failure::UnsupportedMedia(_) | Failure::TooLarge { .. }) => {
-                Outcome::Malformed
-            }
+            Err(
+                Failure::Malformed(_)
+                | Failure::UnsupportedMedia(_)
+                | Failure::TooLarge { .. }
+                | Failure::OverLimit(_),
+            ) => Outcome::Malformed,
             Err(
                 Failure::Upstream { .. }
                 | Failure::Throttled { .. }

@@ -1,5 +1,5 @@
-//! FindServiceLocationsForUser ([MS-RMPR] 3.7.4.2): read here, and answered with our own URLs, so
-//! that callers stay with the connector.
+//! Where services are ([MS-RMPR] 3.7.4.2, [MS-RMPRS] 3.2.4.1): read here, and answered with our own URLs, so that
+//! callers stay with the connector.
 
 use super::SoapVersion;
 use super::document::Document;
@@ -7,22 +7,34 @@ use super::malformed::Malformed;
 use super::operation::Operation;
 use super::request::Request;
 use super::scanner::Limits;
+use super::version::{BadVersion, Versions, version_data};
 use super::write::{envelope_around, escape};
 
-/// The service types of a request, in its order and as it writes them.
+/// What somebody asks who wants to know where services are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The service types, in their order and as they were written.
+    pub service_types: Vec<String>,
+    /// What its VersionData says.
+    pub versions: Result<Versions, BadVersion>,
+}
+
+/// Reads a question: a message of FindServiceLocationsForUser or FindServiceLocations, which have the same fields.
 ///
 /// # Errors
 /// What is wrong with the message: it is read whole, with the limits of an inspection.
-pub fn requested_service_types(message: &[u8]) -> Result<Vec<String>, Malformed> {
+pub fn question(message: &[u8]) -> Result<Question, Malformed> {
     let document = Document::parse(message, &LIMITS)?;
     let request = Request::read(&document)?;
-    if request.inspected.operation != Operation::FindServiceLocationsForUser {
+    let (Operation::FindServiceLocations | Operation::FindServiceLocationsForUser) =
+        request.inspected.operation
+    else {
         return Err(Malformed::Misplaced {
             found: request.element.name().to_owned(),
             place: "Body",
-            expected: "FindServiceLocationsForUser",
+            expected: "a question where services are",
         });
-    }
+    };
     let mut types = Vec::new();
     let names = request.element.children_named("ServiceNames");
     for requested in names.flat_map(|names| names.children_named("ServiceLocationRequest")) {
@@ -32,7 +44,7 @@ pub fn requested_service_types(message: &[u8]) -> Result<Vec<String>, Malformed>
             return Err(Malformed::TooMany { max: TYPES_MAX, what: "service types" });
         }
     }
-    Ok(types)
+    Ok(Question { service_types: types, versions: Versions::of(&request) })
 }
 
 /// A service type that is in no list ([MS-RMPR] 3.7.4.2.4.1). To be answered with the fault
@@ -42,6 +54,22 @@ pub fn requested_service_types(message: &[u8]) -> Result<Vec<String>, Malformed>
 pub struct BadServiceType {
     service_type: String,
 }
+
+/// Every service type ([MS-RMPR] 3.7.4.2.4.1), and the one that the cloud has added.
+pub(super) const SERVICE_TYPES: [&str; 12] = [
+    "EnrollmentService",
+    "LicensingService",
+    "PublishingService",
+    "CertificationService",
+    "ActivationService",
+    "PrecertificationService",
+    "ServerService",
+    "DrmRemoteDirectoryServices",
+    "GroupExpansionService",
+    "LicensingInternalService",
+    "CertificationInternalService",
+    "AdminV2Service",
+];
 
 /// The URL of a service for callers of the connector at `base` (`https://connector.example`);
 /// nothing for a service that exists elsewhere only.
@@ -55,23 +83,39 @@ pub fn service_url(base: &str, service_type: &str) -> Result<Option<String>, Bad
             Ok(Some(format!("{base}/_wmcs/certification")))
         }
         "LicensingInternalService" | "LicensingService" => Ok(Some(format!("{base}/_wmcs/licensing"))),
-        "ActivationService"
-        | "EnrollmentService"
-        | "PublishingService"
-        | "PrecertificationService"
-        | "ServerService"
-        | "DrmRemoteDirectoryServices"
-        | "GroupExpansionService"
-        // The cloud's own addition.
-        | "AdminV2Service" => Ok(None),
+        _ if SERVICE_TYPES.contains(&service_type) => Ok(None),
         _ => Err(BadServiceType { service_type: super::malformed::shorten(service_type) }),
     }
 }
 
-/// The whole answer to FindServiceLocationsForUser: a URL, or none, for each type that was asked
-/// for, in that order. `namespace` is the request's ([`Inspected`](super::envelope::Inspected)).
+/// Where each of these services is for callers of the connector at `base`, as `operation` answers it: for accounts
+/// ([MS-RMPR] 3.7.4.2) a service that is not here has no URL, and one that cannot be is a fault; for servers
+/// ([MS-RMPRS] 3.2.4.1) both have an empty one. Exchange asks for types of its own.
+///
+/// # Errors
+/// [`BadServiceType`], of an account's question.
+pub fn service_locations(
+    operation: Operation,
+    base: &str,
+    service_types: Vec<String>,
+) -> Result<Vec<(String, Option<String>)>, BadServiceType> {
+    let for_servers = operation == Operation::FindServiceLocations;
+    let located = service_types.into_iter().map(|service_type| {
+        let url = match service_url(base, &service_type) {
+            Ok(url) if for_servers => Some(url.unwrap_or_default()),
+            Err(_) if for_servers => Some(String::new()),
+            other => other?,
+        };
+        Ok((service_type, url))
+    });
+    located.collect()
+}
+
+/// The whole answer: a URL, an empty one or none for each type that was asked for, in that order. `namespace` is
+/// the request's ([`Inspected`](super::envelope::Inspected)).
 #[must_use]
 pub fn service_locations_response(
+    operation: Operation,
     namespace: &str,
     soap: SoapVersion,
     locations: &[(String, Option<String>)],
@@ -86,20 +130,10 @@ pub fn service_locations_response(
     }
     let (header, namespace) = (version_data(namespace), escape(namespace));
     let body = format!(
-        "<FindServiceLocationsForUserResponse xmlns=\"{namespace}\"><FindServiceLocationsForUserResult>\
-         {result}</FindServiceLocationsForUserResult></FindServiceLocationsForUserResponse>"
+        "<{operation}Response xmlns=\"{namespace}\"><{operation}Result>{result}</{operation}Result>\
+         </{operation}Response>"
     );
     envelope_around(soap, &header, &body)
-}
-
-/// The VersionData header of an answer ([MS-RMPR] 2.2.4.2, note 1).
-#[must_use]
-pub fn version_data(namespace: &str) -> String {
-    let namespace = escape(namespace);
-    format!(
-        "<VersionData xmlns=\"{namespace}\"><MinimumVersion>1.0.0.0</MinimumVersion>\
-         <MaximumVersion>1.2.0.0</MaximumVersion></VersionData>"
-    )
 }
 
 /// Clients ask for one to four.
@@ -136,26 +170,30 @@ mod tests {
             .replace("<ServiceNames>", &format!("<ServiceNames>{types}"))
     }
 
+    fn types(message: &[u8]) -> Result<Vec<String>, Malformed> {
+        question(message).map(|question| question.service_types)
+    }
+
     #[test]
     fn reads_the_types_of_both_clients() {
         assert_eq!(
-            requested_service_types(MSIPC).unwrap(),
+            types(MSIPC).unwrap(),
             ["CertificationInternalService", "LicensingService", "ActivationService"]
         );
-        assert_eq!(requested_service_types(MSDRM).unwrap(), ["LicensingInternalService"]);
+        assert_eq!(types(MSDRM).unwrap(), ["LicensingInternalService"]);
         let none = String::from_utf8(MSDRM.to_vec()).unwrap().replace("ServiceNames", "Other");
-        assert!(requested_service_types(none.as_bytes()).unwrap().is_empty());
+        assert!(types(none.as_bytes()).unwrap().is_empty());
     }
 
     #[test]
     fn refuses_too_many_types_and_a_second_operation() {
-        assert_eq!(requested_service_types(request(63).as_bytes()).unwrap().len(), 64);
+        assert_eq!(types(request(63).as_bytes()).unwrap().len(), 64);
         assert_eq!(
-            requested_service_types(request(64).as_bytes()).unwrap_err().to_string(),
+            types(request(64).as_bytes()).unwrap_err().to_string(),
             "the message has more than 64 service types"
         );
         assert!(matches!(
-            requested_service_types(request(2_000).as_bytes()),
+            types(request(2_000).as_bytes()),
             Err(Malformed::TooMany { max: 2_000, what: "elements" })
         ));
         let one = String::from_utf8(MSDRM.to_vec()).unwrap();
@@ -164,9 +202,9 @@ mod tests {
             ("</Body>", "</Body><Body/>"),
             ("</Envelope>", "</Envelope><Envelope/>"),
             ("<Body>", "<!DOCTYPE a><Body>"),
-            ("FindServiceLocationsForUser", "FindServiceLocations"),
+            ("FindServiceLocationsForUser", "GetServerInfo"),
         ] {
-            assert!(requested_service_types(one.replace(from, to).as_bytes()).is_err(), "{to}");
+            assert!(types(one.replace(from, to).as_bytes()).is_err(), "{to}");
         }
     }
 
@@ -187,13 +225,27 @@ mod tests {
     }
 
     #[test]
+    fn a_server_gets_an_empty_url_for_what_is_not_here_and_an_account_a_fault_for_what_cannot_be() {
+        let asked = || vec!["LicensingService".to_owned(), "ActivationService".into(), "MexService".into()];
+        let here = || Some("https://rms/_wmcs/licensing".to_owned());
+        let for_servers = service_locations(Operation::FindServiceLocations, "https://rms", asked()).unwrap();
+        let urls: Vec<_> = for_servers.into_iter().map(|(_, url)| url).collect();
+        assert_eq!(urls, [here(), Some(String::new()), Some(String::new())]);
+        let locate = |asked| service_locations(Operation::FindServiceLocationsForUser, "https://rms", asked);
+        assert!(locate(asked()).is_err());
+        let urls: Vec<_> = locate(asked()[..2].to_vec()).unwrap().into_iter().map(|(_, url)| url).collect();
+        assert_eq!(urls, [here(), None]);
+    }
+
+    #[test]
     fn answers_in_the_namespace_and_order_of_the_request() {
         for namespace in [namespace::SERVICE_LOCATOR, namespace::SERVER] {
             let locations = [
                 ("A&B".to_owned(), Some("https://x/?a&b".to_owned())),
                 ("ActivationService".to_owned(), None),
             ];
-            let message = service_locations_response(namespace, SoapVersion::V1_1, &locations);
+            let operation = Operation::FindServiceLocationsForUser;
+            let message = service_locations_response(operation, namespace, SoapVersion::V1_1, &locations);
             let document = Document::parse(&message, &LIMITS).unwrap();
             let response = document.root().child("Body").unwrap().children().next().unwrap();
             assert_eq!(

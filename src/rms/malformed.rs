@@ -64,6 +64,14 @@ pub enum Malformed {
         /// Of what.
         what: &'static str,
     },
+    /// A part that is longer than the service takes it.
+    #[error("the message has a longer {what} than {bytes_max} bytes")]
+    TooLong {
+        /// The limit.
+        bytes_max: usize,
+        /// Which part.
+        what: &'static str,
+    },
     /// A name that is too long.
     #[error("the message has a name longer than {bytes_max} bytes")]
     NameTooLong {

@@ -1,6 +1,7 @@
 //! The operations of the service in one table: where each is allowed, how large it may be, who may.
 
 use super::pipeline::{Endpoint, Pipeline};
+use super::shape::{self, Field, Kind};
 use std::fmt;
 use std::time::Duration;
 
@@ -63,6 +64,14 @@ impl Operation {
         Operation::FindServiceLocationsForUser,
     ];
 
+    /// The operation that a SOAPAction names, quoted or not.
+    #[must_use]
+    pub fn from_action(action: &str) -> Option<Self> {
+        let action = action.trim().trim_matches('"');
+        let (namespace, name) = action.rsplit_once('/')?;
+        Self::from_element(namespace, name)
+    }
+
     /// The operation whose request is this element.
     #[must_use]
     pub fn from_element(namespace: &str, name: &str) -> Option<Self> {
@@ -119,25 +128,50 @@ impl Operation {
         self.row().retry
     }
 
+    /// Whose answer may be kept, and be given again while the service is away.
+    #[must_use]
+    pub fn cacheable(self) -> Cacheable {
+        self.row().cacheable
+    }
+
     /// Whether only an entry with the Exchange role may call it: it acts for other accounts.
     #[must_use]
     pub fn needs_exchange_role(self) -> bool {
-        self == Operation::AcquirePreLicense
+        self.row().exchange_only
     }
 
     /// Whether its messages carry a VersionData header ([MS-RMPR] 6.5: all but GetServerInfo).
     #[must_use]
     pub fn has_version_data(self) -> bool {
-        self != Operation::GetServerInfo
+        self.row().version_data
     }
 
-    /// The span in which it must be answered: the clients give up after 30 seconds, and must
-    /// read our answer before.
+    /// The span in which it must be answered: the clients give up after 30 seconds, and must read our answer
+    /// before. Exchange waits a second longer for each recipient of a batch.
     #[must_use]
-    pub fn deadline(self) -> Duration {
-        Duration::from_secs(25)
+    pub fn deadline(self, recipients: usize) -> Duration {
+        let recipients = u32::try_from(recipients.min(RECIPIENTS_MAX)).unwrap_or(u32::MAX);
+        ANSWER_WITHIN.saturating_add(self.row().more_for_each_recipient.saturating_mul(recipients))
     }
 
+    /// The span in which it must be answered if it is not known how many recipients it has.
+    #[must_use]
+    pub fn deadline_max(self) -> Duration {
+        self.deadline(RECIPIENTS_MAX)
+    }
+
+    /// The fields of its request.
+    pub(super) fn request(self) -> &'static [Field] {
+        self.row().request
+    }
+
+    /// What its `…Result` is.
+    pub(super) fn result(self) -> Kind {
+        self.row().result
+    }
+
+    /// The table.
+    #[expect(clippy::too_many_lines, reason = "one arm for each operation")]
     fn row(self) -> Row {
         match self {
             Operation::Certify => Row {
@@ -145,6 +179,8 @@ impl Operation {
                 word: "certify",
                 endpoints: &[Endpoint::ServerCertification, Endpoint::Certification],
                 retry: Retry::CreatesOnce,
+                request: shape::CERTIFY,
+                result: shape::CERTIFY_RESULT,
                 ..Row::of(Pipeline::Certification, &[namespace::CERTIFICATION], CHAINS_BYTES_MAX)
             },
             Operation::GetClientLicensorCert => Row {
@@ -152,6 +188,8 @@ impl Operation {
                 word: "get_client_licensor_cert",
                 endpoints: &[Endpoint::Publish],
                 retry: Retry::AnswerDiffers,
+                request: shape::GET_CLIENT_LICENSOR_CERT,
+                result: shape::GET_CLIENT_LICENSOR_CERT_RESULT,
                 ..Row::of(Pipeline::Publishing, &[namespace::PUBLISHING], CHAINS_BYTES_MAX)
             },
             Operation::AcquireIssuanceLicense => Row {
@@ -159,37 +197,70 @@ impl Operation {
                 word: "acquire_issuance_license",
                 endpoints: &[Endpoint::Publish],
                 retry: Retry::AnswerDiffers,
+                request: shape::ACQUIRE_ISSUANCE_LICENSE,
+                result: shape::ACQUIRE_ISSUANCE_LICENSE_RESULT,
                 ..Row::of(Pipeline::Publishing, &[namespace::PUBLISHING], LICENSES_BYTES_MAX)
             },
             Operation::AcquireLicense => Row {
                 name: "AcquireLicense",
                 word: "acquire_license",
                 endpoints: &[Endpoint::License],
+                request: shape::ACQUIRE_LICENSE,
+                result: shape::ACQUIRE_LICENSE_RESULT,
                 ..Row::of(Pipeline::Licensing, &[namespace::LICENSING], LICENSES_BYTES_MAX)
             },
             Operation::AcquirePreLicense => Row {
                 name: "AcquirePreLicense",
                 word: "acquire_pre_license",
                 endpoints: &[Endpoint::License],
+                exchange_only: true,
+                more_for_each_recipient: Duration::from_secs(1),
+                request: shape::ACQUIRE_PRE_LICENSE,
+                result: shape::ACQUIRE_PRE_LICENSE_RESULT,
                 ..Row::of(Pipeline::Licensing, &[namespace::LICENSING], LICENSES_BYTES_MAX)
             },
-            Operation::AcquireTemplateInformation => {
-                Row { name: "AcquireTemplateInformation", word: "acquire_template_information", ..TEMPLATES }
-            }
-            Operation::AcquireTemplates => {
-                Row { name: "AcquireTemplates", word: "acquire_templates", ..TEMPLATES }
-            }
-            Operation::GetServerInfo => Row { name: "GetServerInfo", word: "get_server_info", ..SERVER },
-            Operation::GetLicensorCertificate => {
-                Row { name: "GetLicensorCertificate", word: "get_licensor_certificate", ..SERVER }
-            }
-            Operation::FindServiceLocations => {
-                Row { name: "FindServiceLocations", word: "find_service_locations", ..SERVER }
-            }
+            Operation::AcquireTemplateInformation => Row {
+                name: "AcquireTemplateInformation",
+                word: "acquire_template_information",
+                result: shape::ACQUIRE_TEMPLATE_INFORMATION_RESULT,
+                ..TEMPLATES
+            },
+            Operation::AcquireTemplates => Row {
+                name: "AcquireTemplates",
+                word: "acquire_templates",
+                request: shape::ACQUIRE_TEMPLATES,
+                result: shape::ACQUIRE_TEMPLATES_RESULT,
+                ..TEMPLATES
+            },
+            Operation::GetServerInfo => Row {
+                name: "GetServerInfo",
+                word: "get_server_info",
+                cacheable: Cacheable::ForAll,
+                version_data: false,
+                request: shape::GET_SERVER_INFO,
+                result: Kind::Any,
+                ..SERVER
+            },
+            Operation::GetLicensorCertificate => Row {
+                name: "GetLicensorCertificate",
+                word: "get_licensor_certificate",
+                cacheable: Cacheable::ForAll,
+                result: shape::GET_LICENSOR_CERTIFICATE_RESULT,
+                ..SERVER
+            },
+            Operation::FindServiceLocations => Row {
+                name: "FindServiceLocations",
+                word: "find_service_locations",
+                request: shape::FIND_SERVICE_LOCATIONS,
+                result: shape::FIND_SERVICE_LOCATIONS_RESULT,
+                ..SERVER
+            },
             Operation::FindServiceLocationsForUser => Row {
                 name: "FindServiceLocationsForUser",
                 word: "find_service_locations_for_user",
                 endpoints: &[Endpoint::CertificationServiceLocator, Endpoint::LicensingServiceLocator],
+                request: shape::FIND_SERVICE_LOCATIONS,
+                result: shape::FIND_SERVICE_LOCATIONS_RESULT,
                 ..Row::of(
                     Pipeline::ServiceLocation,
                     &[namespace::SERVICE_LOCATOR, namespace::SERVER],
@@ -217,6 +288,17 @@ pub enum Retry {
     CreatesOnce,
 }
 
+/// Whose answer may be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cacheable {
+    /// Nobody's: it is made for one request.
+    No,
+    /// It is the same for everybody who asks the same.
+    ForAll,
+    /// It is the same for everybody who comes by the same entry.
+    ForEntry,
+}
+
 #[derive(Clone, Copy)]
 struct Row {
     name: &'static str,
@@ -226,16 +308,37 @@ struct Row {
     endpoints: &'static [Endpoint],
     body_bytes_max: usize,
     retry: Retry,
+    cacheable: Cacheable,
+    exchange_only: bool,
+    version_data: bool,
+    more_for_each_recipient: Duration,
+    request: &'static [Field],
+    result: Kind,
 }
 
 impl Row {
     const fn of(pipeline: Pipeline, namespaces: &'static [&'static str], body_bytes_max: usize) -> Row {
-        Row { name: "", word: "", pipeline, namespaces, endpoints: &[], body_bytes_max, retry: Retry::Same }
+        Row {
+            name: "",
+            word: "",
+            pipeline,
+            namespaces,
+            endpoints: &[],
+            body_bytes_max,
+            retry: Retry::Same,
+            cacheable: Cacheable::No,
+            exchange_only: false,
+            version_data: true,
+            more_for_each_recipient: Duration::ZERO,
+            request: &[],
+            result: Kind::Any,
+        }
     }
 }
 
 const TEMPLATES: Row = Row {
     endpoints: &[Endpoint::TemplateDistribution],
+    cacheable: Cacheable::ForEntry,
     ..Row::of(Pipeline::TemplateDistribution, &[namespace::TEMPLATE_DISTRIBUTION], SMALL_BYTES_MAX)
 };
 
@@ -250,6 +353,10 @@ const LICENSES_BYTES_MAX: usize = 16 << 20;
 const CHAINS_BYTES_MAX: usize = 4 << 20;
 /// Names and numbers only: the largest, 200 template ids, is 20 KB.
 const SMALL_BYTES_MAX: usize = 256 << 10;
+/// Exchange waits 30 s for an answer, and should see ours instead of its own time-out.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(25);
+/// The recipients of one message.
+pub const RECIPIENTS_MAX: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -284,8 +391,38 @@ mod tests {
     }
 
     #[test]
-    fn only_acquire_pre_license_needs_the_exchange_role() {
-        let needing: Vec<_> = Operation::ALL.into_iter().filter(|o| o.needs_exchange_role()).collect();
-        assert_eq!(needing, [Operation::AcquirePreLicense]);
+    fn an_action_names_its_operation() {
+        for operation in Operation::ALL {
+            for namespace in operation.namespaces() {
+                let action = operation.action(namespace);
+                assert_eq!(Operation::from_action(&action), Some(operation));
+                assert_eq!(Operation::from_action(&format!(" \"{action}\"")), Some(operation));
+            }
+        }
+        for none in ["", "\"\"", "Certify", "http://microsoft.com/DRM/LicensingService/Certify"] {
+            assert_eq!(Operation::from_action(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn only_acquire_pre_license_needs_the_exchange_role_and_has_a_second_for_each_recipient() {
+        for operation in Operation::ALL {
+            let alone = operation == Operation::AcquirePreLicense;
+            assert_eq!(operation.needs_exchange_role(), alone, "{operation}");
+            let seconds = |recipients| operation.deadline(recipients).as_secs();
+            let expected = if alone { [25, 28, 125, 125] } else { [25; 4] };
+            assert_eq!([0, 3, 100, 1_000_000].map(seconds), expected, "{operation}");
+        }
+    }
+
+    #[test]
+    fn what_is_about_the_service_itself_may_be_kept() {
+        let kept = |wanted| Operation::ALL.into_iter().filter(move |o| o.cacheable() == wanted).collect();
+        let all: Vec<_> = kept(Cacheable::ForAll);
+        assert_eq!(all, [Operation::GetServerInfo, Operation::GetLicensorCertificate]);
+        let for_entry: Vec<_> = kept(Cacheable::ForEntry);
+        assert_eq!(for_entry, [Operation::AcquireTemplateInformation, Operation::AcquireTemplates]);
+        let without: Vec<_> = Operation::ALL.into_iter().filter(|o| !o.has_version_data()).collect();
+        assert_eq!(without, [Operation::GetServerInfo]);
     }
 }

@@ -46,6 +46,8 @@ pub struct Seen {
     pub times: u32,
     /// From which relaying nodes, in the order of arrival; the first four.
     pub nodes: Vec<String>,
+    /// SHA-256 of its body, in hexadecimal digits, if it was among the last thousand requests.
+    pub sha256: Option<String>,
 }
 
 /// One request.
@@ -58,6 +60,8 @@ pub(super) struct Arrival {
     pub(super) caller: String,
     pub(super) entry: String,
     pub(super) role: String,
+    /// SHA-256 of the body.
+    pub(super) digest: [u8; 32],
 }
 
 impl Counts {
@@ -73,7 +77,10 @@ impl Counts {
         let record = self.locked();
         let Some(trace) = record.traces.get(&number(request_id)) else { return Seen::default() };
         let nodes = trace.nodes.iter().flatten().filter_map(|node| record.nodes.get(usize::from(*node)));
-        Seen { times: trace.times, nodes: nodes.cloned().collect() }
+        let id = number(request_id);
+        let digest = record.digests.iter().rev().find(|(known, _)| *known == id);
+        let sha256 = digest.map(|(_, digest)| digest.iter().map(|byte| format!("{byte:02x}")).collect());
+        Seen { times: trace.times, nodes: nodes.cloned().collect(), sha256 }
     }
 
     /// Forgets everything.
@@ -102,6 +109,8 @@ struct Record {
     traces: HashMap<u128, Trace>,
     /// The ids in the order of their first arrival, to forget the oldest.
     order: VecDeque<u128>,
+    /// What the last ones had in them.
+    digests: VecDeque<(u128, [u8; 32])>,
     /// The names that traces refer to.
     nodes: Vec<String>,
 }
@@ -123,7 +132,13 @@ impl Record {
         count(&mut totals.by_caller, &arrival.caller);
         count(&mut totals.by_entry, &arrival.entry);
         match &arrival.request_id {
-            Some(request_id) => self.trace(request_id, &arrival.node),
+            Some(request_id) => {
+                self.trace(request_id, &arrival.node);
+                if self.digests.len() == DIGESTS_MAX {
+                    self.digests.pop_front();
+                }
+                self.digests.push_back((number(request_id), arrival.digest));
+            }
             None => totals.without_id += 1,
         }
     }
@@ -195,6 +210,8 @@ fn number(request_id: &str) -> u128 {
 
 /// About 90 MB when full.
 const IDS_MAX: usize = 1_000_000;
+/// As many as a test looks back.
+const DIGESTS_MAX: usize = 1_000;
 const DUPLICATES_MAX: usize = 10_000;
 /// Names in one table: more than any lab has nodes and accounts.
 const NAMES_MAX: usize = 1_000;
@@ -213,6 +230,7 @@ mod tests {
             caller: "S-1-5-21-1".to_owned(),
             entry: "S-1-5-21-2".to_owned(),
             role: "exchange".to_owned(),
+            digest: [0xab; 32],
         }
     }
 
@@ -229,7 +247,8 @@ mod tests {
         assert_eq!(snapshot.by_node, BTreeMap::from([("n1".to_owned(), 2), ("n2".to_owned(), 2)]));
         assert_eq!(snapshot.by_front, BTreeMap::from([("n9".to_owned(), 4)]));
         assert_eq!(snapshot.duplicates, BTreeMap::from([(id.to_owned(), 2)]));
-        assert_eq!(counts.seen(id), Seen { times: 2, nodes: vec!["n1".to_owned(), "n2".to_owned()] });
+        let nodes = vec!["n1".to_owned(), "n2".to_owned()];
+        assert_eq!(counts.seen(id), Seen { times: 2, nodes, sha256: Some("ab".repeat(32)) });
         assert_eq!(counts.seen("01234567-89AB-CDEF-0123-456789abcdef").times, 2);
         assert_eq!(counts.seen("other").times, 1);
         assert_eq!(counts.seen("never"), Seen::default());

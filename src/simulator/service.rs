@@ -5,8 +5,8 @@ use super::{Config, answers};
 use crate::rms::agreement::{ContentType, check_agreement};
 use crate::rms::document::{Document, LIMITS};
 use crate::rms::fault::{self, exception};
-use crate::rms::location::version_data;
 use crate::rms::request::Request;
+use crate::rms::version::{Versions, version_data};
 use crate::rms::{Endpoint, Malformed, envelope_around};
 use hyper::StatusCode;
 
@@ -69,7 +69,8 @@ fn reply(call: &Call<'_>, operation: &mut &'static str) -> Result<Vec<u8>, Fault
     let mut header = String::new();
     let mut batching = Batching::One;
     if inspected.operation.has_version_data() {
-        batching = check_version(&request)?;
+        let versions = Versions::of(&request).map_err(|bad| Fault::new(bad.exception(), bad.to_string()))?;
+        batching = if versions.allow_batches() { Batching::Many } else { Batching::One };
         header = version_data(inspected.namespace);
     }
     let asked = answers::Asked {
@@ -94,24 +95,4 @@ pub(super) enum Batching {
     One,
     /// Version 1.1.0.0 and later.
     Many,
-}
-
-/// [MS-RMPR] 3.1.4.6, note 1. A message without the header is taken as one of version 1.0.0.0.
-fn check_version(request: &Request<'_, '_>) -> Result<Batching, Fault> {
-    let Some(data) = request.header("VersionData") else { return Ok(Batching::One) };
-    let version = |name: &str| {
-        let text = data.child(name).map(|version| version.text().trim().to_owned()).unwrap_or_default();
-        let numbers: Option<Vec<u16>> = text.split('.').map(|number| number.parse().ok()).collect();
-        numbers.filter(|numbers| numbers.len() == 4).ok_or_else(|| {
-            Fault::new(exception::MALFORMED_DATA_VERSION, format!("{name} is {text:?}, which is no version"))
-        })
-    };
-    let (minimum, maximum) = (version("MinimumVersion")?, version("MaximumVersion")?);
-    if minimum > maximum {
-        return Err(Fault::new(exception::MALFORMED_DATA_VERSION, "MinimumVersion is above MaximumVersion"));
-    }
-    if maximum.as_slice() > [1, 2, 0, 0].as_slice() {
-        return Err(Fault::new(exception::UNSUPPORTED_DATA_VERSION, "MaximumVersion is above 1.2.0.0"));
-    }
-    Ok(if maximum.as_slice() >= [1, 1, 0, 0].as_slice() { Batching::Many } else { Batching::One })
 }

@@ -539,8 +539,11 @@ async fn records_who_sent_what() {
     });
     assert_eq!(found, expected);
     let seen = service.get(&format!("/simulator/requests/{id}")).await;
-    assert_eq!(seen.text(), "{\"times\":2,\"nodes\":[\"n1\",\"n2\"]}");
-    assert_eq!(service.get("/simulator/requests/8").await.text(), "{\"times\":0,\"nodes\":[]}");
+    let digest: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+    let found: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
+    assert_eq!(found, serde_json::json!({"times": 2, "nodes": ["n1", "n2"], "sha256": digest}));
+    let never = service.get("/simulator/requests/8").await;
+    assert_eq!(never.text(), "{\"times\":0,\"nodes\":[],\"sha256\":null}");
     assert_eq!(service.send("POST /simulator/reset HTTP/1.1", b"").await.status, 200);
     assert_eq!(service.send("DELETE /simulator/requests HTTP/1.1", b"").await.status, 405);
     assert_eq!(service.counts.snapshot(), Snapshot::default());

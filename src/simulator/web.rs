@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 pub(super) async fn answer(
@@ -84,7 +85,7 @@ async fn post(
         licensor,
     };
     let served = service::serve(&call);
-    config.counts.record(&arrival(&head.headers, served.operation));
+    config.counts.record(&arrival(&head.headers, served.operation, &body));
     let drawn = config.faults.draw(served.operation);
     for name in &drawn.names {
         config.counts.fault(name);
@@ -108,7 +109,7 @@ async fn read(body: Incoming) -> Result<Bytes, Response<Body>> {
     }
 }
 
-fn arrival(headers: &HeaderMap, operation: &'static str) -> Arrival {
+fn arrival(headers: &HeaderMap, operation: &'static str, body: &[u8]) -> Arrival {
     let named = |name| value(headers, HeaderName::from_static(name)).unwrap_or("none").to_owned();
     Arrival {
         request_id: value(headers, HeaderName::from_static("x-rmsc-request-id")).map(str::to_owned),
@@ -118,6 +119,7 @@ fn arrival(headers: &HeaderMap, operation: &'static str) -> Arrival {
         caller: named("x-rmsc-caller-sid"),
         entry: named("x-rmsc-entry-sid"),
         role: named("x-rmsc-role"),
+        digest: Sha256::digest(body).into(),
     }
 }
 

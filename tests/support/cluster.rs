@@ -36,6 +36,13 @@ pub struct Counts {
     pub duplicate_requests: u64,
 }
 
+/// What it knows of one request.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Arrived {
+    pub times: u32,
+    pub sha256: Option<String>,
+}
+
 static SHARED: Shared<TestCluster> = Shared::new();
 
 impl TestCluster {
@@ -194,6 +201,15 @@ impl TestCluster {
         let answer =
             http::exchange(super::lab::address(&self.lab().simulator), &Request::get("/simulator/requests"));
         serde_json::from_slice(&answer.body).expect("the simulated service counts in JSON")
+    }
+
+    /// What the simulated service knows of the request that got this answer.
+    #[track_caller]
+    pub fn arrived(&self, answer: &Answer) -> Arrived {
+        let id = answer.header("x-rmsc-request-id").expect("every answer has it");
+        let request = Request::get(&format!("/simulator/requests/{id}"));
+        let answer = http::exchange(super::lab::address(&self.lab().simulator), &request);
+        serde_json::from_slice(&answer.body).expect("the simulated service tells in JSON")
     }
 
     pub fn reset_counts(&self) {

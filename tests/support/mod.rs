@@ -16,6 +16,7 @@ pub mod program;
 pub mod shared;
 pub mod sign_in;
 pub mod simulator;
+pub mod sink;
 pub mod soap;
 pub mod stored;
 pub mod terminal;

@@ -26,6 +26,11 @@ impl Message {
         format!("\"http://microsoft.com/DRM/{}/{}\"", self.namespace, self.operation)
     }
 
+    /// Its operation as lxml writes it.
+    pub fn tag(&self) -> String {
+        format!("{{http://microsoft.com/DRM/{}}}{}", self.namespace, self.operation)
+    }
+
     /// The element that a good answer has.
     pub fn response_element(&self) -> String {
         format!("{}Response", self.operation)
@@ -45,6 +50,7 @@ const LICENSE: &str = "/_wmcs/licensing/license.asmx";
 const PUBLISH: &str = "/_wmcs/licensing/publish.asmx";
 const TEMPLATES: &str = "/_wmcs/licensing/templatedistribution.asmx";
 const SERVER: &str = "/_wmcs/certification/server.asmx";
+const LICENSING_SERVER: &str = "/_wmcs/licensing/server.asmx";
 
 pub const CERTIFY: Message = message(
     "exchange_certify.xml",
@@ -76,9 +82,11 @@ pub const LOCATIONS_MSIPC: Message = message(
 pub fn named(file: &str) -> Message {
     *ALL.iter().find(|message| message.file == file).unwrap_or_else(|| panic!("no {file}"))
 }
+pub const LOCATIONS_EXCHANGE: Message =
+    message("exchange_find_service_locations.xml", LICENSING_SERVER, "ServerService", "FindServiceLocations");
 
 /// Every recorded request.
-pub const ALL: [Message; 15] = [
+pub const ALL: [Message; 27] = [
     CERTIFY,
     ACQUIRE_LICENSE,
     ACQUIRE_PRE_LICENSE,
@@ -92,12 +100,7 @@ pub const ALL: [Message; 15] = [
         "AcquireTemplateInformation",
     ),
     message("exchange_acquire_templates.xml", TEMPLATES, "TemplateDistributionService", "AcquireTemplates"),
-    message(
-        "exchange_find_service_locations.xml",
-        "/_wmcs/licensing/server.asmx",
-        "ServerService",
-        "FindServiceLocations",
-    ),
+    LOCATIONS_EXCHANGE,
     message("exchange_get_client_licensor_cert.xml", PUBLISH, "PublishingService", "GetClientLicensorCert"),
     message("msdrm_acquire_issuance_license.xml", PUBLISH, "PublishingService", "AcquireIssuanceLicense"),
     message("msdrm_get_licensor_certificate.xml", SERVER, "ServerService", "GetLicensorCertificate"),
@@ -108,6 +111,38 @@ pub const ALL: [Message; 15] = [
         "CertificationService",
         "Certify",
     ),
+    message("msipc_get_client_licensor_cert.xml", PUBLISH, "PublishingService", "GetClientLicensorCert"),
+    message("msipc_acquire_issuance_license.xml", PUBLISH, "PublishingService", "AcquireIssuanceLicense"),
+    message(
+        "msipc_acquire_template_information.xml",
+        TEMPLATES,
+        "TemplateDistributionService",
+        "AcquireTemplateInformation",
+    ),
+    message("msipc_acquire_templates.xml", TEMPLATES, "TemplateDistributionService", "AcquireTemplates"),
+    message("msipc_get_server_info.xml", SERVER, "ServerService", "GetServerInfo"),
+    message(
+        "msipc_get_licensor_certificate.xml",
+        LICENSING_SERVER,
+        "ServerService",
+        "GetLicensorCertificate",
+    ),
+    message(
+        "msdrm_certify.xml",
+        "/_wmcs/certification/ServerCertification.asmx",
+        "CertificationService",
+        "Certify",
+    ),
+    message("msdrm_get_client_licensor_cert.xml", PUBLISH, "PublishingService", "GetClientLicensorCert"),
+    message("msdrm_acquire_license.xml", LICENSE, "LicensingService", "AcquireLicense"),
+    message(
+        "msdrm_acquire_template_information.xml",
+        TEMPLATES,
+        "TemplateDistributionService",
+        "AcquireTemplateInformation",
+    ),
+    message("msdrm_acquire_templates.xml", TEMPLATES, "TemplateDistributionService", "AcquireTemplates"),
+    message("msdrm_get_server_info.xml", LICENSING_SERVER, "ServerService", "GetServerInfo"),
     Message {
         content_type: "application/soap+xml; charset=utf-8",
         ..message("soap12_acquire_license.xml", LICENSE, "LicensingService", "AcquireLicense")
