@@ -109,6 +109,7 @@ pub fn result(outcome: &Outcome) -> &'static str {
             Failure::Malformed(_) => "malformed",
             Failure::UnsupportedMedia(_) => "unsupported-media",
             Failure::TooLarge { .. } => "too-large",
+            Failure::OverLimit(_) => "over-limit",
             Failure::BrokenOff => "broken-off",
             Failure::Upstream { .. } => "service-failed",
             Failure::Throttled { .. } => "throttled",
@@ -123,7 +124,9 @@ fn outcome(result: &str) -> metrics::SoapOutcome {
         ANSWERED | "kept" => metrics::SoapOutcome::Successful,
         FAULT => metrics::SoapOutcome::Fault,
         "not-authorized" | "role-refused" | "ntlm-refused" => metrics::SoapOutcome::Refused,
-        "malformed" | "unsupported-media" | "too-large" | "broken-off" => metrics::SoapOutcome::Malformed,
+        "malformed" | "unsupported-media" | "too-large" | "over-limit" | "broken-off" => {
+            metrics::SoapOutcome::Malformed
+        }
         _ => metrics::SoapOutcome::Failed,
     }
 }

@@ -200,6 +200,8 @@ fn is_away(trouble: &Trouble) -> bool {
         Trouble::NotAllowed { .. }
         | Trouble::NoLogin
         | Trouble::LoginRefused
+        | Trouble::NoToken
+        | Trouble::TokenRefused
         | Trouble::Unsendable { .. } => false,
     }
 }

@@ -4,6 +4,7 @@ use super::web::BODY_BYTES_MAX;
 use super::*;
 use crate::rms::document::{Document, Element, LIMITS};
 use crate::rms::{Operation, SoapVersion, namespace};
+use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::sync::LazyLock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
