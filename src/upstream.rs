@@ -8,6 +8,7 @@ mod kept;
 mod metrics;
 mod negotiate;
 mod proxy;
+mod question;
 mod simulated;
 #[cfg(test)]
 mod tests;
@@ -223,7 +224,8 @@ impl Upstream {
         SendError { trouble, base: self.tenant_url(), source }
     }
 
-    fn request(&self, outgoing: Outgoing) -> Result<Request<Body>, Trouble> {
+    /// The URL and the headers that a request is sent with, but for proofs.
+    fn head(&self, outgoing: &Outgoing) -> Result<(String, HeaderMap), Trouble> {
         let unsendable = |reason: String| Trouble::Unsendable { reason };
         let uri = format!("{}{}", self.tenant_url(), outgoing.path);
         let mut headers = HeaderMap::new();
@@ -249,6 +251,12 @@ impl Upstream {
             // These are told nothing: their own headers are not public.
             Kind::AdRms(_) | Kind::Chained(_) => {}
         }
+        Ok((uri, headers))
+    }
+
+    fn request(&self, outgoing: Outgoing) -> Result<Request<Body>, Trouble> {
+        let unsendable = |reason: String| Trouble::Unsendable { reason };
+        let (uri, headers) = self.head(&outgoing)?;
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(uri)
