@@ -216,6 +216,7 @@ impl Front {
             base: format!("{scheme}://{host}"),
             front_node: self.node.clone(),
             attempt: 1,
+            kept_only: false,
             body_bytes: text("content-length").parse().ok(),
             course: Course::default(),
         }
@@ -300,7 +301,11 @@ fn label(outcome: &Outcome) -> metrics::Outcome {
         Outcome::NoNode
         | Outcome::Overloaded
         | Outcome::Failed(
-            Failure::Upstream { .. } | Failure::Throttled { .. } | Failure::Overdue | Failure::NotReady(_),
+            Failure::Upstream { .. }
+            | Failure::Lasting { .. }
+            | Failure::Throttled { .. }
+            | Failure::Overdue
+            | Failure::NotReady(_),
         ) => metrics::Outcome::Failed,
     }
 }

@@ -44,7 +44,7 @@ pub struct Ended<'a> {
 
 /// Writes the record, and says what to count.
 pub fn record(told: &Told, ended: &Ended<'_>) -> Soap {
-    let Facts { operation, entry, role, service_time, trouble, kept_for } = told.course.facts();
+    let Facts { operation, entry, role, service_time, trouble, kept_for, .. } = told.course.facts();
     let (caller, content) = (&told.caller, &told.content);
     let service = service_time.unwrap_or_default();
     let connector = ended.total.saturating_sub(service);
@@ -110,7 +110,7 @@ pub fn result(outcome: &Outcome) -> &'static str {
             Failure::UnsupportedMedia(_) => "unsupported-media",
             Failure::TooLarge { .. } => "too-large",
             Failure::BrokenOff => "broken-off",
-            Failure::Upstream { .. } => "service-failed",
+            Failure::Upstream { .. } | Failure::Lasting { .. } => "service-failed",
             Failure::Throttled { .. } => "throttled",
             Failure::Overdue => "overdue",
             Failure::NotReady(_) => "not-ready",

@@ -122,6 +122,7 @@ impl Metrics {
             }
             Err(
                 Failure::Upstream { .. }
+                | Failure::Lasting { .. }
                 | Failure::Throttled { .. }
                 | Failure::Overdue
                 | Failure::BrokenOff
