@@ -103,25 +103,28 @@ impl Front {
     pub async fn handle(&self, connection: &Connection, request: Request<Body>) -> Response<Body> {
         let begun = Instant::now();
         let request_id = format!("{:032x}", rand::random::<u128>());
-        let mut handled = self.outcome(connection, request, &request_id).await;
-        let total = begun.elapsed();
-        self.metrics.ended(label(&handled.outcome), total);
+        let origin = audit::Origin {
+            request_id: request_id.clone(),
+            front_node: self.node.clone(),
+            begun,
+            metrics: self.metrics.clone(),
+        };
+        let mut handled = self.outcome(connection, request, origin).await;
+        self.metrics.ended(label(&handled.outcome), begun.elapsed());
         let (told, served_by) = (handled.told.take(), handled.served_by.clone());
         let response = finish(handled, &request_id);
-        if let Some(told) = told {
-            let ended = audit::Ended {
-                request_id: &request_id,
-                status: response.status(),
-                total,
-                front_node: &self.node,
-                relay_node: served_by.as_deref().unwrap_or_default(),
-            };
-            self.metrics.soap(&audit::record(&told, &ended));
+        match told {
+            Some(told) => told.follow(response, served_by),
+            None => response,
         }
-        response
     }
 
-    async fn outcome(&self, connection: &Connection, request: Request<Body>, request_id: &str) -> Handled {
+    async fn outcome(
+        &self,
+        connection: &Connection,
+        request: Request<Body>,
+        origin: audit::Origin,
+    ) -> Handled {
         let (parts, body) = request.into_parts();
         let route = route::route(&parts.method, parts.uri.path());
         let endpoint = match route {
@@ -148,19 +151,13 @@ impl Front {
         if matches!(route, Route::Page(_)) {
             return Handled { token, ..plain(self.page(endpoint)) };
         }
-        let head = self.head(endpoint, &parts.headers, &caller, request_id);
-        let mut told = audit::Told {
-            claimed: claimed(endpoint, &head.soap_action),
-            caller,
-            endpoint,
-            content: Content::default(),
-            course: head.course.clone(),
-            result: "",
-        };
+        let head = self.head(endpoint, &parts.headers, &caller, &origin.request_id);
+        let claimed = claimed(endpoint, &head.soap_action);
+        let mut told = Box::new(audit::Told::new(origin, caller, endpoint, claimed, head.course.clone()));
         let handled = self.soap(&parts.headers, head, body, &mut told).await;
         self.reports.ended(&told.caller, &handled.outcome);
         told.result = audit::result(&handled.outcome);
-        Handled { token, told: Some(Box::new(told)), ..handled }
+        Handled { token, told: Some(told), ..handled }
     }
 
     async fn soap(&self, headers: &HeaderMap, mut head: Head, body: Body, told: &mut audit::Told) -> Handled {
