@@ -11,6 +11,7 @@ mod failures;
 mod listener;
 mod logins;
 mod metrics;
+mod patience;
 mod payload;
 mod peers;
 mod report;

@@ -153,7 +153,7 @@ impl Attempts {
             // It was none.
             Err(Next::Another(_)) => drop(head.course.replace(before)),
             Err(Next::Retry(_) | Next::Over(_)) => {
-                head.course.note(|now| now.may_be_kept |= before.may_be_kept)
+                head.course.note(|now| now.may_be_kept |= before.may_be_kept);
             }
             Ok(_) => {}
         }

@@ -54,7 +54,7 @@ pub(super) async fn answer(
             let page = with_type(StatusCode::OK, soap.content_type(), whole(PAGE));
             with_header(page, CONTENT_ENCODING, "identity")
         }
-        Fault::FaultAsAnswer => {
+        Fault::Disguised => {
             let message = fault::message(soap, fault::exception::UNSPECIFIED, "simulated");
             with_type(StatusCode::OK, soap.content_type(), whole(message))
         }
