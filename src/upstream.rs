@@ -174,12 +174,6 @@ impl Upstream {
         self.config.base.to_string().trim_end_matches('/').to_owned()
     }
 
-    /// The word for what kind of service it is.
-    #[must_use]
-    pub fn kind_word(&self) -> &'static str {
-        self.config.kind.word()
-    }
-
     /// Sends one request, once, and waits until its answer begins.
     ///
     /// # Errors
