@@ -11,6 +11,7 @@ mod failures;
 mod listener;
 mod logins;
 mod metrics;
+mod patience;
 mod payload;
 mod peers;
 mod report;
@@ -103,25 +104,28 @@ impl Front {
     pub async fn handle(&self, connection: &Connection, request: Request<Body>) -> Response<Body> {
         let begun = Instant::now();
         let request_id = format!("{:032x}", rand::random::<u128>());
-        let mut handled = self.outcome(connection, request, &request_id).await;
-        let total = begun.elapsed();
-        self.metrics.ended(label(&handled.outcome), total);
+        let origin = audit::Origin {
+            request_id: request_id.clone(),
+            front_node: self.node.clone(),
+            begun,
+            metrics: self.metrics.clone(),
+        };
+        let mut handled = self.outcome(connection, request, origin).await;
+        self.metrics.ended(label(&handled.outcome), begun.elapsed());
         let (told, served_by) = (handled.told.take(), handled.served_by.clone());
         let response = finish(handled, &request_id);
-        if let Some(told) = told {
-            let ended = audit::Ended {
-                request_id: &request_id,
-                status: response.status(),
-                total,
-                front_node: &self.node,
-                relay_node: served_by.as_deref().unwrap_or_default(),
-            };
-            self.metrics.soap(&audit::record(&told, &ended));
+        match told {
+            Some(told) => told.follow(response, served_by),
+            None => response,
         }
-        response
     }
 
-    async fn outcome(&self, connection: &Connection, request: Request<Body>, request_id: &str) -> Handled {
+    async fn outcome(
+        &self,
+        connection: &Connection,
+        request: Request<Body>,
+        origin: audit::Origin,
+    ) -> Handled {
         let (parts, body) = request.into_parts();
         let route = route::route(&parts.method, parts.uri.path(), parts.uri.query());
         let endpoint = match route {
@@ -153,19 +157,13 @@ impl Front {
             }
             Route::Soap(_) | Route::NotFound | Route::MethodNotAllowed(_) => {}
         }
-        let head = self.head(endpoint, &parts.headers, &caller, request_id);
-        let mut told = audit::Told {
-            claimed: claimed(endpoint, &head.soap_action),
-            caller,
-            endpoint,
-            content: Content::default(),
-            course: head.course.clone(),
-            result: "",
-        };
+        let head = self.head(endpoint, &parts.headers, &caller, &origin.request_id);
+        let claimed = claimed(endpoint, &head.soap_action);
+        let mut told = Box::new(audit::Told::new(origin, caller, endpoint, claimed, head.course.clone()));
         let handled = self.soap(&parts.headers, head, body, &mut told).await;
         self.reports.ended(&told.caller, &handled.outcome);
         told.result = audit::result(&handled.outcome);
-        Handled { token, told: Some(Box::new(told)), ..handled }
+        Handled { token, told: Some(told), ..handled }
     }
 
     async fn soap(&self, headers: &HeaderMap, mut head: Head, body: Body, told: &mut audit::Told) -> Handled {
@@ -216,6 +214,7 @@ impl Front {
             base: self.base(headers, caller),
             front_node: self.node.clone(),
             attempt: 1,
+            kept_only: false,
             body_bytes: text(header::CONTENT_LENGTH).parse().ok(),
             course: Course::default(),
         }
@@ -315,7 +314,11 @@ fn label(outcome: &Outcome) -> metrics::Outcome {
         Outcome::NoNode
         | Outcome::Overloaded
         | Outcome::Failed(
-            Failure::Upstream { .. } | Failure::Throttled { .. } | Failure::Overdue | Failure::NotReady(_),
+            Failure::Upstream { .. }
+            | Failure::Lasting { .. }
+            | Failure::Throttled { .. }
+            | Failure::Overdue
+            | Failure::NotReady(_),
         ) => metrics::Outcome::Failed,
     }
 }

@@ -1,6 +1,7 @@
 //! What a node does for a request that a front has authenticated: authorize the caller from the
 //! newest table, answer what needs no cloud, send the rest upstream with the permit.
 
+mod again;
 mod answer;
 mod authorize;
 mod body;
@@ -9,6 +10,7 @@ mod deadline;
 mod inspect;
 mod kept;
 mod local;
+mod message;
 mod metrics;
 mod ntlm;
 mod send;
@@ -27,12 +29,12 @@ pub use ntlm::{NtlmRule, NtlmRules};
 pub use serve::Server;
 pub use wire::{FrameError, Frames, HANDLE_PATH, READY_PATH, Read, encode_head, read_readiness};
 
-use crate::event::{Event, Seen, Who, with_causes};
+use crate::event::{Event, Seen, Who};
 use crate::principal::{Caller, Sid};
 use crate::rms::Endpoint;
 use crate::rms::passing::Passing;
 use crate::state::State;
-use crate::upstream::{Body, SendError, Upstream};
+use crate::upstream::{Body, Upstream};
 use body::Keeping;
 use http_body::Body as _;
 use http_body_util::{BodyExt, Limited};
@@ -64,6 +66,8 @@ pub struct Head {
     pub front_node: String,
     /// 1, or 2 for the retry.
     pub attempt: u32,
+    /// Only an answer that is kept is wanted: the service is not to be asked.
+    pub kept_only: bool,
     /// The length of the body, if the client said it.
     pub body_bytes: Option<u64>,
     /// What becomes known about the request on its way.
@@ -118,16 +122,22 @@ pub enum Failure {
     /// A part of the request is over its limit.
     #[error("{0}")]
     OverLimit(String),
-    /// The service did not answer.
+    /// The service did not answer; another node may fare better.
     #[error("{reason}")]
     Upstream {
+        /// Why, with the causes.
+        reason: String,
+    },
+    /// The service did not answer well, and no other node would fare better.
+    #[error("{reason}")]
+    Lasting {
         /// Why, with the causes.
         reason: String,
     },
     /// The service asks for fewer requests.
     #[error("the service has too much to do")]
     Throttled {
-        /// When to come again, as the service said; empty if it did not.
+        /// When to come again, in seconds.
         retry_after: String,
     },
     /// The time was over before the request was sent to the service.
@@ -139,6 +149,14 @@ pub enum Failure {
     /// This node takes no requests now.
     #[error("the node takes no requests: {0}")]
     NotReady(String),
+}
+
+impl Failure {
+    /// Whether the caller may not, as the newest table has it.
+    #[must_use]
+    pub fn is_of_the_caller(&self) -> bool {
+        matches!(self, Failure::NotAuthorized(_) | Failure::RoleRefused(_) | Failure::NtlmRefused(_))
+    }
 }
 
 /// Whether a node takes requests, and why not.
@@ -251,7 +269,9 @@ impl Relay {
     ) -> Result<Answered, Failure> {
         let in_flight = self.metrics.begun();
         let result = self.relay(head, body, deadline, started).await;
-        self.metrics.handled(head.endpoint.pipeline(), &result);
+        if result.is_ok() || !head.kept_only {
+            self.metrics.handled(head.endpoint.pipeline(), &result);
+        }
         let mut answered = result?;
         // Whoever drains the node waits for the last byte.
         answered.body = Keeping::new(answered.body, in_flight).boxed_unsync();
@@ -297,7 +317,7 @@ impl Relay {
         }
         let body = Prefixed::new(prefix, body, head.body_bytes).boxed_unsync();
         started();
-        let asking = send::Asking { permit: &permit, head, operation: inspected.operation, deadline };
+        let asking = send::Asking { permit: &permit, head, inspected: &inspected, deadline };
         self.send(asking, body).await
     }
 
@@ -328,17 +348,6 @@ impl Relay {
             Event::Ambiguous { who, entry: &permit.entry().name, also: &also.join("; ") }.log();
         }
         Ok(permit)
-    }
-
-    fn upstream_failure(&self, error: &SendError) -> Failure {
-        let reason = with_causes(error);
-        // While the service is away, every request meets the same trouble.
-        if self.troubles.is_new(error.trouble.word(), Instant::now()) {
-            trouble::event(&error.trouble, &reason).log();
-        } else {
-            tracing::debug!(reason, "the service failed again");
-        }
-        Failure::Upstream { reason }
     }
 }
 

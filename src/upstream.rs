@@ -9,6 +9,7 @@ mod kept;
 mod metrics;
 mod negotiate;
 mod proxy;
+mod question;
 mod simulated;
 #[cfg(test)]
 mod tests;
@@ -202,12 +203,6 @@ impl Upstream {
         self.config.base.to_string().trim_end_matches('/').to_owned()
     }
 
-    /// The word for what kind of service it is.
-    #[must_use]
-    pub fn kind_word(&self) -> &'static str {
-        self.config.kind.word()
-    }
-
     /// Sends one request, once, and waits until its answer begins.
     ///
     /// # Errors
@@ -285,7 +280,8 @@ impl Upstream {
         }
     }
 
-    fn request(&self, outgoing: Outgoing) -> Result<Request<Body>, Trouble> {
+    /// The URL and the headers that a request is sent with, but for proofs.
+    fn head(&self, outgoing: &Outgoing) -> Result<(String, HeaderMap), Trouble> {
         let unsendable = |reason: String| Trouble::Unsendable { reason };
         let uri = format!("{}{}", self.tenant_url(), self.path(outgoing.path));
         let mut headers = HeaderMap::new();
@@ -316,6 +312,12 @@ impl Upstream {
                 }
             }
         }
+        Ok((uri, headers))
+    }
+
+    fn request(&self, outgoing: Outgoing) -> Result<Request<Body>, Trouble> {
+        let unsendable = |reason: String| Trouble::Unsendable { reason };
+        let (uri, headers) = self.head(&outgoing)?;
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(uri)

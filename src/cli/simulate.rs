@@ -26,8 +26,9 @@ pub enum Simulate {
 ///
 /// Faults: NAME[=VALUE][,rate=SHARE][,next=N][,operation=WORD]. Names:
 ///   401 403 404 429[=SECONDS] 500 502 503[=SECONDS] 504
-///   redirect[=URL] html empty endless half-closed reset silent
+///   redirect[=URL] html empty endless half-closed cut reset silent
 ///   slow=DURATION latency=DURATION[..DURATION] fault=EXCEPTION refused[=DURATION]
+///   encoded-page fault-as-answer
 ///   certificate-expired certificate-wrong-name certificate-unknown-issuer
 /// They are switched while it runs: GET, PUT, POST and DELETE /simulator/faults, as text or JSON.
 ///

@@ -6,7 +6,7 @@ use super::budget::Budget;
 use super::metrics::Metrics;
 use super::peers::{HopError, Payload, Peers, Target};
 use crate::event::{Event, Seen};
-use crate::relay::{Answered, Deadline, Failure, Head};
+use crate::relay::{Answered, Deadline, Facts, Failure, Head};
 use crate::upstream::{Body, BodyError};
 use bytes::BytesMut;
 use http_body::Body as _;
@@ -52,6 +52,51 @@ impl Attempts {
         deadline: Deadline,
     ) -> (Outcome, Option<String>) {
         self.budget.earn();
+        let (outcome, node) = self.try_nodes(&mut head, &mut payload, deadline).await;
+        if head.course.facts().may_be_kept
+            && let Some(found) = self.kept_elsewhere(head, &mut payload, deadline).await
+        {
+            return found;
+        }
+        (outcome, node)
+    }
+
+    /// Looks for an answer that another node has kept: the service is not asked again for it.
+    async fn kept_elsewhere(
+        &self,
+        head: Head,
+        payload: &mut Payload,
+        deadline: Deadline,
+    ) -> Option<(Outcome, Option<String>)> {
+        let before = head.course.facts();
+        let head = Head { kept_only: true, ..head };
+        for target in self.peers.ready().iter() {
+            if !payload.is_left() || deadline.is_over() {
+                break;
+            }
+            match self.attempt(target, &head, payload, deadline).await {
+                Ok(answered) => {
+                    let Facts { trouble, service_time, .. } = before;
+                    head.course.note(|now| (now.trouble, now.service_time) = (trouble, service_time));
+                    return Some((Outcome::Answered(answered), Some(target.name.clone())));
+                }
+                // Meanwhile the caller may not any more.
+                Err(Next::Over(Outcome::Failed(failure))) if failure.is_of_the_caller() => {
+                    return Some((Outcome::Failed(failure), Some(target.name.clone())));
+                }
+                Err(_) => {}
+            }
+        }
+        let _ = head.course.replace(before);
+        None
+    }
+
+    async fn try_nodes(
+        &self,
+        head: &mut Head,
+        payload: &mut Payload,
+        deadline: Deadline,
+    ) -> (Outcome, Option<String>) {
         let ready = self.peers.ready();
         let mut why = "no node is ready".to_owned();
         let mut last = None;
@@ -59,7 +104,7 @@ impl Attempts {
             if head.attempt > ATTEMPTS_MAX || !payload.is_left() || deadline.is_over() {
                 break;
             }
-            match self.attempt(target, &head, &mut payload, deadline).await {
+            match self.attempt(target, head, payload, deadline).await {
                 Ok(answered) => return (Outcome::Answered(answered), Some(target.name.clone())),
                 Err(Next::Over(outcome)) => return (outcome, Some(target.name.clone())),
                 Err(Next::Another(reason)) => why = format!("{}: {reason}", target.name),
@@ -94,11 +139,25 @@ impl Attempts {
         payload: &mut Payload,
         deadline: Deadline,
     ) -> Result<Answered, Next> {
-        let answered = self.peers.hand_over(target, head, payload, deadline).await.map_err(next)?;
-        tokio::time::timeout(deadline.left(), hold(answered))
-            .await
-            .map_err(|_| Next::Over(over(HopError::TimedOut)))?
-            .map_err(|error| next(broken_answer(&error)))
+        // The last attempt counts.
+        let before = head.course.replace(Facts::default());
+        let attempted = async {
+            let answered = self.peers.hand_over(target, head, payload, deadline).await.map_err(next)?;
+            tokio::time::timeout(deadline.left(), hold(answered))
+                .await
+                .map_err(|_| Next::Over(over(HopError::TimedOut)))?
+                .map_err(|error| next(broken_answer(&error)))
+        };
+        let attempted = attempted.await;
+        match &attempted {
+            // It was none.
+            Err(Next::Another(_)) => drop(head.course.replace(before)),
+            Err(Next::Retry(_) | Next::Over(_)) => {
+                head.course.note(|now| now.may_be_kept |= before.may_be_kept);
+            }
+            Ok(_) => {}
+        }
+        attempted
     }
 }
 

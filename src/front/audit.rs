@@ -1,18 +1,26 @@
 //! One record for every SOAP request of a caller who has proven itself, also of those that were refused: who asked
-//! for what by which entry, what came of it, how long it took, and where. With the target `audit`.
+//! for what by which entry, what came of it, how long it took, and where. With the target `audit`. It is written with
+//! the last byte of the answer, or when the client leaves.
 //!
 //! There are no secrets in it: no tokens, no passwords, no certificates, and of licenses only their ids.
 
 use super::answer::Outcome;
-use super::metrics::{self, Batch, Soap};
+use super::metrics::{self, Batch, Metrics, Soap};
 use crate::principal::{Caller, Mechanism};
 use crate::relay::{Course, Facts, Failure};
 use crate::rms::{Endpoint, Operation, content::Content};
-use http::StatusCode;
+use crate::upstream::{Body, BodyError};
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-/// What a record is made of, as far as the request came.
+/// What a record is made of, as far as the request came. It is written when this is dropped: whoever leaves early,
+/// and whatever goes wrong, there is one.
 pub struct Told {
     /// Who asked.
     pub caller: Arc<Caller>,
@@ -26,68 +34,161 @@ pub struct Told {
     pub course: Course,
     /// What came of it, in a word.
     pub result: &'static str,
+    origin: Origin,
+    ended: Option<Ended>,
 }
 
-/// How it ended.
-pub struct Ended<'a> {
+/// Where and when a request came in.
+pub struct Origin {
     /// The request's id.
-    pub request_id: &'a str,
-    /// The status that the caller got.
-    pub status: StatusCode,
-    /// From its headers until the answer began.
-    pub total: Duration,
+    pub request_id: String,
     /// The node whose front took it.
-    pub front_node: &'a str,
-    /// The node that relayed it; empty: none did.
-    pub relay_node: &'a str,
+    pub front_node: String,
+    /// When its headers were there.
+    pub begun: Instant,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
-/// Writes the record, and says what to count.
-pub fn record(told: &Told, ended: &Ended<'_>) -> Soap {
-    let Facts { operation, entry, role, service_time, trouble, kept_for } = told.course.facts();
-    let (caller, content) = (&told.caller, &told.content);
-    let service = service_time.unwrap_or_default();
-    let connector = ended.total.saturating_sub(service);
-    let result = if kept_for.is_some() { "kept" } else { told.result };
-    // A caller who may not is refused before its envelope is read.
-    let named = operation.or(told.claimed);
-    tracing::info!(
-        target: "audit",
-        record = "audit",
-        request_id = ended.request_id,
-        sid = %caller.account.sid,
-        account = %caller.account.name,
-        computer = caller.computer,
-        mechanism = match caller.mechanism {
-            Mechanism::Kerberos => "kerberos",
-            Mechanism::Ntlm => "ntlm",
-        },
-        entry,
-        role,
-        path = told.endpoint.path(),
-        operation = named.map(Operation::name).unwrap_or_default(),
-        content_id = content.content_id.as_deref().unwrap_or_default(),
-        account_certificate_id = content.account_certificate_id.as_deref().unwrap_or_default(),
-        batched = content.is_batched,
-        result,
-        trouble,
-        kept_seconds = kept_for.map(|age| age.as_secs()),
-        status = ended.status.as_u16(),
-        connector_ms = milliseconds(connector),
-        service_ms = milliseconds(service),
-        total_ms = milliseconds(ended.total),
-        front_node = ended.front_node,
-        relay_node = ended.relay_node,
-        "request"
-    );
-    Soap {
-        pipeline: told.endpoint.pipeline().word(),
-        operation: operation.map_or("none", Operation::word),
-        outcome: outcome(result),
-        batch: if content.is_batched { Batch::Batched } else { Batch::Single },
-        connector,
-        service: service_time,
-        total: ended.total,
+/// How it was answered.
+struct Ended {
+    status: u16,
+    total: Duration,
+    relay_node: String,
+}
+
+impl Told {
+    /// A request of a caller who has proven itself. Until something else comes of it, its client has left.
+    pub fn new(
+        origin: Origin,
+        caller: Arc<Caller>,
+        endpoint: Endpoint,
+        claimed: Option<Operation>,
+        course: Course,
+    ) -> Self {
+        let content = Content::default();
+        Told { caller, endpoint, claimed, content, course, result: CLIENT_GONE, origin, ended: None }
+    }
+
+    /// The answer begins; the record is written with its last byte.
+    pub fn follow(mut self, response: Response<Body>, relay_node: Option<String>) -> Response<Body> {
+        let (status, total) = (response.status().as_u16(), self.origin.begun.elapsed());
+        self.ended = Some(Ended { status, total, relay_node: relay_node.unwrap_or_default() });
+        response.map(|body| Followed { body, is_over: false, told: self }.boxed_unsync())
+    }
+
+    /// The answer broke in the middle.
+    fn broke(&mut self) {
+        self.result = "answer-broken";
+        self.course.note(|facts| {
+            if facts.trouble.is_empty() {
+                facts.trouble = "broken-off".to_owned();
+            }
+        });
+    }
+
+    fn record(&self) {
+        let Facts { operation, entry, role, service_time, trouble, kept_for, .. } = self.course.facts();
+        let (caller, content, origin) = (&self.caller, &self.content, &self.origin);
+        let (status, relay_node) =
+            self.ended.as_ref().map_or((0, ""), |ended| (ended.status, ended.relay_node.as_str()));
+        let total = self.ended.as_ref().map_or_else(|| origin.begun.elapsed(), |ended| ended.total);
+        let service = service_time.unwrap_or_default();
+        let connector = total.saturating_sub(service);
+        let result = if kept_for.is_some() && self.result == ANSWERED { KEPT } else { self.result };
+        origin.metrics.soap(&Soap {
+            pipeline: self.endpoint.pipeline().word(),
+            operation: operation.map_or("none", Operation::word),
+            outcome: outcome(result),
+            batch: if content.is_batched { Batch::Batched } else { Batch::Single },
+            connector,
+            service: service_time,
+            total,
+        });
+        // A caller who may not is refused before its envelope is read.
+        let named = operation.or(self.claimed);
+        tracing::info!(
+            target: "audit",
+            record = "audit",
+            request_id = origin.request_id,
+            sid = %caller.account.sid,
+            account = %caller.account.name,
+            computer = caller.computer,
+            mechanism = match caller.mechanism {
+                Mechanism::Kerberos => "kerberos",
+                Mechanism::Ntlm => "ntlm",
+            },
+            entry,
+            role,
+            path = self.endpoint.path(),
+            operation = named.map(Operation::name).unwrap_or_default(),
+            content_id = content.content_id.as_deref().unwrap_or_default(),
+            account_certificate_id = content.account_certificate_id.as_deref().unwrap_or_default(),
+            batched = content.is_batched,
+            result,
+            trouble,
+            kept_seconds = kept_for.map(|age| age.as_secs()),
+            status,
+            connector_ms = milliseconds(connector),
+            service_ms = milliseconds(service),
+            total_ms = milliseconds(total),
+            front_node = origin.front_node,
+            relay_node,
+            "request"
+        );
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.result = "panicked";
+        }
+        self.record();
+    }
+}
+
+/// An answer on its way to the client.
+struct Followed {
+    body: Body,
+    is_over: bool,
+    told: Told,
+}
+
+impl HttpBody for Followed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        match &polled {
+            Some(Ok(_)) => {}
+            Some(Err(_)) => {
+                self.is_over = true;
+                self.told.broke();
+            }
+            None => self.is_over = true,
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        if !self.is_over && !self.body.is_end_stream() {
+            self.told.result = CLIENT_GONE;
+        }
     }
 }
 
@@ -111,7 +212,7 @@ pub fn result(outcome: &Outcome) -> &'static str {
             Failure::TooLarge { .. } => "too-large",
             Failure::OverLimit(_) => "over-limit",
             Failure::BrokenOff => "broken-off",
-            Failure::Upstream { .. } => "service-failed",
+            Failure::Upstream { .. } | Failure::Lasting { .. } => "service-failed",
             Failure::Throttled { .. } => "throttled",
             Failure::Overdue => "overdue",
             Failure::NotReady(_) => "not-ready",
@@ -121,8 +222,9 @@ pub fn result(outcome: &Outcome) -> &'static str {
 
 fn outcome(result: &str) -> metrics::SoapOutcome {
     match result {
-        ANSWERED | "kept" => metrics::SoapOutcome::Successful,
+        ANSWERED | KEPT => metrics::SoapOutcome::Successful,
         FAULT => metrics::SoapOutcome::Fault,
+        CLIENT_GONE => metrics::SoapOutcome::Gone,
         "not-authorized" | "role-refused" | "ntlm-refused" => metrics::SoapOutcome::Refused,
         "malformed" | "unsupported-media" | "too-large" | "over-limit" | "broken-off" => {
             metrics::SoapOutcome::Malformed
@@ -138,3 +240,5 @@ fn milliseconds(time: Duration) -> f64 {
 
 const ANSWERED: &str = "answered";
 const FAULT: &str = "fault";
+const KEPT: &str = "kept";
+const CLIENT_GONE: &str = "client-gone";

@@ -1,5 +1,6 @@
 //! Accepts clients' connections, within limits, and hands their requests to the front.
 
+use super::patience::Patience;
 use super::{Connection, Front};
 use crate::identity::ChannelBinding;
 use crate::principal::Channel;
@@ -101,7 +102,7 @@ where
         .header_read_timeout(IDLE_TIMEOUT)
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patience::new(stream)), service);
     let mut serving = pin!(serving);
     tokio::select! {
         result = serving.as_mut() => return result.map_err(|error| error.to_string()),

@@ -66,6 +66,8 @@ pub enum SoapOutcome {
     Malformed,
     /// With an error of ours or of the service's.
     Failed,
+    /// The client left before its answer was whole.
+    Gone,
 }
 
 /// Whether one license was asked for or more, as a label.

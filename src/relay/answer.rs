@@ -3,13 +3,15 @@
 
 use super::{ANSWER_BYTES_MAX, Answered, Deadline, Failure};
 use crate::upstream::{self, Body, BodyError};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 use tokio::time::{Instant, Sleep};
 
 /// What is wrong with an answer.
@@ -39,6 +41,14 @@ pub(super) enum BadAnswer {
     /// Any other status.
     #[error("the service answered with the status {0}")]
     Status(u16),
+    /// An encoding that nobody asked for.
+    #[error(
+        "the answer has the encoding {0:?}, which was not asked for: something answers in the service's place"
+    )]
+    Encoding(String),
+    /// A message of which the end is missing, or that answers another question.
+    #[error("the answer is not the one to the question: {0}")]
+    NotTheAnswer(String),
     /// A page.
     #[error("the answer is {0:?} and no XML: something else answers in the place of the service")]
     NotXml(String),
@@ -67,6 +77,8 @@ impl BadAnswer {
             BadAnswer::Redirect(_) => "redirect",
             BadAnswer::OutOfOrder(_) => "out-of-order",
             BadAnswer::Status(_) => "other-status",
+            BadAnswer::Encoding(_) => "encoding",
+            BadAnswer::NotTheAnswer(_) => "not-the-answer",
             BadAnswer::NotXml(_) => "not-xml",
             BadAnswer::Empty => "empty",
             BadAnswer::TooLong => "too-long",
@@ -75,72 +87,105 @@ impl BadAnswer {
         }
     }
 
-    /// Whether the service is as good as away: nobody there has judged the request or the connector.
-    pub(super) fn is_away(&self) -> bool {
+    /// Who has spoken.
+    pub(super) fn verdict(&self) -> Verdict {
         match self {
+            BadAnswer::Unauthorized | BadAnswer::Forbidden | BadAnswer::NotFound => Verdict::Judged,
             BadAnswer::OutOfOrder(_)
+            | BadAnswer::Encoding(_)
+            | BadAnswer::NotTheAnswer(_)
             | BadAnswer::NotXml(_)
             | BadAnswer::Empty
             | BadAnswer::BrokenOff(_)
-            | BadAnswer::TooSlow => true,
-            BadAnswer::Unauthorized
-            | BadAnswer::Forbidden
-            | BadAnswer::NotFound
-            | BadAnswer::Throttled { .. }
+            | BadAnswer::TooSlow => Verdict::Away,
+            BadAnswer::Throttled { .. }
             | BadAnswer::Redirect(_)
             | BadAnswer::Status(_)
-            | BadAnswer::TooLong => false,
+            | BadAnswer::TooLong => Verdict::Undecided,
         }
     }
 
-    /// What the calling server is told.
+    /// What the calling server is told, and whether another node may try.
     pub(super) fn failure(&self) -> Failure {
+        let reason = self.to_string();
         match self {
             BadAnswer::Throttled { retry_after } => Failure::Throttled { retry_after: retry_after.clone() },
-            _ => Failure::Upstream { reason: self.to_string() },
+            BadAnswer::OutOfOrder(_)
+            | BadAnswer::Encoding(_)
+            | BadAnswer::NotTheAnswer(_)
+            | BadAnswer::NotXml(_)
+            | BadAnswer::Empty
+            | BadAnswer::BrokenOff(_) => Failure::Upstream { reason },
+            BadAnswer::Unauthorized
+            | BadAnswer::Forbidden
+            | BadAnswer::NotFound
+            | BadAnswer::Redirect(_)
+            | BadAnswer::Status(_)
+            | BadAnswer::TooLong
+            | BadAnswer::TooSlow => Failure::Lasting { reason },
         }
     }
+}
+
+/// Who has spoken, where there is no answer to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The service, about the request or the connector.
+    Judged,
+    /// Nobody who knows: the service is as good as away.
+    Away,
+    /// Somebody, about neither of the two.
+    Undecided,
 }
 
 /// Looks at the head and the first bytes of an answer. `report` hears of what goes wrong later.
 pub(super) async fn check(
     answer: upstream::Answer,
+    accept_encoding: &str,
     deadline: Deadline,
     report: impl FnOnce(&BadAnswer) + Send + 'static,
 ) -> Result<Answered, BadAnswer> {
     let upstream::Answer { status, content_type, content_encoding, retry_after, body } = answer;
-    check_head(status, &content_type, retry_after)?;
+    check_head(status, &content_type, &retry_after)?;
+    let content_encoding = check_encoding(&content_encoding, accept_encoding)?;
     let body = Limited::new(body, ANSWER_BYTES_MAX).boxed_unsync();
     let mut body = Bounded::new(body, deadline);
-    let first = loop {
+    let mut first = BytesMut::new();
+    let mut is_whole = false;
+    while !is_whole && first.len() < BEGINNING_BYTES {
         match body.frame().await {
-            None => return Err(BadAnswer::Empty),
-            Some(frame) => match frame.map_err(|error| bad(&error))?.into_data() {
-                Ok(data) if !data.is_empty() => break data,
-                _ => {}
-            },
+            None => is_whole = true,
+            Some(frame) => {
+                if let Ok(data) = frame.map_err(|error| bad(&error))?.into_data() {
+                    first.extend_from_slice(&data);
+                }
+            }
         }
-    };
+    }
+    let bytes_min = if content_encoding.is_empty() { 1 } else { PACKED_BYTES_MIN };
+    if is_whole && first.len() < bytes_min {
+        return Err(BadAnswer::Empty);
+    }
     if content_encoding.is_empty() && is_page(&first) {
-        return Err(BadAnswer::NotXml(content_type));
+        return Err(not_xml(&content_type));
     }
     body.report = Some(Box::new(report));
-    let body = super::Prefixed::new(first, body.boxed_unsync(), None).boxed_unsync();
+    let body = super::Prefixed::new(first.freeze(), body.boxed_unsync(), None).boxed_unsync();
     Ok(Answered { status, content_type, content_encoding, body })
 }
 
-fn check_head(status: StatusCode, content_type: &str, retry_after: String) -> Result<(), BadAnswer> {
+fn check_head(status: StatusCode, content_type: &str, retry_after: &str) -> Result<(), BadAnswer> {
     let xml = is_xml(content_type);
     match status.as_u16() {
         401 => Err(BadAnswer::Unauthorized),
         403 => Err(BadAnswer::Forbidden),
         404 => Err(BadAnswer::NotFound),
-        429 => Err(BadAnswer::Throttled { retry_after }),
+        429 => Err(BadAnswer::Throttled { retry_after: again_after(retry_after) }),
         code @ 300..400 => Err(BadAnswer::Redirect(code)),
         // A fault; with SOAP 1.2 the caller's own has 400.
         200 | 400 | 500 if xml => Ok(()),
         code @ 500.. => Err(BadAnswer::OutOfOrder(code)),
-        200 => Err(BadAnswer::NotXml(content_type.to_owned())),
+        200 => Err(not_xml(content_type)),
         code => Err(BadAnswer::Status(code)),
     }
 }
@@ -150,11 +195,57 @@ fn is_xml(content_type: &str) -> bool {
     matches!(essence.as_str(), "text/xml" | "application/soap+xml" | "application/xml")
 }
 
-/// A page of a device in the way, whatever its content type says.
+fn not_xml(content_type: &str) -> BadAnswer {
+    BadAnswer::NotXml(content_type.chars().take(SHOWN_CHARS_MAX).collect())
+}
+
+/// When to come again, in seconds: as the service said it, within what a calling server can wait.
+fn again_after(retry_after: &str) -> String {
+    let text = retry_after.trim();
+    let until = || OffsetDateTime::parse(text, &Rfc2822).ok().map(|at| at - OffsetDateTime::now_utc());
+    let seconds = match text.parse::<u32>() {
+        Ok(seconds) => Some(i64::from(seconds)),
+        Err(_) if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => Some(i64::MAX),
+        Err(_) => until().map(time::Duration::whole_seconds),
+    };
+    seconds.unwrap_or(AGAIN_AFTER_SECONDS).clamp(1, AGAIN_AFTER_SECONDS_MAX).to_string()
+}
+
+/// The encoding, without `identity`, which is none. Each must have been asked for (RFC 9110 12.5.3).
+fn check_encoding(encoding: &str, accepted: &str) -> Result<String, BadAnswer> {
+    let name = |text: &str| text.trim().to_ascii_lowercase().trim_start_matches("x-").to_owned();
+    let encodings: Vec<_> =
+        encoding.split(',').map(name).filter(|it| !it.is_empty() && it != "identity").collect();
+    let is_asked_for = |encoding: &String| {
+        accepted.split(',').any(|item| {
+            let (item, weight) = item.split_once(';').unwrap_or((item, ""));
+            let weight = weight.trim().trim_start_matches("q=");
+            let refused = weight.starts_with('0') && weight.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+            !refused && (name(item) == *encoding || item.trim() == "*")
+        })
+    };
+    if encodings.iter().all(is_asked_for) {
+        Ok(encodings.join(", "))
+    } else {
+        Err(BadAnswer::Encoding(encoding.chars().take(SHOWN_CHARS_MAX).collect()))
+    }
+}
+
+/// A page of a device in the way, whatever its content type says. No message of SOAP has a document type.
 fn is_page(first: &[u8]) -> bool {
-    let text = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first).trim_ascii_start();
+    let mut text = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first);
+    loop {
+        text = text.trim_ascii_start();
+        let end: &[u8] = match text {
+            [b'<', b'?', ..] => b"?>",
+            [b'<', b'!', b'-', b'-', ..] => b"-->",
+            _ => break,
+        };
+        let Some(at) = memchr::memmem::find(text, end) else { return false };
+        text = text.get(at + end.len()..).unwrap_or_default();
+    }
     let begins = |word: &[u8]| text.get(..word.len()).is_some_and(|it| it.eq_ignore_ascii_case(word));
-    begins(b"<!doctype html") || begins(b"<html")
+    begins(b"<!doctype") || begins(b"<html")
 }
 
 fn bad(error: &BodyError) -> BadAnswer {
@@ -175,6 +266,8 @@ struct Late;
 struct Bounded {
     body: Body,
     until: Pin<Box<Sleep>>,
+    /// However slowly it comes, it ends by then.
+    end: Instant,
     bytes: usize,
     report: Option<Report>,
 }
@@ -184,7 +277,8 @@ type Report = Box<dyn FnOnce(&BadAnswer) + Send>;
 
 impl Bounded {
     fn new(body: Body, deadline: Deadline) -> Self {
-        Bounded { body, until: Box::pin(tokio::time::sleep(deadline.left())), bytes: 0, report: None }
+        let until = Box::pin(tokio::time::sleep(deadline.left()));
+        Bounded { body, until, end: Instant::now() + WHOLE_TIMEOUT, bytes: 0, report: None }
     }
 }
 
@@ -208,7 +302,7 @@ impl HttpBody for Bounded {
             Some(Ok(frame)) => {
                 this.bytes += frame.data_ref().map_or(0, Bytes::len);
                 if this.bytes >= HELD_BYTES {
-                    this.until.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
+                    this.until.as_mut().reset((Instant::now() + IDLE_TIMEOUT).min(this.end));
                 }
             }
             Some(Err(error)) => {
@@ -234,6 +328,18 @@ impl HttpBody for Bounded {
 const HELD_BYTES: usize = 1 << 20;
 /// The time-out of .NET for a stream that stands still is far longer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// 64 MiB at 2 Mbit/s.
+const WHOLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// A declaration and a comment stand before a page; what it is shows by then.
+const BEGINNING_BYTES: usize = 512;
+/// An envelope has more than that, however it is packed; nothing at all, packed, has 20.
+const PACKED_BYTES_MIN: usize = 64;
+/// What is shown of a header that anybody may have written.
+const SHOWN_CHARS_MAX: usize = 100;
+/// Where the service does not say it.
+const AGAIN_AFTER_SECONDS: i64 = 10;
+/// Mail should not lie for longer because of one answer.
+const AGAIN_AFTER_SECONDS_MAX: i64 = 300;
 
 #[cfg(test)]
 mod tests {
@@ -241,7 +347,7 @@ mod tests {
 
     fn check_status(status: u16, content_type: &str) -> Option<&'static str> {
         let status = StatusCode::from_u16(status).unwrap();
-        check_head(status, content_type, String::new()).err().map(|bad| bad.word())
+        check_head(status, content_type, "").err().map(|bad| bad.word())
     }
 
     #[test]
@@ -262,11 +368,111 @@ mod tests {
 
     #[test]
     fn a_page_is_known_by_its_beginning() {
-        for page in ["<!DOCTYPE html>", "\n <HTML lang=en>", "\u{feff}<!doctype HTML"] {
+        for page in [
+            "<!DOCTYPE html>",
+            "\n <HTML lang=en>",
+            "\u{feff}<!doctype HTML",
+            "<?xml version=\"1.0\"?>\r\n<!DOCTYPE html>",
+            "<!-- a -> b --> <?x?><!-- --><html>",
+        ] {
             assert!(is_page(page.as_bytes()), "{page}");
         }
-        for message in ["<?xml version=\"1.0\"?>", "<soap:Envelope", "<h", ""] {
+        for message in ["<?xml version=\"1.0\"?>", "<?xml <html>", "<!-- <html>", "<soap:Envelope", "<h", ""]
+        {
             assert!(!is_page(message.as_bytes()), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_encoding_must_have_been_asked_for() {
+        for (encoding, accepted, given) in [
+            ("", "", Some("")),
+            ("identity", "", Some("")),
+            ("gzip", "", None),
+            ("gzip", "gzip, deflate", Some("gzip")),
+            ("x-gzip", "deflate, GZIP;q=0.5", Some("gzip")),
+            ("gzip", "gzip;q=0", None),
+            ("gzip", "gzip;q=0.000, *", Some("gzip")),
+            ("deflate, gzip", "gzip", None),
+            ("br", "*", Some("br")),
+        ] {
+            assert_eq!(check_encoding(encoding, accepted).ok().as_deref(), given, "{encoding} {accepted}");
+        }
+    }
+
+    #[test]
+    fn a_time_to_come_again_is_a_number_that_a_caller_can_wait_for() {
+        for (said, given) in [
+            ("", "10"),
+            ("7", "7"),
+            ("0", "1"),
+            ("86400", "300"),
+            ("99999999999999999999", "300"),
+            ("soon", "10"),
+        ] {
+            assert_eq!(again_after(said), given, "{said}");
+        }
+        assert_eq!(again_after("Wed, 21 Oct 2015 07:28:00 GMT"), "1");
+        assert_eq!(again_after("Wed, 21 Oct 2099 07:28:00 GMT"), "300");
+    }
+
+    fn answer(encoding: &str, frames: &[&'static str]) -> upstream::Answer {
+        let frames: Vec<_> = frames
+            .iter()
+            .map(|it| Ok::<_, BodyError>(Frame::data(Bytes::from_static(it.as_bytes()))))
+            .collect();
+        upstream::Answer {
+            status: StatusCode::OK,
+            content_type: "text/xml".into(),
+            content_encoding: encoding.into(),
+            retry_after: String::new(),
+            body: http_body_util::StreamBody::new(futures::stream::iter(frames)).boxed_unsync(),
+        }
+    }
+
+    async fn check_answer(encoding: &str, frames: &[&'static str]) -> Result<Bytes, &'static str> {
+        let deadline = Deadline::after(Duration::from_secs(60));
+        let answered = check(answer(encoding, frames), "gzip", deadline, |_| {}).await;
+        let answered = answered.map_err(|bad| bad.word())?;
+        Ok(answered.body.collect().await.map_err(|_| "broken")?.to_bytes())
+    }
+
+    #[tokio::test]
+    async fn a_page_is_known_in_whatever_pieces_it_comes() {
+        for page in
+            [&["\r\n", "<!DOCTYPE html>"][..], &["<", "html>"], &["<?xml version='1.0'?>", "<!DOCTYPE html>"]]
+        {
+            assert_eq!(check_answer("", page).await, Err("not-xml"), "{page:?}");
+            assert_eq!(check_answer("identity", page).await, Err("not-xml"), "{page:?}");
+        }
+        assert_eq!(
+            check_answer("", &["", "<s:", "Envelope/>"]).await,
+            Ok(Bytes::from_static(b"<s:Envelope/>"))
+        );
+        assert_eq!(check_answer("", &["", ""]).await, Err("empty"));
+        assert_eq!(check_answer("gzip", &["gzip of nothing"]).await, Err("empty"));
+        assert_eq!(check_answer("br", &["a"]).await, Err("encoding"));
+    }
+
+    #[test]
+    fn only_what_a_second_try_can_mend_is_tried_again() {
+        let again = |bad: BadAnswer| matches!(bad.failure(), Failure::Upstream { .. });
+        assert!(
+            again(BadAnswer::OutOfOrder(503))
+                && again(BadAnswer::Empty)
+                && again(BadAnswer::NotXml("".into()))
+        );
+        for bad in [
+            BadAnswer::Unauthorized,
+            BadAnswer::Forbidden,
+            BadAnswer::NotFound,
+            BadAnswer::Redirect(302),
+            BadAnswer::Status(407),
+            BadAnswer::TooLong,
+            BadAnswer::TooSlow,
+            BadAnswer::Throttled { retry_after: "7".into() },
+        ] {
+            assert!(!again(bad.clone()), "{bad}");
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Facts {
     pub trouble: String,
     /// The age of the answer, if it is one that was kept.
     pub kept_for: Option<Duration>,
+    /// Whether another node may have kept the answer that there is none for here.
+    pub may_be_kept: bool,
 }
 
 impl Course {
@@ -31,6 +33,12 @@ impl Course {
     #[must_use]
     pub fn facts(&self) -> Facts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts others in their place, and gives those that were there.
+    #[must_use]
+    pub fn replace(&self, facts: Facts) -> Facts {
+        std::mem::replace(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), facts)
     }
 
     /// Adds to them.

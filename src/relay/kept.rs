@@ -1,19 +1,23 @@
 //! Answers that are given again while the service cannot be reached: Exchange decides by one of them, once in the
 //! life of a process, how it encrypts, and takes the lack of an answer for an answer.
 //!
-//! An answer is kept for one question of one entry: the key has every byte of the question, the entry and its role,
-//! and the service that was asked. Nothing that another entry was told can come out of here.
+//! An answer is kept for one question of one caller: the key has all that was sent, who asked by which entry, and who
+//! the connector is there. Nothing that another caller was told can come out of here.
 
+mod answers;
 mod file;
+mod writer;
 
 use crate::event::{Event, Tally, with_causes};
+use crate::principal::Sid;
 use crate::rms::Operation;
+use answers::Answers;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+use writer::{Change, Writer};
 
 /// What is kept, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +35,9 @@ pub(super) struct Kept {
 }
 
 struct Shared {
-    folder: PathBuf,
     age_max: Duration,
-    answers: Mutex<HashMap<Key, Held>>,
+    answers: Mutex<Answers>,
+    writer: Writer,
     said: Tally<Operation>,
 }
 
@@ -44,14 +48,11 @@ pub(super) struct Key([u8; 32]);
 /// All that an answer depends on.
 #[derive(Clone, Debug)]
 pub(super) struct Question<'a> {
-    pub(super) service: &'a str,
-    pub(super) service_kind: &'a str,
-    pub(super) path: &'a str,
+    /// Where to, as whom, with which headers.
+    pub(super) sent: &'a [u8],
     pub(super) operation: Operation,
-    pub(super) content_type: &'a str,
-    pub(super) soap_action: &'a str,
-    pub(super) accept_encoding: &'a str,
-    pub(super) entry: &'a str,
+    pub(super) caller: &'a Sid,
+    pub(super) entry: &'a Sid,
     pub(super) role: &'a str,
     pub(super) body: &'a [u8],
 }
@@ -59,46 +60,22 @@ pub(super) struct Question<'a> {
 /// An answer that was good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeptAnswer {
+    /// The SID of whoever asked.
+    pub(super) caller: String,
     pub(super) content_type: String,
-    pub(super) content_encoding: String,
     pub(super) at: SystemTime,
     pub(super) body: Bytes,
-}
-
-struct Held {
-    answer: KeptAnswer,
-    written: Option<Instant>,
-}
-
-/// Whether answers to this operation are kept: those that tell what the service is and has.
-pub(super) fn is_kept(operation: Operation) -> bool {
-    match operation {
-        Operation::GetServerInfo
-        | Operation::GetLicensorCertificate
-        | Operation::AcquireTemplateInformation
-        | Operation::AcquireTemplates => true,
-        Operation::Certify
-        | Operation::GetClientLicensorCert
-        | Operation::AcquireIssuanceLicense
-        | Operation::AcquireLicense
-        | Operation::AcquirePreLicense
-        | Operation::FindServiceLocations
-        | Operation::FindServiceLocationsForUser => false,
-    }
 }
 
 impl Question<'_> {
     pub(super) fn key(&self) -> Key {
         let mut digest = Sha256::new();
-        let parts: [&[u8]; 10] = [
-            self.service.as_bytes(),
-            self.service_kind.as_bytes(),
-            self.path.as_bytes(),
+        let (caller, entry) = (self.caller.to_string(), self.entry.to_string());
+        let parts: [&[u8]; 6] = [
+            self.sent,
             self.operation.name().as_bytes(),
-            self.content_type.as_bytes(),
-            self.soap_action.as_bytes(),
-            self.accept_encoding.as_bytes(),
-            self.entry.as_bytes(),
+            caller.as_bytes(),
+            entry.as_bytes(),
             self.role.as_bytes(),
             self.body,
         ];
@@ -111,38 +88,54 @@ impl Question<'_> {
     }
 }
 
+impl KeptAnswer {
+    /// How old it is; `None`: too old, or of a time to come, which only a clock that was wrong can have said.
+    fn age(&self, age_max: Duration) -> Option<Duration> {
+        let age = match self.at.elapsed() {
+            Ok(age) => age,
+            Err(ahead) if ahead.duration() <= CLOCKS_APART_MAX => Duration::ZERO,
+            Err(_) => return None,
+        };
+        (age <= age_max).then_some(age)
+    }
+}
+
 impl Kept {
-    /// Reads what was kept before the start. What is damaged is set aside, with an event.
+    /// Reads what was kept before the start, and removes what is too old or too much. What is damaged is set aside,
+    /// with an event. Where nothing is to be kept, nothing stays.
     pub(super) fn open(config: &KeptConfig) -> Self {
-        let Some(age_max) = config.age_max else { return Kept { shared: None } };
-        let answers = match file::read_all(&config.folder) {
-            Ok(answers) => answers,
-            Err(error) => {
-                Event::Unexpected {
-                    doing: "reading the answers that are kept",
-                    reason: &with_causes(&error),
-                }
-                .log();
-                Vec::new()
-            }
+        let Some(age_max) = config.age_max else {
+            say_if_failed("removing the answers that were kept", file::clear(&config.folder));
+            return Kept { shared: None };
         };
-        let held = |(key, answer)| (key, Held { answer, written: Some(Instant::now()) });
-        let shared = Shared {
-            folder: config.folder.clone(),
-            age_max,
-            answers: Mutex::new(answers.into_iter().map(held).collect()),
-            said: Tally::new(SAID_EVERY),
-        };
+        let mut answers = Answers::default();
+        let read = file::read_all(&config.folder, |key, answer| {
+            let gone = match answer.age(age_max) {
+                Some(_) => answers.put(key, &answer, age_max),
+                None => vec![key],
+            };
+            gone.into_iter().for_each(|key| file::remove(&config.folder, key));
+        });
+        say_if_failed("reading the answers that are kept", read);
+        let writer = Writer::new(config.folder.clone());
+        let shared = Shared { age_max, answers: Mutex::new(answers), writer, said: Tally::new(SAID_EVERY) };
         Kept { shared: Some(Arc::new(shared)) }
+    }
+
+    /// Whether anything is kept.
+    pub(super) fn is_on(&self) -> bool {
+        self.shared.is_some()
     }
 
     /// The answer to the same question, if it is not too old, and its age.
     pub(super) fn find(&self, key: Key) -> Option<(KeptAnswer, Duration)> {
         let shared = self.shared.as_ref()?;
-        let answer = shared.locked().get(&key)?.answer.clone();
-        // A clock that was turned back makes an answer younger, not older.
-        let age = answer.at.elapsed().unwrap_or_default();
-        (age <= shared.age_max).then_some((answer, age))
+        let answer = shared.locked().get(&key)?.clone();
+        let age = answer.age(shared.age_max);
+        if age.is_none() {
+            self.forget(key);
+        }
+        Some((answer, age?))
     }
 
     /// Says that one was given.
@@ -155,76 +148,42 @@ impl Kept {
     }
 
     /// Keeps the newest good answer, on disk as well unless it was written a short while ago.
-    pub(super) fn keep(&self, operation: Operation, key: Key, answer: KeptAnswer) {
-        let Some(shared) = self.shared.clone() else { return };
-        if !is_good(operation, &answer) {
-            return;
+    pub(super) fn keep(&self, key: Key, answer: KeptAnswer) {
+        let Some(shared) = &self.shared else { return };
+        let mut answers = shared.locked();
+        let gone = answers.put(key, &answer, shared.age_max);
+        let write = answers.is_to_be_written(key, Instant::now());
+        // Under the lock, so that the disk hears of changes in their order.
+        let gone = gone.into_iter().map(|key| (key, Change::Remove));
+        shared.writer.change(gone.chain(write.then_some((key, Change::Write(answer)))));
+    }
+
+    /// The service has said otherwise.
+    pub(super) fn forget(&self, key: Key) {
+        let Some(shared) = &self.shared else { return };
+        let mut answers = shared.locked();
+        if answers.remove(key) {
+            shared.writer.change(std::iter::once((key, Change::Remove)));
         }
-        let (write, evicted) = shared.locked().put(key, &answer);
-        if !write {
-            return;
-        }
-        // It is bounded by the requests that are answered; nothing waits for it.
-        drop(tokio::task::spawn_blocking(move || {
-            for key in evicted {
-                file::remove(&shared.folder, key);
-            }
-            if let Err(error) = file::write(&shared.folder, key, &answer) {
-                let reason = with_causes(&error);
-                tracing::warn!(reason, "an answer of the service cannot be kept on disk");
-            }
-        }));
     }
 }
 
 impl Shared {
-    fn locked(&self) -> Answers<'_> {
-        Answers(self.answers.lock().unwrap_or_else(PoisonError::into_inner))
+    fn locked(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Answers<'a>(MutexGuard<'a, HashMap<Key, Held>>);
-
-impl Answers<'_> {
-    fn get(&self, key: &Key) -> Option<&Held> {
-        self.0.get(key)
+fn say_if_failed(doing: &str, result: std::io::Result<()>) {
+    if let Err(error) = result {
+        Event::Unexpected { doing, reason: &with_causes(&error) }.log();
     }
-
-    /// Whether it is to be written, and which had to go for it.
-    fn put(&mut self, key: Key, answer: &KeptAnswer) -> (bool, Vec<Key>) {
-        let answers = &mut *self.0;
-        let recent = |at: Instant| at.elapsed() < WRITTEN_EVERY;
-        let written = answers.get(&key).and_then(|held| held.written).filter(|at| recent(*at));
-        let now = written.unwrap_or_else(Instant::now);
-        answers.insert(key, Held { answer: answer.clone(), written: Some(now) });
-        let mut evicted = Vec::new();
-        let bytes = |answers: &HashMap<Key, Held>| -> usize {
-            answers.values().map(|held| held.answer.body.len()).sum()
-        };
-        while answers.len() > ANSWERS_MAX || bytes(answers) > BYTES_MAX {
-            let oldest = answers.iter().filter(|(it, _)| **it != key).min_by_key(|(_, held)| held.answer.at);
-            let Some(oldest) = oldest.map(|(key, _)| *key) else { break };
-            answers.remove(&oldest);
-            evicted.push(oldest);
-        }
-        (written.is_none(), evicted)
-    }
-}
-
-/// Whether it is what was asked for: what a device in the way has made up must not be kept for days.
-fn is_good(operation: Operation, answer: &KeptAnswer) -> bool {
-    let element = format!("{}Response", operation.name());
-    let named = || answer.body.windows(element.len()).any(|bytes| bytes == element.as_bytes());
-    answer.body.len() <= ANSWER_BYTES_MAX && (!answer.content_encoding.is_empty() || named())
 }
 
 /// 25 templates of 5 KB, escaped, are far below it.
 pub(super) const ANSWER_BYTES_MAX: usize = 1 << 20;
-/// A handful of questions of some hundred servers' entries.
-const ANSWERS_MAX: usize = 1_000;
-const BYTES_MAX: usize = 32 << 20;
-/// A disk has better things to do than to take the same answer again.
-const WRITTEN_EVERY: Duration = Duration::from_secs(60);
+/// Clocks are set right by less.
+const CLOCKS_APART_MAX: Duration = Duration::from_secs(300);
 const SAID_EVERY: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

@@ -61,6 +61,7 @@ pub fn encode_head(head: &Head, budget_ms: u32) -> Bytes {
         front_node: head.front_node.clone(),
         attempt: head.attempt,
         body_bytes: head.body_bytes,
+        kept_only: head.kept_only,
     };
     message.encode_length_delimited_to_vec().into()
 }
@@ -105,6 +106,7 @@ fn head(message: proto::RelayHead) -> Option<Head> {
         front_node: message.front_node,
         attempt: message.attempt,
         body_bytes: message.body_bytes,
+        kept_only: message.kept_only,
         course: Course::default(),
     })
 }
@@ -117,6 +119,7 @@ fn encode_facts(facts: &Facts) -> proto::Facts {
         service_us: facts.service_time.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
         trouble: facts.trouble.clone(),
         kept_seconds: facts.kept_for.map(|age| age.as_secs()),
+        may_be_kept: facts.may_be_kept,
     }
 }
 
@@ -129,6 +132,7 @@ fn facts(message: Option<proto::Facts>) -> Facts {
         service_time: message.service_us.map(Duration::from_micros),
         trouble: message.trouble,
         kept_for: message.kept_seconds.map(Duration::from_secs),
+        may_be_kept: message.may_be_kept,
     }
 }
 
@@ -156,6 +160,7 @@ pub(super) fn failure_frame(failure: &Failure, facts: &Facts) -> Bytes {
         Failure::TooLarge { bytes_max } => (Kind::TooLarge, bytes_max.to_string()),
         Failure::OverLimit(reason) => (Kind::OverLimit, reason.clone()),
         Failure::Upstream { reason } => (Kind::Upstream, reason.clone()),
+        Failure::Lasting { reason } => (Kind::Lasting, reason.clone()),
         Failure::Throttled { retry_after } => (Kind::Throttled, retry_after.clone()),
         Failure::Overdue => (Kind::Overdue, String::new()),
         Failure::BrokenOff => (Kind::BrokenOff, String::new()),
@@ -178,6 +183,7 @@ fn failure(message: proto::Failure) -> Result<Failure, FrameError> {
         Kind::TooLarge => Failure::TooLarge { bytes_max: reason.parse().unwrap_or(super::REQUEST_BYTES_MAX) },
         Kind::OverLimit => Failure::OverLimit(reason),
         Kind::Upstream => Failure::Upstream { reason },
+        Kind::Lasting => Failure::Lasting { reason },
         Kind::Throttled => Failure::Throttled { retry_after: reason },
         Kind::Overdue => Failure::Overdue,
         Kind::BrokenOff => Failure::BrokenOff,
@@ -327,6 +333,7 @@ mod tests {
             front_node: "node-1".into(),
             attempt: 1,
             body_bytes: Some(7),
+            kept_only: true,
             course: Course::default(),
         };
         let decoded = proto::RelayHead::decode_length_delimited(encode_head(&head, 25_000)).unwrap();
@@ -334,7 +341,7 @@ mod tests {
         let read = super::head(decoded).unwrap();
         assert_eq!(read.caller, head.caller);
         assert_eq!(read.endpoint, head.endpoint);
-        assert_eq!(read.body_bytes, head.body_bytes);
+        assert_eq!((read.body_bytes, read.kept_only), (head.body_bytes, head.kept_only));
     }
 
     #[test]

@@ -19,6 +19,12 @@ pub(super) enum Fault {
     Endless,
     /// Half of the message; then the sending direction is closed.
     HalfClosed,
+    /// Half of the message, which looks whole to HTTP.
+    Cut,
+    /// A page that says of itself that it is a message, and has an encoding.
+    EncodedPage,
+    /// A SOAP fault with status 200.
+    Disguised,
     /// The connection is reset instead of an answer.
     Reset,
     /// The message comes in small pieces, over so long.
@@ -90,6 +96,9 @@ const ROWS: &[Row] = &[
     Row { name: "empty", value: "", make: |value| plain(value, Fault::Empty) },
     Row { name: "endless", value: "", make: |value| plain(value, Fault::Endless) },
     Row { name: "half-closed", value: "", make: |value| plain(value, Fault::HalfClosed) },
+    Row { name: "cut", value: "", make: |value| plain(value, Fault::Cut) },
+    Row { name: "encoded-page", value: "", make: |value| plain(value, Fault::EncodedPage) },
+    Row { name: "fault-as-answer", value: "", make: |value| plain(value, Fault::Disguised) },
     Row { name: "reset", value: "", make: |value| plain(value, Fault::Reset) },
     Row { name: "slow", value: "=DURATION", make: |value| Some(Fault::Slow(duration(value?)?)) },
     Row { name: "silent", value: "", make: |value| plain(value, Fault::Silent) },

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use hyper::{Response, StatusCode};
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -46,6 +48,15 @@ pub(super) async fn answer(
         Fault::HalfClosed => {
             let half = message.slice(..message.len() / 2);
             good(Half { half: Some(half), length: message.len() as u64, cut: cut.clone() }.boxed_unsync())
+        }
+        Fault::Cut => good(whole(message.slice(..message.len() / 2))),
+        Fault::EncodedPage => {
+            let page = with_type(StatusCode::OK, soap.content_type(), whole(PAGE));
+            with_header(page, CONTENT_ENCODING, "identity")
+        }
+        Fault::Disguised => {
+            let message = fault::message(soap, fault::exception::UNSPECIFIED, "simulated");
+            with_type(StatusCode::OK, soap.content_type(), whole(message))
         }
         Fault::Reset => {
             cut.reset();
@@ -146,5 +157,7 @@ impl HttpBody for Half {
     }
 }
 
+const PAGE: &str =
+    "<?xml version=\"1.0\"?>\n<!DOCTYPE html>\n<html><body>GetServerInfoResponse</body></html>\n";
 const ENDLESS_PIECE_BYTES: usize = 64 << 10;
 const SLOW_PIECES: u32 = 20;

@@ -12,13 +12,13 @@ use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-fn config(base: &str) -> Config {
+pub(super) fn config(base: &str) -> Config {
     let base: Uri = base.parse().unwrap();
     let hosts = Hosts::new(base.host());
     Config { kind: Kind::Simulated, base, authority: None, proxy: None, hosts, node: "node-1".into() }
 }
 
-fn outgoing(timeout: Duration) -> Outgoing {
+pub(super) fn outgoing(timeout: Duration) -> Outgoing {
     Outgoing {
         request_id: "0".repeat(32),
         path: "/_wmcs/licensing/license.asmx",

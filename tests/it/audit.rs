@@ -1,13 +1,26 @@
 //! One audit record for every SOAP request, whatever came of it; and the roles act.
 
 use crate::support::cluster::TestCluster;
-use crate::support::http::{Answer, Request};
+use crate::support::http::{Answer, Request, Session};
 use crate::support::lab::Account;
 use crate::support::log::{field, lines};
 use crate::support::simulator::Simulator;
 use crate::support::soap::{ACQUIRE_LICENSE, ACQUIRE_PRE_LICENSE, CERTIFY, SERVER_INFO};
 use crate::support::wait;
 use serde_json::Value;
+
+/// The one record with this result.
+#[track_caller]
+fn record_with(cluster: &TestCluster, result: &str) -> Value {
+    let mut found = wait::until("the audit record", wait::PATIENCE, || {
+        let all = cluster.nodes().into_iter().flat_map(|node| lines(&node));
+        let found: Vec<_> =
+            all.filter(|line| line["record"] == "audit" && line["result"] == result).collect();
+        Some(found).filter(|found| !found.is_empty())
+    });
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.swap_remove(0)
+}
 
 /// Every record of this request, from all nodes.
 fn records(cluster: &TestCluster, answer: &Answer) -> Vec<Value> {
@@ -152,4 +165,46 @@ fn refused_and_failed_requests_have_a_record_too() {
         );
         assert!(metrics.contains(&line), "no {line} in {metrics}");
     }
+}
+
+/// The request was carried out: that its client has not waited for it changes nothing.
+#[test]
+fn a_request_whose_client_leaves_has_a_record_and_so_has_an_answer_that_breaks() {
+    let cluster = TestCluster::start(1);
+    let (simulator, node) = (Simulator::start(), cluster.any_node());
+    simulator.serve(&cluster, &node.name);
+    simulator.fail("silent");
+    let request = Request::soap(&ACQUIRE_LICENSE);
+    let mut session = Session::open(node.front(), &cluster.exchange()).expect("it listens");
+    let connection = session.begin(&request, &format!("Content-Length: {}", request.body.len()));
+    connection.and_then(|connection| connection.send(&request.body)).expect("it takes the request");
+    wait::until_true("the service is asked", wait::PATIENCE, || simulator.faulted("silent") == 1);
+    drop(session);
+    let record = record_with(&cluster, "client-gone");
+    for (name, expected) in [
+        ("account", cluster.exchange().name.as_str()),
+        ("operation", "AcquireLicense"),
+        ("role", "exchange"),
+        ("front_node", "node-1"),
+    ] {
+        assert_eq!(field(&record, name), expected, "{record}");
+    }
+    assert_eq!(record["status"], 0, "{record}");
+    // What goes wrong behind the first megabyte.
+    simulator.fail("endless");
+    let answer = Session::open(node.front(), &cluster.exchange()).and_then(|mut it| it.call(&request));
+    assert!(answer.is_err());
+    let record = record_with(&cluster, "answer-broken");
+    assert_eq!((field(&record, "trouble"), &record["status"]), ("too-long", &Value::from(200)), "{record}");
+    // Who does not read it to its end.
+    let mut session = Session::open(node.front(), &cluster.exchange()).expect("it listens");
+    let connection = session.begin(&request, &format!("Content-Length: {}", request.body.len()));
+    connection.and_then(|connection| connection.send(&request.body)).expect("it takes the request");
+    wait::until_true("the answer goes on", wait::PATIENCE, || simulator.faulted("endless") == 2);
+    drop(session);
+    wait::until_true("its record", wait::PATIENCE, || {
+        lines(&node).iter().filter(|line| line["result"] == "client-gone").count() == 2
+    });
+    let metrics = cluster.monitor(&node, "/metrics").text();
+    assert!(metrics.contains("operation=\"acquire_license\",outcome=\"Gone\""), "{metrics}");
 }

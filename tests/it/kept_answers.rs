@@ -10,6 +10,7 @@ use crate::support::soap::{ACQUIRE_LICENSE, Message, SERVER_INFO, named};
 use crate::support::wait;
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// Every question of which the answer is kept, as a client asks it.
 fn questions() -> [Message; 4] {
@@ -45,7 +46,7 @@ fn kept_answers_outlive_the_service_and_the_node_and_stay_with_their_entry() {
     let before: Vec<Answer> = questions().iter().map(|question| ask(&cluster, &exchange, question)).collect();
     assert!(before.iter().all(|answer| answer.status == 200));
     await_files(&node, 4);
-    for fault in ["refused", "503", "html", "reset"] {
+    for fault in ["refused", "503", "html", "reset", "cut", "encoded-page", "fault-as-answer"] {
         simulator.fail(fault);
         for (question, before) in questions().iter().zip(&before) {
             let answer = ask(&cluster, &exchange, question);
@@ -58,17 +59,22 @@ fn kept_answers_outlive_the_service_and_the_node_and_stay_with_their_entry() {
             String::from_utf8(SERVER_INFO.body()).expect("text").replace("VersionInfo", "ServiceLocations");
         let request = Request::soap_with_body(&SERVER_INFO, changed);
         assert_eq!(cluster.call(&node, &exchange, &request).status, 500, "{fault}");
-        assert_eq!(ask(&cluster, &exchange, &ACQUIRE_LICENSE).status, 500, "{fault}");
+        // What is never kept streams through: HTTP alone tells whether it is whole.
+        if !["cut", "fault-as-answer"].contains(&fault) {
+            assert_eq!(ask(&cluster, &exchange, &ACQUIRE_LICENSE).status, 500, "{fault}");
+        }
     }
     let event = await_event(&node, 4096, |event| event["operation"] == "GetServerInfo");
     assert!(!field(&event, "reason").is_empty(), "{event}");
     let metrics = cluster.monitor(&node, "/metrics").text();
-    assert!(metrics.contains("rmsc_relay_kept_answers_total{operation=\"get_server_info\"} 4"), "{metrics}");
-    // Who judges is not away.
-    for fault in ["401", "403", "404", "429=3", "redirect"] {
+    assert!(metrics.contains("rmsc_relay_kept_answers_total{operation=\"get_server_info\"} 7"), "{metrics}");
+    // Who judges nothing leaves Exchange with what it must know, and the others with the word of the service.
+    for fault in ["429=3", "redirect"] {
         simulator.fail(fault);
-        assert_ne!(ask(&cluster, &exchange, &SERVER_INFO).status, 200, "{fault}");
+        assert_eq!(ask(&cluster, &exchange, &SERVER_INFO).body, before[0].body, "{fault}");
+        assert_ne!(ask(&cluster, &exchange, &questions()[1]).status, 200, "{fault}");
     }
+    await_files(&node, 4);
     // What comes back is new.
     simulator.fail("");
     ask(&cluster, &exchange, &SERVER_INFO).check(200, &["GetServerInfoResponse"]);
@@ -95,6 +101,84 @@ fn kept_answers_outlive_the_service_and_the_node_and_stay_with_their_entry() {
 }
 
 #[test]
+fn kept_answers_are_no_more_once_the_service_has_judged() {
+    let cluster = TestCluster::start(1);
+    let (simulator, node) = (Simulator::start(), cluster.any_node());
+    simulator.serve(&cluster, &node.name);
+    let exchange = cluster.exchange();
+    for fault in ["401", "403", "404", "fault=System.UnauthorizedAccessException"] {
+        simulator.fail("");
+        wait::until_true("the service is used again", wait::PATIENCE, || {
+            ask(&cluster, &exchange, &SERVER_INFO).status == 200 && files(&node).len() == 1
+        });
+        simulator.fail(fault);
+        assert_eq!(ask(&cluster, &exchange, &SERVER_INFO).status, 500, "{fault}");
+        simulator.fail("503");
+        assert_eq!(ask(&cluster, &exchange, &SERVER_INFO).status, 500, "{fault}");
+        await_files(&node, 0);
+    }
+}
+
+/// The service is waited for, and whoever may has changed meanwhile.
+#[test]
+fn kept_answers_are_for_those_who_may_when_they_are_given() {
+    let cluster = TestCluster::start(1);
+    let (simulator, node) = (Simulator::start(), cluster.any_node());
+    simulator.serve(&cluster, &node.name);
+    let exchange = cluster.exchange();
+    ask(&cluster, &exchange, &SERVER_INFO).check(200, &[]);
+    simulator.fail("silent");
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| ask(&cluster, &exchange, &SERVER_INFO));
+        wait::until_true("the service is asked", wait::PATIENCE, || simulator.faulted("silent") == 1);
+        cluster.rmsc(&["authz", "remove", &exchange.name]).check_code(0);
+        let answer = asking.join().expect("it does not panic");
+        answer.check(500, &["System.UnauthorizedAccessException"]);
+    });
+}
+
+#[test]
+fn kept_answers_are_found_on_whichever_node_they_are() {
+    let cluster = TestCluster::start(3);
+    let simulator = Simulator::start();
+    for node in cluster.nodes() {
+        simulator.serve(&cluster, &node.name);
+    }
+    let exchange = cluster.exchange();
+    let before = ask(&cluster, &exchange, &SERVER_INFO);
+    before.check(200, &["GetServerInfoResponse"]);
+    assert_eq!(cluster.nodes().iter().map(|node| files(node).len()).sum::<usize>().max(1), 1);
+    for fault in ["503", "refused"] {
+        simulator.fail(fault);
+        for node in cluster.nodes().iter().cycle().take(6) {
+            let answer = cluster.call(node, &exchange, &Request::soap(&SERVER_INFO));
+            assert_eq!((answer.status, &answer.body), (200, &before.body), "{fault} {}", answer.text());
+        }
+    }
+    // Of a service that says nothing too, before Exchange has gone.
+    simulator.fail("silent");
+    wait::until_true("it listens again", wait::PATIENCE, || {
+        std::net::TcpStream::connect(simulator.address()).is_ok()
+    });
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| (ask(&cluster, &exchange, &SERVER_INFO), begun.elapsed())))
+            .collect();
+        for asking in asking {
+            let (answer, time) = asking.join().expect("it does not panic");
+            assert_eq!((answer.status, &answer.body), (200, &before.body), "{}", answer.text());
+            assert!(time < Duration::from_secs(26), "{time:?}");
+        }
+    });
+    // Others are given nothing.
+    let mallory = cluster.mallory();
+    simulator.fail("503");
+    ask(&cluster, &mallory, &SERVER_INFO).check(500, &["System.UnauthorizedAccessException"]);
+    assert_eq!(ask(&cluster, &cluster.account("svc-sharepoint"), &SERVER_INFO).status, 500);
+}
+
+#[test]
 fn kept_answers_are_not_for_another_service_nor_older_than_is_said_nor_kept_against_the_setting() {
     let cluster = TestCluster::start(1);
     let (mut first, node) = (Simulator::start(), cluster.any_node());
@@ -117,6 +201,7 @@ fn kept_answers_are_not_for_another_service_nor_older_than_is_said_nor_kept_agai
     assert_eq!(ask(&cluster, &exchange, &SERVER_INFO).status, 500);
     cluster.reconfigure(&node.name, "\"1s\"", "\"never\"");
     cluster.await_rotation();
+    assert_eq!(files(&node), Vec::<PathBuf>::new());
     assert_eq!(ask(&cluster, &exchange, &SERVER_INFO).status, 500);
     let _second = first.again();
     let files_before = files(&node);

@@ -109,6 +109,33 @@ fn a_service_that_asks_for_fewer_requests_is_heard_by_the_callers() {
     assert_eq!(metric(&cluster, &node, "rmsc_relay_bad_answers_total{trouble=\"throttled\"}"), 1);
 }
 
+/// Every node has the same account and asks the same service: what was judged is not asked for again, and what may have
+/// been lost is, once.
+#[test]
+fn only_what_a_second_try_can_mend_is_tried_by_a_second_node() {
+    let cluster = TestCluster::start(2);
+    let simulator = Simulator::start();
+    for node in cluster.nodes() {
+        simulator.serve(&cluster, &node.name);
+    }
+    for (fault, name, times) in [
+        ("401", "401", 1),
+        ("403", "403", 1),
+        ("404", "404", 1),
+        ("redirect", "redirect", 1),
+        ("429=7", "429", 1),
+        ("503", "503", 2),
+        ("empty", "empty", 2),
+        ("html", "html", 2),
+        ("encoded-page", "encoded-page", 2),
+    ] {
+        simulator.fail(fault);
+        let answer = call(&cluster, &cluster.any_node());
+        assert_eq!(answer.status, if name == "429" { 429 } else { 500 }, "{fault}");
+        assert_eq!(simulator.faulted(name), times, "{fault}");
+    }
+}
+
 /// The caller reads the beginning and then loses the connection, which it takes for passing.
 #[test]
 fn an_answer_that_does_not_end_is_cut_off() {

@@ -1,6 +1,7 @@
 //! One kept answer a file: a line that says what it is, the answer, and a checksum over both.
 
-use super::{ANSWER_BYTES_MAX, ANSWERS_MAX, KeptAnswer, Key};
+use super::answers::{ANSWERS_MAX, BYTES_MAX};
+use super::{ANSWER_BYTES_MAX, KeptAnswer, Key};
 use crate::event::Event;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -16,35 +17,82 @@ struct Head {
     format: u32,
     key: String,
     at_ms: u64,
+    caller: String,
     content_type: String,
-    content_encoding: String,
     bytes: usize,
 }
 
-/// Everything in the folder that is whole.
+/// Gives everything in the folder that is whole, the newest first, within bounds. What is beyond them is removed.
 ///
 /// # Errors
 /// The folder cannot be read.
-pub(super) fn read_all(folder: &Path) -> io::Result<Vec<(Key, KeptAnswer)>> {
+pub(super) fn read_all(folder: &Path, mut give: impl FnMut(Key, KeptAnswer)) -> io::Result<()> {
+    let mut answers = Vec::new();
+    let mut damaged = 0;
+    for (path, extension) in files(folder)? {
+        match &*extension {
+            EXTENSION => {
+                let found = fs::metadata(&path).and_then(|it| Ok((it.modified()?, it.len())));
+                let (at, bytes) = found.unwrap_or((SystemTime::UNIX_EPOCH, 0));
+                answers.push((at, bytes, path));
+            }
+            DAMAGED => damaged += 1,
+            // Its writer was ended.
+            TEMPORARY => drop(fs::remove_file(&path)),
+            _ => {}
+        }
+    }
+    answers.sort_by(|one, other| other.cmp(one));
+    let (mut count, mut bytes_in_all) = (0, 0);
+    for (_, bytes, path) in answers {
+        count += 1;
+        bytes_in_all += bytes;
+        if count > ANSWERS_MAX || bytes_in_all > BYTES_MAX as u64 {
+            drop(fs::remove_file(&path));
+            continue;
+        }
+        match read(&path) {
+            Ok((key, answer)) => give(key, answer),
+            Err(reason) if damaged < DAMAGED_MAX => {
+                damaged += 1;
+                set_aside(&path, &reason);
+            }
+            Err(reason) => {
+                tracing::warn!(reason, path = %path.display(), "one more damaged file is removed");
+                drop(fs::remove_file(&path));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes everything that was kept.
+///
+/// # Errors
+/// The folder cannot be read, or a file cannot be removed.
+pub(super) fn clear(folder: &Path) -> io::Result<()> {
+    for (path, extension) in files(folder)? {
+        if [EXTENSION, TEMPORARY, DAMAGED].contains(&&*extension) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn files(folder: &Path) -> io::Result<Vec<(PathBuf, String)>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let mut answers = Vec::new();
+    let mut files = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        match path.extension().and_then(|it| it.to_str()) {
-            Some(EXTENSION) if answers.len() < ANSWERS_MAX => match read(&path) {
-                Ok(answer) => answers.push(answer),
-                Err(reason) => set_aside(&path, &reason),
-            },
-            // Its writer was ended.
-            Some(TEMPORARY) => drop(fs::remove_file(&path)),
-            _ => {}
+        if let Some(extension) = path.extension().and_then(|it| it.to_str()).map(str::to_owned) {
+            files.push((path, extension));
         }
     }
-    Ok(answers)
+    Ok(files)
 }
 
 /// Writes a file and then gives it its name, so that there is the old one or the new one and never half of one.
@@ -64,6 +112,7 @@ pub(super) fn write(folder: &Path, key: Key, answer: &KeptAnswer) -> io::Result<
     File::open(folder)?.sync_all()
 }
 
+/// Removes a file, if it is there.
 pub(super) fn remove(folder: &Path, key: Key) {
     // What is still there is read at the next start, and is as old as it says.
     let _ = fs::remove_file(path(folder, key));
@@ -75,8 +124,8 @@ pub(super) fn encode(key: Key, answer: &KeptAnswer) -> Vec<u8> {
         format: FORMAT,
         key: hex(key),
         at_ms: u64::try_from(since.as_millis()).unwrap_or(0),
+        caller: answer.caller.clone(),
         content_type: answer.content_type.clone(),
-        content_encoding: answer.content_encoding.clone(),
         bytes: answer.body.len(),
     };
     let mut bytes = serde_json::to_vec(&head).unwrap_or_default();
@@ -105,8 +154,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Key, KeptAnswer), String> {
     }
     let key = key(&head.key).ok_or("its key is none")?;
     let at = SystemTime::UNIX_EPOCH + Duration::from_millis(head.at_ms);
-    let (content_type, content_encoding) = (head.content_type, head.content_encoding);
-    Ok((key, KeptAnswer { content_type, content_encoding, at, body: Bytes::copy_from_slice(body) }))
+    let (caller, content_type) = (head.caller, head.content_type);
+    Ok((key, KeptAnswer { caller, content_type, at, body: Bytes::copy_from_slice(body) }))
 }
 
 fn read(path: &Path) -> Result<(Key, KeptAnswer), String> {
@@ -121,7 +170,7 @@ fn read(path: &Path) -> Result<(Key, KeptAnswer), String> {
 }
 
 fn set_aside(path: &Path, reason: &str) {
-    let kept = path.with_extension("damaged");
+    let kept = path.with_extension(DAMAGED);
     if let Err(error) = fs::rename(path, &kept) {
         tracing::warn!(%error, path = %path.display(), "a damaged file stays where it is");
     }
@@ -145,8 +194,11 @@ fn key(text: &str) -> Option<Key> {
     (text.len() == 64).then_some(Key(key))
 }
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const EXTENSION: &str = "answer";
 const TEMPORARY: &str = "tmp";
+const DAMAGED: &str = "damaged";
+/// Enough to see what damages them.
+const DAMAGED_MAX: usize = 16;
 /// The largest answer, and room for its head and checksum.
 const FILE_BYTES_MAX: u64 = ANSWER_BYTES_MAX as u64 + 4_096;
