@@ -130,9 +130,9 @@ pub struct Outgoing {
     pub request_id: String,
     /// The canonical path, `/_wmcs/…`.
     pub path: &'static str,
-    /// The client's content type.
+    /// The content type, written anew out of what was inspected.
     pub content_type: String,
-    /// The client's SOAPAction, with its quotes; empty if it sent none.
+    /// The SOAPAction likewise, with its quotes; empty for none.
     pub soap_action: String,
     /// The client's User-Agent; usage logs of the service carry it.
     pub user_agent: String,

@@ -4,6 +4,7 @@ use super::again::is_kept;
 use super::answer::{BadAnswer, Verdict, check};
 use super::{Answered, Deadline, Failure, Head, Permit, Relay, Watched, trouble};
 use crate::event::{BadAnswers, Event, with_causes};
+use crate::rms::agreement::headers_of;
 use crate::rms::envelope::Inspected;
 use crate::upstream::{Body, OnBehalfOf, Outgoing, SendError, Trouble};
 use http_body_util::BodyExt;
@@ -29,11 +30,12 @@ impl Asking<'_> {
     pub(super) fn outgoing(&self, body: Body) -> Outgoing {
         let Asking { permit, head, inspected, deadline } = self;
         let kept = is_kept(inspected.operation);
+        let (content_type, soap_action) = headers_of(inspected);
         Outgoing {
             request_id: head.request_id.clone(),
             path: head.endpoint.path(),
-            content_type: head.content_type.clone(),
-            soap_action: head.soap_action.clone(),
+            content_type,
+            soap_action,
             user_agent: head.user_agent.clone(),
             accept_encoding: if kept { String::new() } else { head.accept_encoding.clone() },
             on_behalf_of: OnBehalfOf {

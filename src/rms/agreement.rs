@@ -15,17 +15,21 @@ pub struct ContentType {
     pub action: Option<String>,
 }
 
-/// A content type that is not SOAP in UTF-8: to be answered with 415.
+/// A content type that is not SOAP in UTF-8, or says more than that: to be answered with 415.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the content type is {found:?}; text/xml or application/soap+xml in UTF-8 is understood")]
+#[error(
+    "the content type is {found:?}; text/xml or application/soap+xml in UTF-8 is understood, with charset and action \
+     and nothing else"
+)]
 pub struct UnsupportedContentType {
     found: String,
 }
 
-/// Reads the value of `Content-Type`.
+/// Reads the value of `Content-Type`. Services take it apart in other ways (at every semicolon, by the beginning of a
+/// name), so a parameter that nobody needs is refused: one of them could read another charset out of it.
 ///
 /// # Errors
-/// [`UnsupportedContentType`] for any other media type or charset, and for none.
+/// [`UnsupportedContentType`] for any other media type, charset or parameter, and for none.
 pub fn content_type(value: Option<&str>) -> Result<ContentType, UnsupportedContentType> {
     let value = value.unwrap_or_default();
     let unsupported = || UnsupportedContentType { found: shorten(value) };
@@ -35,18 +39,31 @@ pub fn content_type(value: Option<&str>) -> Result<ContentType, UnsupportedConte
         .into_iter()
         .find(|soap| media_type.eq_ignore_ascii_case(soap.media_type()))
         .ok_or_else(unsupported)?;
-    let mut action = None;
+    let (mut action, mut charset) = (None, None);
     for parameter in parts.map(str::trim).filter(|parameter| !parameter.is_empty()) {
         let (name, value) = parameter.split_once('=').ok_or_else(unsupported)?;
         let value = unquote(value);
-        if name.eq_ignore_ascii_case("charset") && !value.eq_ignore_ascii_case("utf-8") {
-            return Err(unsupported());
-        }
-        if name.eq_ignore_ascii_case("action") && action.replace(value.to_owned()).is_some() {
+        let seen_before = match name.to_ascii_lowercase().as_str() {
+            "charset" if value.eq_ignore_ascii_case("utf-8") => charset.replace(()).is_some(),
+            "action" => action.replace(value.to_owned()).is_some(),
+            _ => true,
+        };
+        if seen_before {
             return Err(unsupported());
         }
     }
     Ok(ContentType { soap, action })
+}
+
+/// What a service is told about an inspected envelope: `Content-Type`, and `SOAPAction` or nothing. It is written anew,
+/// so that no service can find something in it that was not looked at.
+#[must_use]
+pub fn headers_of(inspected: &Inspected) -> (String, String) {
+    let (soap, action) = (inspected.soap, inspected.operation.action(inspected.namespace));
+    match soap {
+        SoapVersion::V1_1 => (soap.content_type().to_owned(), format!("\"{action}\"")),
+        SoapVersion::V1_2 => (format!("{}; action=\"{action}\"", soap.content_type()), String::new()),
+    }
 }
 
 /// Checks that an inspected envelope belongs to the path and headers it came with.
@@ -138,14 +155,33 @@ mod tests {
             "text/xml; charset",
             "application/soap+xml; action=a; action=b",
             "multipart/related; type=\"text/xml\"",
+            // What ASP.NET reads as UTF-7, and as an action: it knows no quotes, and looks at how a name begins.
+            "text/xml; x=\"; charset=utf-7\"",
+            "text/xml; charset =utf-7",
+            "text/xml; charsetx=utf-7; charset=utf-8",
+            "application/soap+xml; actionx=\"a\"",
+            "application/soap+xml; x=\";action=a\"; action=\"b\"",
+            "text/xml; charset=utf-8; charset=utf-8",
+            "text/xml; boundary=x",
         ] {
             assert!(content_type(Some(value)).is_err(), "{value}");
         }
         let error = content_type(None).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the content type is \"\"; text/xml or application/soap+xml in UTF-8 is understood"
+            "the content type is \"\"; text/xml or application/soap+xml in UTF-8 is understood, with charset and action \
+             and nothing else"
         );
+    }
+
+    #[test]
+    fn what_the_service_is_told_is_what_was_read() {
+        let (content_type, soap_action) = headers_of(&LICENSE);
+        assert_eq!(content_type, "text/xml; charset=utf-8");
+        assert_eq!(soap_action, format!("\"{ACTION}\""));
+        let (content_type, soap_action) = headers_of(&Inspected { soap: SoapVersion::V1_2, ..LICENSE });
+        assert_eq!(content_type, format!("application/soap+xml; charset=utf-8; action=\"{ACTION}\""));
+        assert_eq!(soap_action, "");
     }
 
     #[test]
