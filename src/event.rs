@@ -307,6 +307,11 @@ pub enum Event<'a> {
         /// When it is over.
         until: &'a str,
     },
+    /// 4084: what proves the connector goes to the service without TLS, as the node file allows.
+    UpstreamInTheClear {
+        /// Where the service is.
+        url: &'a str,
+    },
     /// 3000: an unexpected error on the way to the service or in the node.
     Unexpected {
         /// What was being done.

@@ -95,7 +95,13 @@ impl Node {
         let relay_metrics = relay::Metrics::register(&mut registry);
         let duty = Duty::new(own.node_id(), NodeKind::Relay);
         let (ntlm, rotation) = (config.identity.ntlm, Arc::new(OnceLock::new()));
-        let counted = Counted::new(&relay_metrics, &rotation, &keys, &directory, ntlm);
+        let counted = Counted::new(
+            &relay_metrics,
+            &rotation,
+            &keys,
+            &directory,
+            (ntlm, config.upstream.kind.shares_an_account()),
+        );
         let (cluster, admission) = own.join_in(config.basics(), facts(&duty, &own, counted), &groups).await?;
         let enrolment = own.enrolment(config.basics(), &cluster, &mut registry);
         enrolment.renew_if_due();
@@ -306,6 +312,9 @@ fn upstream(
     registry: &mut Registry,
     groups: &Groups,
 ) -> Result<Upstream, StartError> {
+    if config.upstream.in_the_clear() {
+        Event::UpstreamInTheClear { url: &config.upstream.base.to_string() }.log();
+    }
     let metrics = upstream::Metrics::register(registry);
     Ok(Upstream::new(config.upstream.clone(), tokens, metrics, groups.control.clone())?)
 }

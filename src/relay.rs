@@ -266,6 +266,7 @@ impl Relay {
         let state = self.state.borrow().clone();
         let permit = authorize(&state.table, &head.caller.account)
             .and_then(|permit| permit.for_proof(&self.ntlm, &head.caller))
+            .and_then(|permit| permit.for_service(self.upstream.kind()))
             .map_err(|refusal| refused(&refusal))?;
         if !permit.also_matched().is_empty()
             && self.ambiguous.is_new((head.caller.account.sid.clone(), permit.revision()), Instant::now())
@@ -353,7 +354,9 @@ fn answered(answer: upstream::Answer) -> Result<Answered, Failure> {
 fn refused(refusal: &Refusal) -> Failure {
     match refusal {
         Refusal::TableEmpty | Refusal::NotInTable { .. } => Failure::NotAuthorized(refusal.to_string()),
-        Refusal::RoleTooLow { .. } => Failure::RoleRefused(refusal.to_string()),
+        Refusal::RoleTooLow { .. } | Refusal::NoAccountForRole { .. } => {
+            Failure::RoleRefused(refusal.to_string())
+        }
         Refusal::NtlmRefused { .. } => Failure::NtlmRefused(refusal.to_string()),
     }
 }

@@ -19,6 +19,7 @@ pub(super) struct Counted {
     keys: ServiceKeys,
     ntlm: NtlmRules,
     directory: Arc<Directory>,
+    account_shared: bool,
 }
 
 impl Counted {
@@ -27,10 +28,10 @@ impl Counted {
         rotation: &Arc<OnceLock<Peers>>,
         keys: &ServiceKeys,
         directory: &Arc<Directory>,
-        ntlm: NtlmRules,
+        (ntlm, account_shared): (NtlmRules, bool),
     ) -> Self {
         let (relay, rotation) = (relay.clone(), rotation.clone());
-        Counted { relay, rotation, keys: keys.clone(), ntlm, directory: directory.clone() }
+        Counted { relay, rotation, keys: keys.clone(), ntlm, directory: directory.clone(), account_shared }
     }
 }
 
@@ -53,6 +54,7 @@ pub(super) fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() ->
             exchange_ntlm_unbound: counted.ntlm.lets_exchange_in_unbound(),
             directory_away: counted.directory.away_for(),
             winbind_away: counted.directory.winbind_is_away(),
+            account_shared: counted.account_shared,
             service_keys: counted.keys.shown(),
             clock: Some(now()),
         }
