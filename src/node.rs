@@ -95,13 +95,7 @@ impl Node {
         let relay_metrics = relay::Metrics::register(&mut registry);
         let duty = Duty::new(own.node_id(), NodeKind::Relay);
         let (ntlm, rotation) = (config.identity.ntlm, Arc::new(OnceLock::new()));
-        let counted = Counted::new(
-            &relay_metrics,
-            &rotation,
-            &keys,
-            &directory,
-            (ntlm, config.upstream.kind.shares_an_account()),
-        );
+        let counted = Counted::new(&relay_metrics, &rotation, &keys, &directory, &config);
         let (cluster, admission) = own.join_in(config.basics(), facts(&duty, &own, counted), &groups).await?;
         let enrolment = own.enrolment(config.basics(), &cluster, &mut registry);
         enrolment.renew_if_due();

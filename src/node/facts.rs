@@ -5,6 +5,7 @@ use super::own::{self, Own};
 use super::service_keys::ServiceKeys;
 use super::{in_words, now};
 use crate::cluster::Facts;
+use crate::config::Config;
 use crate::directory::Directory;
 use crate::front::Peers;
 use crate::relay::{self, NtlmRules};
@@ -28,10 +29,17 @@ impl Counted {
         rotation: &Arc<OnceLock<Peers>>,
         keys: &ServiceKeys,
         directory: &Arc<Directory>,
-        (ntlm, account_shared): (NtlmRules, bool),
+        config: &Config,
     ) -> Self {
         let (relay, rotation) = (relay.clone(), rotation.clone());
-        Counted { relay, rotation, keys: keys.clone(), ntlm, directory: directory.clone(), account_shared }
+        Counted {
+            relay,
+            rotation,
+            keys: keys.clone(),
+            ntlm: config.identity.ntlm,
+            directory: directory.clone(),
+            account_shared: config.upstream.kind.shares_an_account(),
+        }
     }
 }
 

@@ -48,7 +48,9 @@ impl Refusals {
     }
 
     fn pause(self) -> i64 {
-        REFUSED_PAUSE_MS.saturating_mul(1 << self.number.min(12)).min(REFUSED_PAUSE_MAX_MS)
+        // An administrator who asks for a new token says that the old one is refused, perhaps more than once.
+        let doublings = if self.number > SUDDEN_MAX { self.number - SUDDEN_MAX + 1 } else { 0 };
+        REFUSED_PAUSE_MS.saturating_mul(1 << doublings.min(12)).min(REFUSED_PAUSE_MAX_MS)
     }
 }
 
@@ -95,6 +97,8 @@ const PAUSE_MIN_MS: i64 = 250;
 const PAUSE_MAX_MS: i64 = 60_000;
 /// A token that was just got is not better after another moment.
 const REFUSED_PAUSE_MS: i64 = 2_000;
+/// So many young tokens in a row may be refused for a reason that is over with the next one.
+const SUDDEN_MAX: u32 = 3;
 const REFUSED_PAUSE_MAX_MS: i64 = 300_000;
 /// Who withdraws a right, or the tokens that there are, does it at any time.
 const YOUNG_MS: i64 = 60_000;
@@ -168,7 +172,7 @@ mod tests {
             grants += i32::from(now - begun <= 60_000);
         }
         assert!(grants <= 6, "{grants} in a minute");
-        assert_eq!(pauses[..5], [4, 8, 16, 32, 64]);
+        assert_eq!(pauses[..6], [2, 2, 2, 8, 16, 32]);
         assert_eq!(pauses[11], 300);
         // One that was good for a while counts anew.
         let old = Cloud { refused: Some([100; 16]), ..cloud(100) };

@@ -6,9 +6,9 @@ use super::connect::{DialError, Dialer};
 use super::kept::Kept;
 use super::trouble::Trouble;
 use super::{Body, BodyError};
+use crate::identity::ChannelBinding;
 use crate::identity::kerberos_client::Moment;
 use crate::identity::ntlm_client::{ClientError, Nonces, NtlmClient, Server};
-use crate::identity::{ChannelBinding, NotACertificate};
 use crate::secret::Secret;
 use crate::tasks::Tasks;
 use crate::tls::{ServerFault, ServiceClient};
@@ -69,7 +69,7 @@ pub(super) enum Failed {
     #[error("all {connections} connections of the account are in use")]
     Busy { connections: usize },
     #[error("the service's certificate cannot be bound to")]
-    Certificate(#[source] NotACertificate),
+    Certificate(#[source] BodyError),
 }
 
 /// A request without its bytes.
@@ -201,7 +201,13 @@ impl Authenticated {
             let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
             let (stream, leaf) =
                 self.shared.tls.over(tcp, host).await.map_err(|error| Failed::Dial(error.into()))?;
-            (Box::new(stream), Some(ChannelBinding::of_certificate(&leaf).map_err(Failed::Certificate)?))
+            (
+                Box::new(stream),
+                Some(
+                    ChannelBinding::of_certificate(&leaf)
+                        .map_err(|error| Failed::Certificate(error.into()))?,
+                ),
+            )
         } else {
             (Box::new(tcp), None)
         };
