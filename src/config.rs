@@ -186,7 +186,11 @@ impl Config {
         let cluster = sections::cluster(&reader);
         let identity = sections::identity(&reader, cluster.as_ref());
         let name = node.as_ref().map(|node| node.name.clone()).unwrap_or_default();
-        let upstream = upstream_section::read(&reader, name);
+        let upstream = upstream_section::read(
+            &reader,
+            name,
+            cluster.as_ref().map(|cluster| cluster.service_name.as_str()),
+        );
         let kept_answers = sections::kept_answers(&reader);
         let service_locations = sections::service_locations(&reader);
         let front = sections::limits(&reader);
@@ -417,7 +421,7 @@ password_file = "password"
 
     #[test]
     fn reads_the_account_for_a_service_that_takes_one() {
-        let account = "[upstream.account]\nname = 'CONTOSO\\svc-rmsc'\npassword_file = \"p\"\nrealm = \"CONTOSO.COM\"\n";
+        let account = "[upstream.account]\nname = 'CONTOSO\\svc-rmsc'\npassword_file = \"p\"\nrealm = \"CONTOSO.COM\"\nroles = [\"exchange\"]\n";
         let good = GOOD.replace("kind = \"simulated\"", "kind = \"ad-rms\"");
         let upstream::Kind::AdRms(read) = Config::parse(&format!("{good}{account}")).unwrap().upstream.kind
         else {
@@ -427,12 +431,19 @@ password_file = "password"
         check_faults(&format!("{GOOD}{account}"), &["upstream.account: is for kind = \"ad-rms\""]);
         check_faults(
             &good,
-            &["upstream.account.name: is missing", "upstream.account.password_file: is missing"],
+            &[
+                "upstream.account.name: is missing",
+                "upstream.account.password_file: is missing",
+                "upstream.account.roles: is missing",
+            ],
         );
         for (from, to, fault) in [
             ("CONTOSO\\svc", "svc", "upstream.account.name: 'svc-rmsc' is not possible"),
             ("realm = \"CONTOSO.COM\"", "", "upstream.account.realm: is missing"),
             ("realm", "keytab = \"k\"\nrealm", "upstream.account.keytab: goes without password_file"),
+            ("roles = [\"exchange\"]", "", "upstream.account.roles: is missing"),
+            ("[\"exchange\"]", "[]", "upstream.account.roles: write for whose requests"),
+            ("[\"exchange\"]", "[\"everybody\"]", "upstream.account.roles: write for whose requests"),
             ("realm", "protocol = \"basic\"\nrealm", "upstream.account.protocol: \"basic\" is not possible"),
         ] {
             check_faults(&format!("{good}{}", account.replace(from, to)), &[fault]);
@@ -450,6 +461,33 @@ password_file = "password"
             &text,
             &["front.service_locations: \"cloud\" is not possible; write connector or service"],
         );
+    }
+
+    #[test]
+    fn what_proves_the_connector_goes_over_https() {
+        let account = "[upstream.account]\nname = 'C\\s'\npassword_file = \"p\"\nprotocol = \"ntlm\"\nroles = [\"exchange\"]\n";
+        let clear = "upstream.url: must begin with https";
+        for kind in ["ad-rms", "chained"] {
+            let with = |url: &str, more: &str| {
+                let service = format!("kind = {kind:?}\nurl = {url:?}\n{more}");
+                let start = GOOD.find("kind = \"simulated\"").unwrap();
+                format!("{}{service}\n{account}", &GOOD[..start])
+            };
+            check_faults(&with("http://rms.contoso.com", ""), &[clear]);
+            check_faults(&with("http://10.0.0.1:80", ""), &[clear]);
+            for here in ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:80"] {
+                assert!(Config::parse(&with(here, "")).is_ok(), "{here}");
+                let proxy = format!("{}[upstream.proxy]\nurl = \"http://p:1\"\n", with(here, ""));
+                check_faults(&proxy, &[clear]);
+            }
+            assert!(Config::parse(&with("https://rms.contoso.com", "authority = \"ca.pem\"")).is_ok());
+            let allowed = Config::parse(&with("http://rms.contoso.com", "clear_text = \"allow\"")).unwrap();
+            assert!(allowed.upstream.in_the_clear());
+            let own = Config::parse(&with("https://RMSconnector.contoso.com", "authority = \"ca.pem\""));
+            assert_eq!(own.is_err(), kind == "chained");
+            let fault = "upstream.clear_text: \"yes\" is not possible";
+            check_faults(&with("http://127.0.0.1", "clear_text = \"yes\""), &[fault]);
+        }
     }
 
     #[test]

@@ -309,6 +309,11 @@ pub enum Event<'a> {
         /// When it is over.
         until: &'a str,
     },
+    /// 4084: what proves the connector goes to the service without TLS, as the node file allows.
+    UpstreamInTheClear {
+        /// Where the service is.
+        url: &'a str,
+    },
     /// 4090 to 4095: the service answers what no calling server may get.
     BadAnswer {
         /// What is wrong.

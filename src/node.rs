@@ -95,8 +95,8 @@ impl Node {
         let keys = ServiceKeys::open(config.identity.keytab.as_deref(), realms)?;
         let relay_metrics = relay::Metrics::register(&mut registry);
         let duty = Duty::new(own.node_id(), NodeKind::Relay);
-        let (ntlm, rotation) = (config.identity.ntlm, Arc::new(OnceLock::new()));
-        let counted = Counted::new(&relay_metrics, &rotation, &keys, &directory, ntlm);
+        let rotation = Arc::new(OnceLock::new());
+        let counted = Counted::new(&relay_metrics, &rotation, &keys, &directory, &config);
         let (cluster, admission) = own.join_in(config.basics(), facts(&duty, &own, counted), &groups).await?;
         let enrolment = own.enrolment(config.basics(), &cluster, &mut registry);
         enrolment.renew_if_due();
@@ -108,8 +108,7 @@ impl Node {
         let upstream = upstream(&config, tokens, &mut registry, &groups)?;
         let in_cloud = cloud::keep(&config, (&cluster, &enrolment), token_source, &mut registry, &groups)?;
         let relay =
-            Relay::new(cluster.state(), duty.serving(), upstream, relay_settings(&config), relay_metrics)
-                .with_service_locations(config.service_locations);
+            Relay::new(cluster.state(), duty.serving(), upstream, relay_settings(&config), relay_metrics);
         let front_metrics = front::Metrics::register(&mut registry);
         let relays = relays::follow(&cluster, &groups.hops);
         let logins = relays::logins(&config, &relays, &front_metrics, &groups.clients);
@@ -256,7 +255,7 @@ async fn serve_peers(
 
 fn relay_settings(config: &Config) -> relay::Settings {
     let kept = relay::KeptConfig { folder: config.node.data_dir.join("kept"), age_max: config.kept_answers };
-    relay::Settings { ntlm: config.identity.ntlm, kept }
+    relay::Settings { ntlm: config.identity.ntlm, kept, service_locations: config.service_locations }
 }
 
 fn own_peer(config: &Config, own: &Own) -> Peer {
@@ -314,6 +313,9 @@ fn upstream(
     registry: &mut Registry,
     groups: &Groups,
 ) -> Result<Upstream, StartError> {
+    if config.upstream.in_the_clear() {
+        Event::UpstreamInTheClear { url: &config.upstream.base.to_string() }.log();
+    }
     let metrics = upstream::Metrics::register(registry);
     Ok(Upstream::new(config.upstream.clone(), tokens, metrics, groups.control.clone())?)
 }

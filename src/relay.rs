@@ -81,6 +81,8 @@ pub struct Settings {
     pub ntlm: NtlmRules,
     /// Which answers are given again while the service cannot be reached.
     pub kept: KeptConfig,
+    /// Whose answer callers get who ask where the services are.
+    pub service_locations: ServiceLocations,
 }
 
 /// An answer to hand back.
@@ -215,7 +217,7 @@ impl Relay {
         settings: Settings,
         metrics: Metrics,
     ) -> Self {
-        let Settings { ntlm, kept } = settings;
+        let Settings { ntlm, kept, service_locations } = settings;
         metrics.exchange_ntlm_unbound(ntlm.lets_exchange_in_unbound());
         Relay {
             state,
@@ -223,18 +225,12 @@ impl Relay {
             upstream,
             ntlm,
             kept: kept::Kept::open(&kept),
-            service_locations: ServiceLocations::default(),
+            service_locations,
             metrics,
             bad_answers: Arc::new(Seen::new(TROUBLE_EVENT_EVERY)),
             troubles: Arc::new(Seen::new(TROUBLE_EVENT_EVERY)),
             ambiguous: Arc::new(Seen::new(Duration::MAX)),
         }
-    }
-
-    /// Says whose answer callers get who ask where the services are.
-    #[must_use]
-    pub fn with_service_locations(self, service_locations: ServiceLocations) -> Self {
-        Relay { service_locations, ..self }
     }
 
     /// Whether this node takes requests.
@@ -337,7 +333,10 @@ impl Relay {
             facts.entry = permit.entry().sid.to_string();
             facts.role = permit.entry().role.word().to_owned();
         });
-        let permit = permit.for_proof(&self.ntlm, &head.caller).map_err(|refusal| refused(&refusal))?;
+        let permit = permit
+            .for_proof(&self.ntlm, &head.caller)
+            .and_then(|permit| permit.for_service(self.upstream.kind()))
+            .map_err(|refusal| refused(&refusal))?;
         if !permit.also_matched().is_empty()
             && self.ambiguous.is_new((head.caller.account.sid.clone(), permit.revision()), Instant::now())
         {
@@ -354,7 +353,9 @@ impl Relay {
 fn refused(refusal: &Refusal) -> Failure {
     match refusal {
         Refusal::TableEmpty | Refusal::NotInTable { .. } => Failure::NotAuthorized(refusal.to_string()),
-        Refusal::RoleTooLow { .. } => Failure::RoleRefused(refusal.to_string()),
+        Refusal::RoleTooLow { .. } | Refusal::NoAccountForRole { .. } => {
+            Failure::RoleRefused(refusal.to_string())
+        }
         Refusal::NtlmRefused { .. } => Failure::NtlmRefused(refusal.to_string()),
     }
 }

@@ -14,7 +14,7 @@ use crate::state::Timestamp;
 use crate::tasks::Tasks;
 use crate::tls::{AssertionError, AssertionKey};
 use crate::upstream::cloud::{Credential, Granted, Provider, SignInError};
-use plan::{Failures, Step, next_step, warned_days};
+use plan::{Failures, Refusals, Step, next_step, warned_days};
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -46,6 +46,7 @@ pub enum RenewError {
 #[derive(Default)]
 struct InHand {
     failures: Failures,
+    refusals: Refusals,
     /// Got, and not kept yet: what it was got with may be of no use a second time.
     got: Option<CloudToken>,
     /// About which credential how few days were said last.
@@ -97,7 +98,8 @@ impl Renewal {
             return LOOK_EVERY;
         };
         self.warn_of_credential(enrolment, hand);
-        match next_step(self.now(), &cloud, &hand.failures) {
+        hand.refusals.note(self.now(), &cloud);
+        match next_step(self.now(), &cloud, &hand.failures, hand.refusals) {
             Step::Wait(wait) => wait,
             Step::Renew => {
                 let renewed = self.renew(leader, &cloud, enrolment, hand).await;

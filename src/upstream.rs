@@ -3,6 +3,7 @@
 
 mod account;
 pub mod cloud;
+mod config;
 mod connect;
 mod hosts;
 mod kept;
@@ -17,6 +18,7 @@ mod tokens;
 mod trouble;
 
 pub use account::{AccountConfig, AccountError, Proof, Protocol};
+pub use config::{Config, Kind};
 pub use hosts::Hosts;
 pub use metrics::Metrics;
 pub use proxy::ProxyConfig;
@@ -27,9 +29,8 @@ use crate::secret::Secret;
 use crate::tasks::Tasks;
 use crate::tls;
 use bytes::Bytes;
-use cloud::OAuthConfig;
 use connect::Dialer;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -39,7 +40,6 @@ use kept::Kept;
 use negotiate::Authenticated;
 use proxy::Proxy;
 use std::error::Error;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trouble::When;
@@ -48,61 +48,6 @@ use trouble::When;
 pub type Body = UnsyncBoxBody<Bytes, BodyError>;
 /// Why a body broke off.
 pub type BodyError = Box<dyn Error + Send + Sync>;
-
-/// Which service, and how to reach it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// What kind of service it is.
-    pub kind: Kind,
-    /// `http(s)://authority`, without a path.
-    pub base: Uri,
-    /// The certificate authority to trust for `https`.
-    pub authority: Option<PathBuf>,
-    /// The web proxy, if there is one.
-    pub proxy: Option<ProxyConfig>,
-    /// The hosts that may be called.
-    pub hosts: Hosts,
-    /// This node's name, told to a simulated service.
-    pub node: String,
-}
-
-/// The kinds of service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `rmsc simulate cloud`, which also likes to know who asked and through which nodes.
-    Simulated,
-    /// An AD RMS cluster, which takes this account. It sees no other: who asked the connector is lost there.
-    AdRms(AccountConfig),
-    /// Another connector, which has authorized this account. It sees no other, either.
-    Chained(AccountConfig),
-    /// The service in the cloud, with a token. Experimental.
-    OAuth(Box<OAuthConfig>),
-}
-
-impl Kind {
-    /// The word for it in the configuration.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
-            Kind::Simulated => "simulated",
-            Kind::AdRms(_) => "ad-rms",
-            Kind::Chained(_) => "chained",
-            Kind::OAuth(_) => "oauth",
-        }
-    }
-}
-
-impl Config {
-    /// Whom to trust as the service.
-    #[must_use]
-    pub fn roots(&self) -> tls::Roots<'_> {
-        match (&self.authority, &self.kind) {
-            (Some(file), _) => tls::Roots::File(file),
-            (None, Kind::OAuth(_)) => tls::Roots::System,
-            (None, Kind::Simulated | Kind::AdRms(_) | Kind::Chained(_)) => tls::Roots::Nobody,
-        }
-    }
-}
 
 /// The client of the service. Clones share its connections.
 #[derive(Clone)]
@@ -197,6 +142,12 @@ impl Upstream {
         Ok(Upstream { transport, dialer, config: Arc::new(config), metrics })
     }
 
+    /// What kind of service it is.
+    #[must_use]
+    pub fn kind(&self) -> &Kind {
+        &self.config.kind
+    }
+
     /// The service's own URL, which servers are told by `GetRmsoUri.aspx`.
     #[must_use]
     pub fn tenant_url(&self) -> String {
@@ -213,7 +164,9 @@ impl Upstream {
         let proxied = !matches!(self.transport, Transport::Authenticated(_))
             && self.dialer.proxy_that_reads(request.uri()).is_some();
         let started = Instant::now();
-        let result = tokio::time::timeout(timeout, self.exchange(request)).await;
+        // Who gets no connection should hear that before the time is over.
+        let patience = timeout.mul_f32(0.9);
+        let result = tokio::time::timeout(timeout, self.exchange(request, patience)).await;
         self.metrics.answered(started.elapsed(), matches!(&result, Ok(Ok(_))));
         match result {
             Err(_) => Err(self.failed(Trouble::TimedOut { waited: timeout }, None)),
@@ -225,13 +178,17 @@ impl Upstream {
         }
     }
 
-    async fn exchange(&self, request: Request<Body>) -> Result<Response<Body>, (Trouble, Option<BodyError>)> {
+    async fn exchange(
+        &self,
+        request: Request<Body>,
+        patience: Duration,
+    ) -> Result<Response<Body>, (Trouble, Option<BodyError>)> {
         match &self.transport {
             Transport::Shared(client) => shared(client, request).await,
             Transport::Bearer(client, tokens) => self.with_token(client, tokens, request).await,
             Transport::Authenticated(account) => {
                 let (parts, body) = request.into_parts();
-                let head = negotiate::Head { uri: parts.uri, headers: parts.headers };
+                let head = negotiate::Head { uri: parts.uri, headers: parts.headers, patience };
                 account.send(&head, body).await.map_err(|failed| (failed.trouble(), Some(failed.into())))
             }
         }
@@ -370,9 +327,10 @@ async fn shared(
 
 /// Whether the web proxy itself asks for a login. Without TLS it answers in the service's place; what it passes on has
 /// its mark (RFC 9110 7.6.3).
-fn is_of_proxy(response: &Response<Body>, proxied: bool) -> bool {
+fn is_of_proxy<B>(response: &Response<B>, proxied: bool) -> bool {
     match response.status() {
-        StatusCode::PROXY_AUTHENTICATION_REQUIRED => true,
+        // From nowhere else, or the service says it itself.
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => proxied,
         StatusCode::UNAUTHORIZED => proxied && !response.headers().contains_key(header::VIA),
         _ => false,
     }

@@ -68,6 +68,8 @@ pub struct Facts {
     pub directory_away: Option<Duration>,
     /// Whether winbind, which is to verify NTLM for it, did not answer when it was asked last.
     pub winbind_away: bool,
+    /// Whether callers of several roles are one account of the connector's at the service.
+    pub account_shared: bool,
     /// What it opens Kerberos tickets with.
     pub service_keys: Vec<KeyInUse>,
     /// What time it is there.

@@ -95,6 +95,7 @@ pub(super) fn to_wire(status: NodeStatus) -> wire::StatusResponse {
         exchange_ntlm_unbound: facts.exchange_ntlm_unbound,
         directory_away_ms: facts.directory_away.map(milliseconds),
         winbind_away: facts.winbind_away,
+        account_shared: facts.account_shared,
         service_keys: facts.service_keys.into_iter().map(key_to_wire).collect(),
         clock_ms: facts.clock.map_or(0, |clock| clock.0),
     }
@@ -135,6 +136,7 @@ pub(super) fn from_wire(status: wire::StatusResponse) -> NodeStatus {
             exchange_ntlm_unbound: status.exchange_ntlm_unbound,
             directory_away: status.directory_away_ms.map(Duration::from_millis),
             winbind_away: status.winbind_away,
+            account_shared: status.account_shared,
             service_keys: status.service_keys.into_iter().take(KEYS_MAX).map(key_from_wire).collect(),
             clock: known(status.clock_ms),
         },
@@ -168,6 +170,7 @@ mod tests {
             exchange_ntlm_unbound: true,
             directory_away: Some(Duration::from_secs(7)),
             winbind_away: true,
+            account_shared: true,
             service_keys: vec![KeyInUse {
                 id: ServiceKeyId { service: "HTTP/rms@R".into(), version: 3, etype: 18 },
                 of_file: true,

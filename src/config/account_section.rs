@@ -1,6 +1,7 @@
 //! `[upstream.account]`: the connector's own account at a service that takes Windows authentication.
 
-use super::file::Reader;
+use super::file::{Reader, Section};
+use crate::state::Role;
 use crate::upstream::{AccountConfig, Proof, Protocol};
 use http::Uri;
 use std::path::PathBuf;
@@ -62,6 +63,7 @@ pub(super) fn read(reader: &Reader<'_>, base: Option<&Uri>) -> Option<AccountCon
             good.then(|| text.to_owned())
         },
     );
+    let roles = roles(&section);
     let host = base.and_then(Uri::host).unwrap_or_default();
     let connections_max = section.number("connections_max", 1, 1_000).unwrap_or(CONNECTIONS_MAX);
     section.end();
@@ -71,9 +73,31 @@ pub(super) fn read(reader: &Reader<'_>, base: Option<&Uri>) -> Option<AccountCon
         protocol,
         realm,
         kdcs,
+        roles: roles?,
         service: service.unwrap_or_else(|| format!("HTTP/{host}")),
         connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
     })
+}
+
+/// Each once, and at least one.
+fn roles(section: &Section<'_>) -> Option<Vec<&'static str>> {
+    if !section.has("roles") {
+        section.missing("roles", ROLES);
+        return None;
+    }
+    let mut roles = Vec::new();
+    for word in section.list("roles")? {
+        let role = word.parse::<Role>().map(Role::word).ok().filter(|role| !roles.contains(role));
+        let Some(role) = role else {
+            section.refuse("roles", ROLES);
+            return None;
+        };
+        roles.push(role);
+    }
+    if roles.is_empty() {
+        section.refuse("roles", ROLES);
+    }
+    Some(roles)
 }
 
 /// Says that the section must not be there.
@@ -91,6 +115,8 @@ fn is_account(text: &str) -> bool {
 }
 
 const NAME: &str = "write DOMAIN\\name or name@realm";
+const ROLES: &str = "write for whose requests the account may be used, each role once: roles = [\"exchange\"]; the \
+                     service sees this account alone, and callers of every role here may do what it may";
 const REALM: &str = "write the account's Kerberos realm in capitals, for instance CONTOSO.COM";
 /// A server takes so many from one address without trouble; each carries a few requests a second.
 const CONNECTIONS_MAX: u64 = 64;

@@ -188,6 +188,14 @@ client_id = "00000000-1111-2222-3333-444444444444"
     }
 
     #[test]
+    fn a_token_goes_over_https() {
+        let text = GOOD.replace("https://5c", "http://5c");
+        check_faults(&text, &["upstream.url: must begin with https"]);
+        let allowed = text.replace("[upstream.oauth]", "clear_text = \"allow\"\n[upstream.oauth]");
+        assert!(Config::parse(&allowed).is_ok());
+    }
+
+    #[test]
     fn hosts_of_another_cloud_are_refused() {
         let text = GOOD.replace("rms.eu.aadrm.com", "rms.eu.aadrm.com.evil.test");
         check_faults(

@@ -9,7 +9,7 @@ use http::Uri;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-pub(super) fn read(reader: &Reader<'_>, node: String) -> Option<Config> {
+pub(super) fn read(reader: &Reader<'_>, node: String, service_name: Option<&str>) -> Option<Config> {
     // First: a section must be known before the one above it ends.
     let proxy = proxy(reader);
     let section = reader.section("upstream");
@@ -33,8 +33,26 @@ pub(super) fn read(reader: &Reader<'_>, node: String) -> Option<Config> {
         Some(Kind::OAuth(oauth)) => in_cloud(&section, oauth, base.as_ref(), hosts),
         _ => Hosts::new(base.as_ref().and_then(Uri::host)).and(hosts),
     };
+    let clear = section.parsed("clear_text", CLEAR_TEXT, |text| (text == "allow").then_some(()));
+    let config = kind.zip(base).zip(proxy).map(|((kind, base), proxy)| Config {
+        kind,
+        base,
+        authority,
+        proxy,
+        hosts,
+        node,
+    });
+    if clear.is_none() && config.as_ref().is_some_and(Config::in_the_clear) {
+        section
+            .refuse("url", "must begin with https: what proves the connector goes there; or see clear_text");
+    }
+    let host = config.as_ref().and_then(|config| config.base.host());
+    let own = host.zip(service_name).is_some_and(|(host, own)| host.eq_ignore_ascii_case(own));
+    if own && word == Some(Word::Chained) {
+        section.refuse("url", "is this connector's own service name: each request would come back to it");
+    }
     section.end();
-    Some(Config { kind: kind?, base: base?, authority, proxy: proxy?, hosts, node })
+    config
 }
 
 /// The kinds of services, without what belongs to each.
@@ -168,6 +186,7 @@ fn is_network(text: &str) -> bool {
 }
 
 const KINDS: &str = "write simulated, ad-rms, chained or oauth";
+const CLEAR_TEXT: &str = "write allow, or take it out: then the service is called over https alone";
 const PROXY_URL: &str = "write http://HOST:PORT";
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ pub(super) fn of(seen: &Seen<'_>) -> Vec<String> {
     warnings.extend(seen.nodes.iter().filter_map(about_ntlm));
     warnings.extend(seen.nodes.iter().filter_map(about_directory));
     warnings.extend(seen.nodes.iter().filter_map(about_winbind));
+    warnings.extend(seen.nodes.iter().filter_map(about_account));
     warnings.extend(about_voters(seen.nodes, seen.survivals.changes));
     if seen.entries == 0 {
         warnings.push("the table is empty, so nobody is served: rmsc authz add".into());
@@ -87,6 +88,17 @@ fn about_winbind(node: &proto::Node) -> Option<String> {
         format!(
             "{} asked winbind about a logon and got no answer: NTLM of the domain's accounts is answered with 429 \
              there, Kerberos is not; see event 4057 there",
+            node.name
+        )
+    })
+}
+
+/// An account that may open every mail, as Exchange's must, opens it for a file server as well.
+fn about_account(node: &proto::Node) -> Option<String> {
+    node.account_shared.then(|| {
+        format!(
+            "{} calls the service with one account for callers of several roles: whatever it may open there, each of \
+             them may; leave one role in roles of [upstream.account], or see that the account is no super user",
             node.name
         )
     })
@@ -161,6 +173,8 @@ mod tests {
         check(&[ready("a"), away, ready("c")], 1, &["b has heard nothing from the directory for 90 s"]);
         let mute = proto::Node { winbind_away: true, ..ready("b") };
         check(&[ready("a"), mute, ready("c")], 1, &["b asked winbind about a logon and got no answer"]);
+        let shared = proto::Node { account_shared: true, ..ready("b") };
+        check(&[ready("a"), shared, ready("c")], 1, &["b calls the service with one account for callers"]);
         let silent = proto::Node { up: false, ready: false, reason: "does not answer".into(), ..ready("b") };
         check(
             &[ready("a"), silent.clone(), ready("c")],

@@ -96,6 +96,7 @@ pub const CATALOGUE: &[Description] = &[
     UpstreamTrouble::TokenRefused.description(),
     CLOUD_TOKEN_NOT_RENEWED,
     CLOUD_CREDENTIAL_EXPIRES,
+    UPSTREAM_IN_THE_CLEAR,
     BadAnswers::Denied.description(),
     BadAnswers::OtherService.description(),
     BadAnswers::Throttled.description(),
@@ -162,6 +163,12 @@ pub(super) const CLOUD_CREDENTIAL_EXPIRES: Description = Description {
     level: Level::Warning,
     words: "what the connector signs in with at the cloud comes to its end",
     remedy: "make a new secret or certificate for the application, then rmsc cloud login; the old one goes on until then",
+};
+pub(super) const UPSTREAM_IN_THE_CLEAR: Description = Description {
+    number: 4084,
+    level: Level::Warning,
+    words: "what proves the connector to the service goes over the network without TLS",
+    remedy: "write https:// into upstream.url, and take upstream.clear_text out",
 };
 pub(super) const PRINCIPAL_INVALID: Description = Description {
     number: 2000,

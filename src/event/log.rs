@@ -7,7 +7,7 @@ use super::catalogue::{
     KEPT_ANSWER, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, NTLM_REFUSED,
     PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED,
     SERVICE_STARTED, SERVICE_STOPPED, SWITCHED_TO_HTTPS, TABLE_EMPTY, TABLE_UPDATED, THRESHOLD_TOO_LOW,
-    UNEXPECTED, WINBIND_AWAY, WINBIND_BACK,
+    UNEXPECTED, UPSTREAM_IN_THE_CLEAR, WINBIND_AWAY, WINBIND_BACK,
 };
 use super::{Description, Event, Who};
 use tracing::{error, info, warn};
@@ -54,6 +54,7 @@ impl Event<'_> {
             Event::CloudTokenRenewed { .. } => CLOUD_TOKEN_RENEWED,
             Event::CloudTokenNotRenewed { .. } => CLOUD_TOKEN_NOT_RENEWED,
             Event::CloudCredentialExpires { .. } => CLOUD_CREDENTIAL_EXPIRES,
+            Event::UpstreamInTheClear { .. } => UPSTREAM_IN_THE_CLEAR,
             Event::DirectoryBack { .. } => DIRECTORY_BACK,
             Event::DirectoryAway { .. } => DIRECTORY_AWAY,
             Event::WinbindBack { .. } => WINBIND_BACK,
@@ -116,6 +117,7 @@ impl Event<'_> {
                 warn!(event, until, reason, remedy, "{words}");
             }
             Event::CloudCredentialExpires { days, until } => warn!(event, days, until, remedy, "{words}"),
+            Event::UpstreamInTheClear { url } => warn!(event, url, remedy, "{words}"),
             Event::ServiceKeyClosed { key, reason } => warn!(event, %key, %reason, remedy, "{words}"),
             Event::NodeRefused { reason }
             | Event::UpstreamTrouble { reason, .. }

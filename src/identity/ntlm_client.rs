@@ -1,4 +1,4 @@
-//! NTLMv2, the client's side ([MS-NLMP] 3.1.5): for sample traffic and for tests. It always signs.
+//! NTLMv2, the client's side ([MS-NLMP] 3.1.5): with a server that may be hostile. It always signs.
 
 use super::ChannelBinding;
 use super::ntlm::keys;
@@ -98,10 +98,9 @@ impl NtlmClient {
         let Credentials { domain, user, nt_hash, workstation } = &self.credentials;
         let response_key = keys::response_key(nt_hash, user, domain);
         // [MS-NLMP] 2.2.2.7: types, reserved, timestamp, our challenge, reserved, pairs, reserved.
-        let time = target_info.get(AvId::TIMESTAMP).unwrap_or(&[0; 8]);
         let blob = [
-            &[1, 1, 0, 0, 0, 0, 0, 0],
-            time,
+            &[1, 1, 0, 0, 0, 0, 0, 0][..],
+            &read.time,
             &nonces.client_challenge,
             &[0; 4],
             &target_info.encode(),
@@ -142,23 +141,32 @@ impl NtlmClient {
 struct Challenge {
     flags: Flags,
     server_challenge: [u8; 8],
+    /// The server's clock.
+    time: [u8; 8],
     target_info: TargetInfo,
 }
 
 impl Challenge {
     fn read(message: &[u8]) -> Result<Self, ClientError> {
         let wrong = |what| ClientError::NotAChallenge { what };
+        if message.len() > CHALLENGE_BYTES_MAX {
+            return Err(wrong("too long"));
+        }
         if messages::kind(message) != Some(messages::CHALLENGE) {
             return Err(wrong("another message"));
         }
         let flags = Flags(u32_at(message, 20).ok_or(wrong("cut short"))?);
-        if !flags.has(Flags::KEY_EXCHANGE) || !flags.has(Flags::UNICODE) {
+        if !NEEDED.into_iter().all(|flag| flags.has(flag)) {
             return Err(wrong("a server that does not grant what was asked"));
         }
         let server_challenge = *message.get(24..).and_then(<[u8]>::first_chunk).ok_or(wrong("cut short"))?;
         let target_info = challenge_field(message, 40).ok_or(wrong("no target information"))?;
-        let target_info = TargetInfo::read(target_info).map_err(|_| wrong("damaged target information"))?;
-        Ok(Challenge { flags, server_challenge, target_info })
+        let target_info =
+            TargetInfo::read_of_server(target_info).map_err(|_| wrong("damaged target information"))?;
+        // [MS-NLMP] 3.1.5.1.2: without the time, a client would have to prove itself the older way as well.
+        let time = target_info.get(AvId::TIMESTAMP).and_then(|time| time.try_into().ok());
+        let time = time.ok_or(wrong("no time, which every server since 2008 says"))?;
+        Ok(Challenge { flags, server_challenge, time, target_info })
     }
 }
 
@@ -173,6 +181,13 @@ fn name(text: &str) -> Result<Vec<u8>, ClientError> {
 
 /// Far below the 64 KiB that a length can say, as a response holds a name and more.
 const NAME_BYTES_MAX: usize = 1024;
+
+/// Five names and some numbers; what follows from it stays far below the 64 KiB that a length can say.
+const CHALLENGE_BYTES_MAX: usize = 8 << 10;
+
+/// What a server must grant: without them there is no session key, or a weak one.
+const NEEDED: [u32; 4] =
+    [Flags::KEY_EXCHANGE, Flags::UNICODE, Flags::EXTENDED_SESSION_SECURITY, Flags::KEY_128];
 
 /// What the client asks for; a session key, so that the exchange is used.
 const FLAGS: u32 = Flags::UNICODE

@@ -1,5 +1,6 @@
 //! Whole handshakes: what is let in, and above all what is not.
 
+mod challenges;
 mod forged;
 mod fuzz;
 pub(in crate::identity) mod fuzzer;

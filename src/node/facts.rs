@@ -5,6 +5,7 @@ use super::own::{self, Own};
 use super::service_keys::ServiceKeys;
 use super::{in_words, now};
 use crate::cluster::Facts;
+use crate::config::Config;
 use crate::directory::Directory;
 use crate::front::Peers;
 use crate::relay::{self, NtlmRules};
@@ -19,6 +20,7 @@ pub(super) struct Counted {
     keys: ServiceKeys,
     ntlm: NtlmRules,
     directory: Arc<Directory>,
+    account_shared: bool,
 }
 
 impl Counted {
@@ -27,10 +29,17 @@ impl Counted {
         rotation: &Arc<OnceLock<Peers>>,
         keys: &ServiceKeys,
         directory: &Arc<Directory>,
-        ntlm: NtlmRules,
+        config: &Config,
     ) -> Self {
         let (relay, rotation) = (relay.clone(), rotation.clone());
-        Counted { relay, rotation, keys: keys.clone(), ntlm, directory: directory.clone() }
+        Counted {
+            relay,
+            rotation,
+            keys: keys.clone(),
+            ntlm: config.identity.ntlm,
+            directory: directory.clone(),
+            account_shared: config.upstream.kind.shares_an_account(),
+        }
     }
 }
 
@@ -53,6 +62,7 @@ pub(super) fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() ->
             exchange_ntlm_unbound: counted.ntlm.lets_exchange_in_unbound(),
             directory_away: counted.directory.away_for(),
             winbind_away: counted.directory.winbind_is_away(),
+            account_shared: counted.account_shared,
             service_keys: counted.keys.shown(),
             clock: Some(now()),
         }

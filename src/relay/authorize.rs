@@ -4,6 +4,7 @@ use super::NtlmRules;
 use crate::principal::{Account, Caller};
 use crate::rms::Operation;
 use crate::state::{Entry, Role, Table};
+use crate::upstream;
 use std::sync::Arc;
 
 /// The proof that the table has an entry for the caller. Only [`authorize`] makes one, and
@@ -32,6 +33,16 @@ pub enum Refusal {
     RoleTooLow {
         /// The operation.
         operation: &'static str,
+        /// The name of the entry that matched.
+        entry: String,
+        /// Its role.
+        role: Role,
+    },
+    /// The service sees one account of the connector's, which may not be used for this role.
+    #[error(
+        "the entry {entry} has the role {role}, for which upstream.account may not be used: its roles in the node file"
+    )]
+    NoAccountForRole {
         /// The name of the entry that matched.
         entry: String,
         /// Its role.
@@ -96,6 +107,17 @@ impl Permit {
         Ok(self)
     }
 
+    /// Checks that the connector may ask the service for the entry's role.
+    ///
+    /// # Errors
+    /// [`Refusal::NoAccountForRole`].
+    pub fn for_service(self, kind: &upstream::Kind) -> Result<Self, Refusal> {
+        if kind.acts_for(self.entry.role.word()) {
+            return Ok(self);
+        }
+        Err(Refusal::NoAccountForRole { entry: self.entry.name.to_string(), role: self.entry.role })
+    }
+
     /// Checks the entry's role against the operation.
     ///
     /// # Errors
@@ -125,6 +147,33 @@ mod tests {
     fn account(rid: u32, groups: &[u32]) -> Account {
         let groups = groups.iter().map(|rid| sid(*rid)).collect();
         Account { sid: sid(rid), name: AccountName::new("LAB", "exch01$").unwrap(), groups }
+    }
+
+    #[test]
+    fn who_has_a_role_without_an_account_is_refused() {
+        let account = |roles: &[Role]| upstream::AccountConfig {
+            name: "LAB\\svc".into(),
+            proof: upstream::Proof::Password("p".into()),
+            protocol: upstream::Protocol::Ntlm,
+            realm: None,
+            kdcs: Vec::new(),
+            service: "HTTP/rms".into(),
+            roles: roles.iter().map(|role| role.word()).collect(),
+            connections_max: 1,
+        };
+        let roles = [Role::Exchange, Role::SharePoint, Role::FileServer];
+        for role in roles {
+            let table = table(&[(1, Kind::Computer, role)]);
+            let allowed = |kind: &upstream::Kind| {
+                authorize(&table, &self::account(1, &[])).unwrap().for_service(kind).is_ok()
+            };
+            for other in roles {
+                assert_eq!(allowed(&upstream::Kind::AdRms(account(&[other]))), role == other);
+                assert_eq!(allowed(&upstream::Kind::Chained(account(&[other]))), role == other);
+            }
+            assert!(allowed(&upstream::Kind::AdRms(account(&roles))));
+            assert!(allowed(&upstream::Kind::Simulated));
+        }
     }
 
     fn table(entries: &[(u32, Kind, Role)]) -> Table {

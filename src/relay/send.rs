@@ -145,6 +145,7 @@ fn verdict(trouble: &Trouble) -> Verdict {
         | Trouble::ProxyRefused { .. }
         | Trouble::ProxyPassword
         | Trouble::Lost
+        | Trouble::Busy { .. }
         | Trouble::TimedOut { .. } => Verdict::Away,
         Trouble::LoginRefused | Trouble::TokenRefused => Verdict::Judged,
         // Whether the connector can ask, is another question than whether the service is there.
@@ -157,26 +158,8 @@ fn verdict(trouble: &Trouble) -> Verdict {
 /// Whether another node may fare better. One more proof of a wrong password only locks the account, which is the same
 /// on all nodes; what one node's file or line lacks, another's may have.
 fn helps_again(trouble: &Trouble) -> bool {
-    match trouble {
-        Trouble::Refused
-        | Trouble::Unreachable
-        | Trouble::NoName { .. }
-        | Trouble::Tls(_)
-        | Trouble::ProxyUnreachable
-        | Trouble::ProxyLogin
-        | Trouble::ProxyRefused { .. }
-        | Trouble::ProxyPassword
-        | Trouble::NotAllowed { .. }
-        // Another node may have got one already.
-        | Trouble::NoToken
-        | Trouble::Lost => true,
-        Trouble::NoLogin
-        | Trouble::LoginRefused
-        | Trouble::TokenRefused
-        | Trouble::Unsendable { .. }
-        // The time is over.
-        | Trouble::TimedOut { .. } => false,
-    }
+    // After a time-out there is no time for another.
+    trouble.another_node_may_help() && !matches!(trouble, Trouble::TimedOut { .. })
 }
 
 /// Enough for a frame to cross the hop.

@@ -24,6 +24,7 @@ pub(super) fn event<'a>(trouble: &Trouble, reason: &'a str) -> Event<'a> {
         | Trouble::Tls(ServerFault::Handshake)
         | Trouble::Lost
         | Trouble::TimedOut { .. }
+        | Trouble::Busy { .. }
         | Trouble::Unsendable { .. } => {
             return Event::Unexpected { doing: "relaying a request to the service", reason };
         }

@@ -27,12 +27,39 @@ impl Failures {
     }
 }
 
-pub(super) fn next_step(now: Timestamp, cloud: &Cloud, failures: &Failures) -> Step {
+/// How many tokens in a row the service did not take, each within its first minute: another one is no better then.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Refusals {
+    number: u32,
+    last: Option<[u8; 16]>,
+}
+
+impl Refusals {
+    /// Counts a token that was refused, once.
+    pub(super) fn note(&mut self, now: Timestamp, cloud: &Cloud) {
+        let Some(token) = cloud.token.as_ref().filter(|token| cloud.refused == Some(token.id)) else {
+            return;
+        };
+        if self.last != Some(token.id) {
+            let young = now.0.saturating_sub(token.issued_at.0) < YOUNG_MS;
+            self.number = if young { self.number.saturating_add(1) } else { 0 };
+            self.last = Some(token.id);
+        }
+    }
+
+    fn pause(self) -> i64 {
+        // An administrator who asks for a new token says that the old one is refused, perhaps more than once.
+        let doublings = if self.number > SUDDEN_MAX { self.number - SUDDEN_MAX + 1 } else { 0 };
+        REFUSED_PAUSE_MS.saturating_mul(1 << doublings.min(12)).min(REFUSED_PAUSE_MAX_MS)
+    }
+}
+
+pub(super) fn next_step(now: Timestamp, cloud: &Cloud, failures: &Failures, refusals: Refusals) -> Step {
     let due = match &cloud.token {
         None => now,
         // Not at the rate of requests, if the service takes none.
         Some(token) if cloud.refused == Some(token.id) => {
-            Timestamp(token.issued_at.0.saturating_add(REFUSED_PAUSE_MS))
+            Timestamp(token.issued_at.0.saturating_add(refusals.pause()))
         }
         Some(token) => due_at(token),
     };
@@ -70,6 +97,11 @@ const PAUSE_MIN_MS: i64 = 250;
 const PAUSE_MAX_MS: i64 = 60_000;
 /// A token that was just got is not better after another moment.
 const REFUSED_PAUSE_MS: i64 = 2_000;
+/// So many young tokens in a row may be refused for a reason that is over with the next one.
+const SUDDEN_MAX: u32 = 3;
+const REFUSED_PAUSE_MAX_MS: i64 = 300_000;
+/// Who withdraws a right, or the tokens that there are, does it at any time.
+const YOUNG_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 /// Over; and the days at which people have time, should hurry, and must act.
 const WARNED_DAYS: [u16; 4] = [0, 3, 14, 45];
@@ -100,19 +132,52 @@ mod tests {
         assert_eq!(due_at(&token(255)), Timestamp(1_000_000 + 2_400_000 + 180_000));
         let due = due_at(&token(100));
         let none = Failures::default();
-        assert_eq!(next_step(Timestamp(due.0 - 1), &cloud(100), &none), Step::Wait(Duration::from_millis(1)));
-        assert_eq!(next_step(due, &cloud(100), &none), Step::Renew);
-        assert_eq!(next_step(Timestamp(0), &Cloud::default(), &none), Step::Renew);
+        assert_eq!(
+            next_step(Timestamp(due.0 - 1), &cloud(100), &none, Refusals::default()),
+            Step::Wait(Duration::from_millis(1))
+        );
+        assert_eq!(next_step(due, &cloud(100), &none, Refusals::default()), Step::Renew);
+        assert_eq!(next_step(Timestamp(0), &Cloud::default(), &none, Refusals::default()), Step::Renew);
     }
 
     #[test]
     fn a_token_that_was_not_taken_is_renewed_once_and_not_at_the_rate_of_requests() {
         let refused = Cloud { refused: Some([100; 16]), ..cloud(100) };
-        let step = |now| next_step(Timestamp(now), &refused, &Failures::default());
+        let step = |now| next_step(Timestamp(now), &refused, &Failures::default(), Refusals::default());
         assert_eq!(step(1_002_000), Step::Renew);
         assert_eq!(step(1_000_001), Step::Wait(Duration::from_millis(1_999)));
         let other = Cloud { refused: Some([101; 16]), ..cloud(100) };
-        assert!(matches!(next_step(Timestamp(1_000_001), &other, &Failures::default()), Step::Wait(_)));
+        assert!(matches!(
+            next_step(Timestamp(1_000_001), &other, &Failures::default(), Refusals::default()),
+            Step::Wait(_)
+        ));
+    }
+
+    /// A service that takes no token at all, asked without end.
+    #[test]
+    fn tokens_that_are_refused_at_once_are_got_ever_more_seldom() {
+        let (mut refusals, mut now, begun, mut grants) = (Refusals::default(), 1_000_000, 1_000_000, 0);
+        let mut pauses = Vec::new();
+        while pauses.len() < 12 {
+            let mut token = token(u8::try_from(pauses.len()).unwrap());
+            (token.issued_at, token.expires_at) = (Timestamp(now), Timestamp(now + 3_600_000));
+            let cloud = Cloud { refused: Some(token.id), token: Some(token), ..Cloud::default() };
+            // However often it is looked at.
+            (0..3).for_each(|_| refusals.note(Timestamp(now), &cloud));
+            let Step::Wait(wait) = next_step(Timestamp(now), &cloud, &Failures::default(), refusals) else {
+                panic!("at once")
+            };
+            now += i64::try_from(wait.as_millis()).unwrap();
+            pauses.push(wait.as_secs());
+            grants += i32::from(now - begun <= 60_000);
+        }
+        assert!(grants <= 6, "{grants} in a minute");
+        assert_eq!(pauses[..6], [2, 2, 2, 8, 16, 32]);
+        assert_eq!(pauses[11], 300);
+        // One that was good for a while counts anew.
+        let old = Cloud { refused: Some([100; 16]), ..cloud(100) };
+        refusals.note(Timestamp(1_060_000), &old);
+        assert_eq!(next_step(Timestamp(1_060_000), &old, &Failures::default(), refusals), Step::Renew);
     }
 
     #[test]
@@ -122,7 +187,10 @@ mod tests {
         let mut longest = 0;
         while now < end {
             failures.another(Timestamp(now));
-            let Step::Wait(wait) = next_step(Timestamp(now), &cloud(255), &failures) else { panic!() };
+            let Step::Wait(wait) = next_step(Timestamp(now), &cloud(255), &failures, Refusals::default())
+            else {
+                panic!()
+            };
             let wait = i64::try_from(wait.as_millis()).unwrap();
             longest = longest.max(wait);
             now += wait;

@@ -1,20 +1,21 @@
 //! The connector's own account at a service that takes Windows authentication: its ticket, or its password.
 
+mod programs;
+mod standing;
+mod tickets;
+
 use crate::identity::kerberos_client::{CacheError, ServiceTicket};
 use crate::identity::nt_hash;
 use crate::identity::ntlm_client::Credentials;
-use crate::secret::{PasswordError, Secret, read_password};
-use std::fs;
+use crate::secret::{PasswordError, read_password};
+use crate::tasks::Tasks;
+use standing::{Asking, FileState, Standing};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::Arc;
-use std::time::Duration;
-use time::OffsetDateTime;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
-use tokio::sync::Mutex;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tickets::Tickets;
+use tokio::sync::OwnedMutexGuard;
 
 /// `[upstream.account]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct AccountConfig {
     pub kdcs: Vec<String>,
     /// The service's principal; by default `HTTP/` and the host of the URL.
     pub service: String,
+    /// The roles whose callers it may act for: the service sees it alone, whoever asked.
+    pub roles: Vec<&'static str>,
     /// How many connections there may be.
     pub connections_max: usize,
 }
@@ -56,9 +59,35 @@ pub enum Protocol {
 }
 
 /// What one request is proven with.
-pub(super) enum Login {
+pub(super) struct Login {
+    pub(super) proof: LoginProof,
+    /// The file that it comes from.
+    file: Option<FileState>,
+    /// Nobody else tries it until it is known whether it is taken.
+    _alone: Option<OwnedMutexGuard<()>>,
+}
+
+pub(super) enum LoginProof {
     Kerberos(Arc<ServiceTicket>),
     Ntlm(Credentials),
+}
+
+/// What comes after a proof that was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Another proof, with a new ticket.
+    Again,
+    /// Nothing: the next one would be the same.
+    Never,
+}
+
+impl Proof {
+    /// What its file is like.
+    fn state(&self) -> Option<FileState> {
+        match self {
+            Proof::Password(file) | Proof::Keytab(file) => FileState::of(file),
+        }
+    }
 }
 
 /// Why the account has nothing to prove itself with.
@@ -83,6 +112,15 @@ pub enum AccountError {
         /// What the program said.
         said: String,
     },
+    /// The service or the domain did not take what it proves itself with, and is not asked again at once.
+    #[error("it was refused ({said}); it is tried again when its file is written, or after some minutes")]
+    Refused {
+        /// With these words.
+        said: String,
+    },
+    /// Whoever keeps the ticket got none.
+    #[error(transparent)]
+    Kept(Arc<AccountError>),
     /// What was got is of no use.
     #[error("the ticket for the service cannot be used")]
     Cache(#[from] CacheError),
@@ -96,45 +134,111 @@ pub enum AccountError {
     },
 }
 
+impl AccountError {
+    /// Whether somebody has judged what the account proves itself with.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            AccountError::Refused { .. } => true,
+            AccountError::Kept(error) => error.is_refusal(),
+            AccountError::Password(_)
+            | AccountError::Program { .. }
+            | AccountError::NoTicket { .. }
+            | AccountError::Cache(_)
+            | AccountError::Folder { .. } => false,
+        }
+    }
+}
+
 /// The account, with the ticket that it has.
 pub(super) struct Account {
-    config: AccountConfig,
-    /// Whoever gets a ticket holds it: the others wait for that one.
-    ticket: Mutex<Option<Arc<ServiceTicket>>>,
+    config: Arc<AccountConfig>,
+    standing: Arc<Mutex<Standing>>,
+    alone: Arc<tokio::sync::Mutex<()>>,
+    tickets: Tickets,
 }
 
 impl Account {
-    pub(super) fn new(config: AccountConfig) -> Self {
-        Account { config, ticket: Mutex::new(None) }
+    /// Where Kerberos is used, a task gets tickets until `tasks` drain.
+    pub(super) fn new(config: AccountConfig, tasks: &Tasks) -> Self {
+        let (config, standing) = (Arc::new(config), Arc::default());
+        let tickets = Tickets::new(Arc::clone(&config), Arc::clone(&standing));
+        match config.protocol {
+            Protocol::Negotiate | Protocol::Kerberos => {
+                tasks.spawn("upstream ticket", tickets.clone().keep(tasks.clone()));
+            }
+            Protocol::Ntlm => {}
+        }
+        Account { config, standing, alone: Arc::default(), tickets }
     }
 
     pub(super) fn config(&self) -> &AccountConfig {
         &self.config
     }
 
-    /// What the next request is proven with.
+    /// What the next request is proven with. As long as nobody knows whether it is taken, one request at a time has
+    /// it: a wrong password must not fail as often as there are requests.
     pub(super) async fn login(&self) -> Result<Login, AccountError> {
+        let alone = match self.asking()? {
+            Asking::Alone => {
+                let alone = self.alone.clone().lock_owned().await;
+                // Whoever had it before may have found out.
+                matches!(self.asking()?, Asking::Alone).then_some(alone)
+            }
+            Asking::Freely | Asking::Not { .. } => None,
+        };
+        let file = self.config.proof.state();
+        Ok(Login { proof: self.proof().await?, file, _alone: alone })
+    }
+
+    fn asking(&self) -> Result<Asking, AccountError> {
+        let file = self.config.proof.state();
+        match self.standing().asking(file, Instant::now()) {
+            Asking::Not { said } => Err(AccountError::Refused { said }),
+            asking => Ok(asking),
+        }
+    }
+
+    async fn proof(&self) -> Result<LoginProof, AccountError> {
+        let kept = |error| AccountError::Kept(error);
         match self.config.protocol {
-            Protocol::Kerberos => self.ticket().await.map(Login::Kerberos),
-            Protocol::Ntlm => self.credentials().map(Login::Ntlm),
-            Protocol::Negotiate => match self.ticket().await {
-                Ok(ticket) => Ok(Login::Kerberos(ticket)),
-                Err(error) => {
-                    tracing::debug!(%error, "no ticket for the service; NTLM is tried");
-                    // The password may be of use where Kerberos is not.
-                    self.credentials().map(Login::Ntlm).map_err(|_| error)
-                }
+            Protocol::Kerberos => {
+                self.tickets.get(TICKET_PATIENCE).await.map(LoginProof::Kerberos).map_err(kept)
+            }
+            Protocol::Ntlm => self.credentials().map(LoginProof::Ntlm),
+            Protocol::Negotiate => match self.tickets.get(TICKET_PATIENCE_WITH_NTLM).await {
+                Ok(ticket) => Ok(LoginProof::Kerberos(ticket)),
+                // The domain has judged the password: it would count the same once more.
+                Err(error) if matches!(*error, AccountError::Refused { .. }) => Err(kept(error)),
+                // The password may be of use where Kerberos is not.
+                Err(error) => self.credentials().map(LoginProof::Ntlm).map_err(|_| kept(error)),
             },
         }
     }
 
-    /// A ticket that the service did not take is not used again.
-    pub(super) async fn refused(&self, login: &Login) {
-        let Login::Kerberos(refused) = login else { return };
-        let mut ticket = self.ticket.lock().await;
-        if ticket.as_ref().is_some_and(|ticket| Arc::ptr_eq(ticket, refused)) {
-            *ticket = None;
+    /// The service has taken it.
+    pub(super) fn taken(&self, login: &Login) {
+        if self.standing().asking(login.file, Instant::now()) != Asking::Freely {
+            self.standing().taken(login.file);
         }
+    }
+
+    /// The service has answered 401 to a whole proof. A new ticket may be better than the old one, once; the same
+    /// password never is.
+    pub(super) fn refused(&self, login: &Login, number: usize) -> Then {
+        match &login.proof {
+            LoginProof::Kerberos(ticket) if number == 1 => {
+                self.tickets.refused(ticket);
+                Then::Again
+            }
+            LoginProof::Kerberos(_) | LoginProof::Ntlm(_) => {
+                self.standing().refused(login.file, "401 from the service".into(), Instant::now());
+                Then::Never
+            }
+        }
+    }
+
+    fn standing(&self) -> std::sync::MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn credentials(&self) -> Result<Credentials, AccountError> {
@@ -153,126 +257,10 @@ impl Account {
             workstation: "RMSC".into(),
         })
     }
-
-    async fn ticket(&self) -> Result<Arc<ServiceTicket>, AccountError> {
-        let mut kept = self.ticket.lock().await;
-        let good_until = OffsetDateTime::now_utc() + TICKET_REST;
-        if let Some(ticket) = kept.as_ref().filter(|ticket| ticket.ends_at() > good_until) {
-            return Ok(ticket.clone());
-        }
-        let ticket = Arc::new(self.get_ticket().await?);
-        *kept = Some(ticket.clone());
-        Ok(ticket)
-    }
-
-    /// A ticket is on disk only as long as it takes to read it.
-    async fn get_ticket(&self) -> Result<ServiceTicket, AccountError> {
-        let folder = Folder::make()?;
-        let cache = folder.0.join("cache").display().to_string();
-        let service = &self.config.service;
-        let principal = self.principal();
-        match &self.config.proof {
-            Proof::Password(file) => {
-                let password = read_password(PASSWORD_FILE, file)?;
-                let input = Secret::new(format!("{}\n", password.expose()));
-                self.run(&folder, "kinit", &["-c", &cache, &principal], &input).await?;
-            }
-            Proof::Keytab(file) => {
-                let file = file.display().to_string();
-                let arguments = ["-c", &cache, "-k", "-t", &file, &principal];
-                self.run(&folder, "kinit", &arguments, &Secret::new(String::new())).await?;
-            }
-        }
-        self.run(&folder, "kvno", &["-q", "-c", &cache, service], &Secret::new(String::new())).await?;
-        let bytes = fs::read(&cache).map_err(|source| AccountError::Folder { path: cache.into(), source })?;
-        Ok(ServiceTicket::of_cache(&Secret::new(bytes).expose()[..], service)?)
-    }
-
-    /// The account as Kerberos calls it.
-    fn principal(&self) -> String {
-        let name = self.config.name.rsplit('\\').next().unwrap_or_default();
-        match &self.config.realm {
-            Some(realm) => format!("{}@{realm}", name.split('@').next().unwrap_or_default()),
-            None => name.to_owned(),
-        }
-    }
-
-    async fn run(
-        &self,
-        folder: &Folder,
-        program: &'static str,
-        arguments: &[&str],
-        input: &Secret<String>,
-    ) -> Result<(), AccountError> {
-        let failed = |source| AccountError::Program { program, source };
-        let no_ticket = |said: String| AccountError::NoTicket { service: self.config.service.clone(), said };
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-        if let Some(settings) = self.settings() {
-            command.env("KRB5_CONFIG", folder.write("krb5.conf", &settings)?);
-        }
-        let mut child = command.env("LC_ALL", "C").kill_on_drop(true).spawn().map_err(failed)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // One that needs no password closes its input.
-            let _ = stdin.write_all(input.expose().as_bytes()).await;
-        }
-        let ran = tokio::time::timeout(PROGRAM_TIMEOUT, child.wait_with_output())
-            .await
-            .map_err(|_| no_ticket(format!("{program} took longer than {PROGRAM_TIMEOUT:?}")))?
-            .map_err(failed)?;
-        if ran.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&ran.stderr);
-        Err(no_ticket(said.trim().chars().filter(|char| !char.is_control()).take(SAID_CHARS_MAX).collect()))
-    }
-
-    /// Kerberos' own settings, where the node file says where the KDCs are.
-    fn settings(&self) -> Option<String> {
-        let realm = self.config.realm.as_ref().filter(|_| !self.config.kdcs.is_empty())?;
-        let kdcs: String = self.config.kdcs.iter().map(|kdc| format!("    kdc = {kdc}\n")).collect();
-        Some(format!(
-            "[libdefaults]\n  default_realm = {realm}\n  dns_lookup_kdc = false\n  rdns = false\n  \
-             dns_canonicalize_hostname = false\n  udp_preference_limit = 1\n[realms]\n  {realm} = {{\n{kdcs}  }}\n"
-        ))
-    }
-}
-
-/// A folder for one ticket, which goes with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn make() -> Result<Self, AccountError> {
-        let path = std::env::temp_dir().join(format!("rmsc-ticket-{:032x}", rand::random::<u128>()));
-        let made = fs::DirBuilder::new().mode(0o700).create(&path);
-        made.map_err(|source| AccountError::Folder { path: path.clone(), source })?;
-        Ok(Folder(path))
-    }
-
-    fn write(&self, name: &str, text: &str) -> Result<PathBuf, AccountError> {
-        let path = self.0.join(name);
-        let open = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
-        open.and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()))
-            .map_err(|source| AccountError::Folder { path: path.clone(), source })?;
-        Ok(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        remove(&self.0);
-    }
-}
-
-fn remove(folder: &Path) {
-    if let Err(error) = fs::remove_dir_all(folder) {
-        tracing::warn!(%error, folder = %folder.display(), "a ticket's folder stays");
-    }
 }
 
 const PASSWORD_FILE: &str = "the upstream account's password file";
-/// A new ticket is got when the old one is good for no longer than this.
-const TICKET_REST: time::Duration = time::Duration::minutes(5);
-/// A KDC answers within a second; requests wait for it.
-const PROGRAM_TIMEOUT: Duration = Duration::from_secs(8);
-const SAID_CHARS_MAX: usize = 300;
+/// As long as the programs may take; only the first requests after a start wait for them.
+const TICKET_PATIENCE: Duration = Duration::from_secs(18);
+/// Who can prove the account by NTLM does not wait for a KDC that is away.
+const TICKET_PATIENCE_WITH_NTLM: Duration = Duration::from_secs(2);

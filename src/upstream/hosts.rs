@@ -18,7 +18,8 @@ pub(super) struct NotAllowed {
 impl Hosts {
     /// `name.example`, or `.example` for every host below.
     pub fn new<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Self {
-        Hosts { names: names.into_iter().map(|name| name.as_ref().to_ascii_lowercase()).collect() }
+        let plain = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+        Hosts { names: names.into_iter().map(|name| plain(name.as_ref())).collect() }
     }
 
     /// More of them.
@@ -61,7 +62,7 @@ mod tests {
 
     #[test]
     fn allows_a_host_and_the_hosts_of_a_domain() {
-        let hosts = Hosts::new(["Discover.aadrm.com", ".aadrm.us"]);
+        let hosts = Hosts::new(["Discover.aadrm.com.", ".aadrm.us"]);
         for allowed in ["discover.aadrm.com", "DISCOVER.AADRM.COM.", "a.aadrm.us", "a.b.aadrm.us"] {
             assert!(hosts.allows(allowed), "{allowed}");
         }

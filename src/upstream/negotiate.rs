@@ -1,7 +1,7 @@
 //! Requests that prove the connector's own account, with Kerberos or NTLM. Each request has a proof of its own; NTLM
 //! takes three messages on one connection, which nobody else has meanwhile.
 
-use super::account::{Account, AccountConfig, AccountError, Login};
+use super::account::{Account, AccountConfig, AccountError, Login, LoginProof, Then};
 use super::connect::{DialError, Dialer};
 use super::kept::Kept;
 use super::trouble::Trouble;
@@ -11,7 +11,7 @@ use crate::identity::kerberos_client::Moment;
 use crate::identity::ntlm_client::{ClientError, Nonces, NtlmClient, Server};
 use crate::secret::Secret;
 use crate::tasks::Tasks;
-use crate::tls::ServiceClient;
+use crate::tls::{ServerFault, ServiceClient};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -66,59 +66,93 @@ pub(super) enum Failed {
     Challenge(#[from] ClientError),
     #[error("the service does not take the account: {0}")]
     Refused(&'static str),
+    #[error("all {connections} connections of the account are in use")]
+    Busy { connections: usize },
+    #[error("the service's certificate cannot be bound to")]
+    Certificate(#[source] BodyError),
 }
 
 /// A request without its bytes.
 pub(super) struct Head {
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
+    /// For how long it may wait for a connection.
+    pub(super) patience: Duration,
+}
+
+/// What came of one proof.
+enum Attempt {
+    /// An answer to the whole request.
+    Answered(Response<Incoming>, Connection),
+    /// An answer that did not wait for the proof: the service is in no state to ask for one.
+    Unasked(Response<Incoming>, Connection),
+    /// The bytes were sent before, and are gone.
+    Spent,
 }
 
 impl Authenticated {
     pub(super) fn new(account: AccountConfig, dialer: Dialer, tls: ServiceClient, tasks: Tasks) -> Self {
         let slots = Arc::new(Semaphore::new(account.connections_max));
-        let account = Account::new(account);
+        let account = Account::new(account, &tasks);
         Authenticated {
             shared: Arc::new(Shared { dialer, tls, account, idle: Mutex::default(), slots, tasks }),
         }
     }
 
-    /// Sends a request with a proof. If the account is not taken, it gets one new proof.
+    /// Sends a request with a proof. A ticket that is not taken is followed by one new ticket.
     pub(super) async fn send(&self, head: &Head, body: Body) -> Result<Response<Body>, Failed> {
         let mut body = Kept::of(body).await.map_err(Failed::Body)?;
-        // As many requests at a time as connections may be; who waits is bounded by its own deadline.
-        let slot = self.shared.slots.clone().acquire_owned().await;
-        let slot = slot.expect("nobody closes the slots");
-        for _ in 0..PROOFS_MAX {
+        for number in 1..=PROOFS_MAX {
             let login = self.shared.account.login().await?;
+            let slot = self.slot(head.patience).await?;
             let connection = self.connection(&head.uri).await?;
-            let Some((response, connection)) = self.attempt(connection, head, &mut body, &login).await?
-            else {
-                return Err(Failed::Refused("the request is too long to be sent again"));
-            };
-            if response.status() != StatusCode::UNAUTHORIZED {
-                return Ok(response.map(|body| self.lent(body, connection, slot)));
+            match self.attempt(connection, head, &mut body, &login).await? {
+                Attempt::Answered(response, connection) if response.status() != StatusCode::UNAUTHORIZED => {
+                    self.shared.account.taken(&login);
+                    return Ok(response.map(|body| self.lent(body, connection, slot)));
+                }
+                Attempt::Answered(..) => match self.shared.account.refused(&login, number) {
+                    Then::Again => {}
+                    Then::Never => break,
+                },
+                Attempt::Unasked(response, connection) => {
+                    return Ok(response.map(|body| self.lent(body, connection, slot)));
+                }
+                Attempt::Spent => return Err(Failed::Refused("the request is too long to be sent again")),
             }
-            self.shared.account.refused(&login).await;
         }
-        Err(Failed::Refused("401 after a new proof"))
+        Err(Failed::Refused("401 to a whole proof"))
     }
 
-    /// `None`: the bytes were sent before, and are gone.
+    /// As many requests at a time as connections may be.
+    async fn slot(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Failed> {
+        let slots = self.shared.slots.clone();
+        let busy = || Failed::Busy { connections: self.shared.account.config().connections_max };
+        let slot = tokio::time::timeout(patience, slots.acquire_owned()).await.map_err(|_| busy())?;
+        Ok(slot.expect("nobody closes the slots"))
+    }
+
+    /// As if as many answers were being read as there may be connections.
+    #[cfg(test)]
+    pub(super) async fn hold_all(&self) -> OwnedSemaphorePermit {
+        let all = u32::try_from(self.shared.account.config().connections_max).expect("few");
+        self.shared.slots.clone().acquire_many_owned(all).await.expect("nobody closes the slots")
+    }
+
     async fn attempt(
         &self,
         mut connection: Connection,
         head: &Head,
         body: &mut Kept,
         login: &Login,
-    ) -> Result<Option<(Response<Incoming>, Connection)>, Failed> {
+    ) -> Result<Attempt, Failed> {
         let binding = connection.binding.as_ref();
-        let authorization = match login {
-            Login::Kerberos(ticket) => {
+        let authorization = match &login.proof {
+            LoginProof::Kerberos(ticket) => {
                 let moment = Moment { confounder: rand::random(), now: OffsetDateTime::now_utc() };
                 authorization("Negotiate", &ticket.negotiate_token(binding, moment))
             }
-            Login::Ntlm(credentials) => {
+            LoginProof::Ntlm(credentials) => {
                 let client = NtlmClient::new(credentials.clone());
                 let offer = authorization("NTLM", client.negotiate());
                 let response = match send(&mut connection, head, offer.clone(), empty()).await {
@@ -129,7 +163,11 @@ impl Authenticated {
                     }
                     Ok(response) => response,
                 };
-                let challenge = challenge(&response).ok_or(Failed::Refused("it offers no NTLM"))?;
+                if response.status() != StatusCode::UNAUTHORIZED {
+                    check_unasked(&response)?;
+                    return Ok(Attempt::Unasked(response, connection));
+                }
+                let challenge = challenge(response.headers()).ok_or(Failed::Refused("it offers no NTLM"))?;
                 // The connection is of use only when nothing is left of the answer.
                 let rest = Limited::new(response.into_body(), REFUSAL_BYTES_MAX).collect().await;
                 rest.map_err(|_| Failed::Refused("its answer does not end"))?;
@@ -140,9 +178,9 @@ impl Authenticated {
                 authorization("NTLM", &client.authenticate(&challenge, &nonces, server)?)
             }
         };
-        let Some(bytes) = body.take() else { return Ok(None) };
+        let Some(bytes) = body.take() else { return Ok(Attempt::Spent) };
         let response = send(&mut connection, head, authorization, bytes).await?;
-        Ok(Some((response, connection)))
+        Ok(Attempt::Answered(response, connection))
     }
 
     /// One that is idle, or a new one.
@@ -163,7 +201,13 @@ impl Authenticated {
             let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
             let (stream, leaf) =
                 self.shared.tls.over(tcp, host).await.map_err(|error| Failed::Dial(error.into()))?;
-            (Box::new(stream), ChannelBinding::of_certificate(&leaf).ok())
+            (
+                Box::new(stream),
+                Some(
+                    ChannelBinding::of_certificate(&leaf)
+                        .map_err(|error| Failed::Certificate(error.into()))?,
+                ),
+            )
         } else {
             (Box::new(tcp), None)
         };
@@ -194,8 +238,11 @@ impl Failed {
         match self {
             Failed::Dial(error) => Trouble::of(&**error, super::trouble::When::Connecting),
             Failed::Sent(_) | Failed::Body(_) => Trouble::Lost,
+            Failed::Account(error) if error.is_refusal() => Trouble::LoginRefused,
             Failed::Account(_) => Trouble::NoLogin,
             Failed::Challenge(_) | Failed::Refused(_) => Trouble::LoginRefused,
+            Failed::Busy { connections } => Trouble::Busy { connections: *connections },
+            Failed::Certificate(_) => Trouble::Tls(ServerFault::Handshake),
         }
     }
 }
@@ -227,12 +274,26 @@ fn authorization(word: &str, token: &[u8]) -> HeaderValue {
     value
 }
 
-fn challenge(response: &Response<Incoming>) -> Option<Vec<u8>> {
-    let offered = response.headers().get_all(header::WWW_AUTHENTICATE);
+/// What a service says to a mere offer, other than 401, is its answer if it tells of trouble or leads elsewhere. It was
+/// not shown the request, so anything else would be an answer to nothing.
+fn check_unasked(response: &Response<Incoming>) -> Result<(), Failed> {
+    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_xml = content_type.is_some_and(|text| text.to_ascii_lowercase().contains("xml"));
+    match response.status() {
+        status if status.is_success() => Err(Failed::Refused("it answers without a proof")),
+        StatusCode::INTERNAL_SERVER_ERROR if is_xml => Err(Failed::Refused("it answers without a proof")),
+        _ => Ok(()),
+    }
+}
+
+/// NTLM's challenge, wherever it stands among others (RFC 9110 11.6.1).
+fn challenge(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let offered = headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     offered
-        .iter()
-        .filter_map(|value| value.to_str().ok()?.strip_prefix("NTLM "))
-        .find_map(|token| STANDARD.decode(token.trim()).ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|one| one.trim().split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("NTLM"))
+        .find_map(|(_, token)| STANDARD.decode(token.trim()).ok())
 }
 
 fn empty() -> Body {
@@ -291,9 +352,33 @@ impl http_body::Body for Lent {
     }
 }
 
-/// One proof, and a new one if that is not taken.
+/// A ticket, and a new one if that is not taken.
 const PROOFS_MAX: usize = 2;
 /// Below the idle time-outs of common servers.
 const IDLE_MAX: Duration = Duration::from_secs(15);
 /// IIS' own page for 401 has some kilobytes.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_a_challenge_among_others() {
+        let find = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(value));
+            }
+            challenge(&headers)
+        };
+        let found = Some(b"abc".to_vec());
+        assert_eq!(find(&["NTLM YWJj"]), found);
+        assert_eq!(find(&["ntlm YWJj"]), found);
+        assert_eq!(find(&["Negotiate, NTLM YWJj, Basic realm=\"a\""]), found);
+        assert_eq!(find(&["Negotiate YWJk", "Ntlm  YWJj "]), found);
+        for none in ["NTLM", "Negotiate YWJj", "NTLM !", "NTLMX YWJj"] {
+            assert_eq!(find(&[none]), None, "{none}");
+        }
+    }
+}

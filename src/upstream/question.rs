@@ -88,6 +88,7 @@ mod tests {
             realm: Some("CONTOSO.TEST".into()),
             kdcs: Vec::new(),
             service: "HTTP/rms.contoso.test".into(),
+            roles: vec!["exchange"],
             connections_max: 4,
         };
         let ask = |kind, base| question(&Config { kind, ..config(base) }, &changed(|_| {}));

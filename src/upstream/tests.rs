@@ -1,13 +1,15 @@
 //! What is wrong on the way to the service, over real sockets: each kind is told from the others.
 
+mod account;
 mod cloud;
 mod proxy;
 
 use super::*;
 use crate::tls::{Authority, Files, FrontServer, ServerFault};
+use http::Uri;
 use http_body_util::{BodyExt, Full};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

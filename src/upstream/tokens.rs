@@ -1,7 +1,7 @@
 //! The token that requests carry: the newest that the cluster has, and another one when the service does not take it.
 
 use crate::secret::Secret;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
@@ -22,6 +22,8 @@ pub struct AccessToken {
 pub struct Tokens {
     newest: watch::Receiver<Option<Arc<AccessToken>>>,
     refused: mpsc::Sender<[u8; 16]>,
+    /// One in whose place no other came in time: nobody else waits for that.
+    in_vain: Arc<Mutex<Option<[u8; 16]>>>,
 }
 
 /// The other end: the newest token goes in, those that were refused come out.
@@ -39,7 +41,10 @@ impl Tokens {
     pub fn new() -> (Self, TokenSource) {
         let (newest, receiver) = watch::channel(None);
         let (sender, refused) = mpsc::channel(REFUSED_MAX);
-        (Tokens { newest: receiver, refused: sender }, TokenSource { newest, refused })
+        (
+            Tokens { newest: receiver, refused: sender, in_vain: Arc::default() },
+            TokenSource { newest, refused },
+        )
     }
 
     /// The newest, if its time is not over.
@@ -53,8 +58,16 @@ impl Tokens {
         // Full: that it was not taken is known already.
         let _ = self.refused.try_send(id);
         let mut newest = self.newest.clone();
+        let in_vain = || self.in_vain.lock().unwrap_or_else(PoisonError::into_inner);
+        let timeout = if *in_vain() == Some(id) { Duration::ZERO } else { OTHER_TIMEOUT };
         let other = newest.wait_for(|token| token.as_ref().is_some_and(|token| token.id != id));
-        tokio::time::timeout(OTHER_TIMEOUT, other).await.ok()?.ok()?.clone()
+        match tokio::time::timeout(timeout, other).await {
+            Ok(other) => other.ok()?.clone(),
+            Err(_) => {
+                *in_vain() = Some(id);
+                None
+            }
+        }
     }
 }
 

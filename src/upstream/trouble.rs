@@ -81,6 +81,12 @@ pub enum Trouble {
         /// For how long was waited.
         waited: Duration,
     },
+    /// All connections that the connector's account may have are in use.
+    #[error("all {connections} connections to the service are in use: upstream.account.connections_max")]
+    Busy {
+        /// How many there may be.
+        connections: usize,
+    },
     /// A part of the request cannot stand in a header.
     #[error("the request cannot be sent on: {reason}")]
     Unsendable {
@@ -113,7 +119,34 @@ impl Trouble {
             Trouble::TokenRefused => "token-refused",
             Trouble::Lost => "lost",
             Trouble::TimedOut { .. } => "timed-out",
+            Trouble::Busy { .. } => "busy",
             Trouble::Unsendable { .. } => "unsendable",
+        }
+    }
+
+    /// Whether the same request may fare better at another node. Where the same settings or the same account would be
+    /// refused again it does not: a second attempt would only be a second failed logon, or a second refused token.
+    /// What a node lacks by itself (its file, its ticket, its way) another may have.
+    #[must_use]
+    pub fn another_node_may_help(&self) -> bool {
+        match self {
+            Trouble::LoginRefused
+            | Trouble::TokenRefused
+            | Trouble::ProxyLogin
+            | Trouble::NotAllowed { .. }
+            | Trouble::Unsendable { .. } => false,
+            Trouble::Refused
+            | Trouble::Unreachable
+            | Trouble::NoName { .. }
+            | Trouble::Tls(_)
+            | Trouble::ProxyUnreachable
+            | Trouble::ProxyRefused { .. }
+            | Trouble::ProxyPassword
+            | Trouble::NoLogin
+            | Trouble::NoToken
+            | Trouble::Lost
+            | Trouble::TimedOut { .. }
+            | Trouble::Busy { .. } => true,
         }
     }
 

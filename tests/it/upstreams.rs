@@ -47,7 +47,7 @@ fn check_relayed(from: &TestCluster, through: &TestCluster) {
 
 fn account_section(name: &str, password: &Path, more: &str) -> String {
     format!(
-        "\n[upstream.account]\nname = '{name}'\npassword_file = {:?}\n{more}",
+        "\n[upstream.account]\nname = '{name}'\npassword_file = {:?}\nroles = [\"exchange\"]\n{more}",
         password.display().to_string()
     )
 }
@@ -82,12 +82,17 @@ fn relays_to_another_connector_with_ntlm_over_http_and_https() {
     drop(proxy);
     own.reconfigure("node-1", &tunnel, "[drain]");
     own.await_rotation();
+    // An account that is for Exchange is for nobody else: nothing is sent.
+    other.reset_counts();
+    own.call(&own.any_node(), &own.account("svc-sharepoint"), &Request::soap(&ACQUIRE_LICENSE))
+        .check(500, &["System.UnauthorizedAccessException"]);
+    assert_eq!(other.counts().total, 0);
     // Another password is one proof too many, then the event.
     secret(folder.path(), "password", "wrong\n");
     own.call(&own.any_node(), &own.exchange(), &Request::soap(&ACQUIRE_LICENSE))
         .check(500, &["cannot be reached"]);
     let event = await_event(&own.any_node(), 4079, |_| true);
-    assert!(field(&event, "reason").contains("401 after a new proof"), "{event}");
+    assert!(field(&event, "reason").contains("401 to a whole proof"), "{event}");
     secret(folder.path(), "password", &account.password);
     check_relayed(&own, &other);
     fs::set_permissions(&password, fs::Permissions::from_mode(0o644)).expect("it is ours");

@@ -16,8 +16,10 @@ impl AvId {
     pub(in crate::identity) const DOMAIN: u16 = 2;
     pub(in crate::identity) const DNS_COMPUTER: u16 = 3;
     pub(in crate::identity) const DNS_DOMAIN: u16 = 4;
+    pub(in crate::identity) const DNS_TREE: u16 = 5;
     pub(in crate::identity) const FLAGS: u16 = 6;
     pub(in crate::identity) const TIMESTAMP: u16 = 7;
+    pub(in crate::identity) const SINGLE_HOST: u16 = 8;
     pub(in crate::identity) const TARGET_NAME: u16 = 9;
     pub(in crate::identity) const CHANNEL_BINDINGS: u16 = 10;
 }
@@ -57,6 +59,30 @@ impl TargetInfo {
             pairs.push((id, value.to_vec()));
             bytes = bytes.get(end..).unwrap_or_default();
         }
+    }
+
+    /// Reads what a server says of itself, for a client that says it back under its proof. A server may be hostile: what
+    /// is not exactly as long as it must be could be read in another way where the proof is passed on. A server's names
+    /// and its time are all that is taken over; the client's own pairs follow.
+    pub(in crate::identity) fn read_of_server(bytes: &[u8]) -> Result<Self, Refused> {
+        let mut said = TargetInfo::read(bytes)?;
+        for (id, value) in &said.0 {
+            let good = match *id {
+                AvId::FLAGS => value.len() == 4,
+                AvId::TIMESTAMP => value.len() == 8,
+                AvId::CHANNEL_BINDINGS => value.len() == 16,
+                AvId::SINGLE_HOST => value.len() == 48, // [MS-NLMP] 2.2.2.2
+                _ => value.len() <= NAME_BYTES_MAX,
+            };
+            if !good {
+                return Err(Refused::Malformed { what: "target information: a value of a wrong length" });
+            }
+        }
+        said.0.retain(|(id, _)| {
+            let names = AvId::COMPUTER..=AvId::DNS_TREE;
+            names.contains(id) || *id == AvId::TIMESTAMP
+        });
+        Ok(said)
     }
 
     /// The bytes of the pairs, and of the one that ends them.
@@ -104,6 +130,8 @@ impl TargetInfo {
 
 /// Eleven ids exist; a client may know some more.
 const PAIRS_MAX: usize = 32;
+/// DNS names have 255 characters at most.
+const NAME_BYTES_MAX: usize = 1024;
 
 #[cfg(test)]
 mod tests {

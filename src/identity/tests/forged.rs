@@ -188,9 +188,9 @@ fn refuses_a_mic_that_is_gone_or_changed() {
 fn refuses_a_negotiate_or_a_challenge_that_was_changed_on_the_way() {
     let client = client(PASSWORD);
     let mut handshake = handshake();
-    // Somebody took 128-bit keys out of the client's offer.
+    // Somebody took 56-bit keys out of the client's offer.
     let mut weaker = client.negotiate().to_vec();
-    weaker[15] &= !0x20;
+    weaker[15] &= !0x80;
     let challenge = leg_of(handshake.step(Scheme::Ntlm, &weaker, LEG));
     let message = client.authenticate(&challenge, &nonces(), Server::default()).unwrap();
     let error = finish(handshake.step(Scheme::Ntlm, &message, LEG)).unwrap_err();

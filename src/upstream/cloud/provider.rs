@@ -230,12 +230,16 @@ impl Provider {
             .header(header::ACCEPT, "application/json")
             .body(body)
             .map_err(unsendable)?;
+        let proxied = self.dialer.proxy_that_reads(request.uri()).is_some();
         super::super::log_in_at_proxy(&self.dialer, &mut request).map_err(&failed)?;
         let exchange = async {
             let response = self.client.request(request).await.map_err(|error| {
                 let when = if error.is_connect() { When::Connecting } else { When::Connected };
                 failed(Trouble::of(&error, when))
             })?;
+            if super::super::is_of_proxy(&response, proxied) {
+                return Err(failed(Trouble::ProxyLogin));
+            }
             let status = response.status();
             let read = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
             let body = read.map_err(|_| failed(Trouble::Lost))?.to_bytes();
@@ -244,10 +248,8 @@ impl Provider {
         let (status, body) = tokio::time::timeout(TIMEOUT, exchange)
             .await
             .map_err(|_| failed(Trouble::TimedOut { waited: TIMEOUT }))??;
-        match status {
-            StatusCode::OK => return Ok(body),
-            StatusCode::PROXY_AUTHENTICATION_REQUIRED => return Err(failed(Trouble::ProxyLogin)),
-            _ => {}
+        if status == StatusCode::OK {
+            return Ok(body);
         }
         Err(match serde_json::from_slice::<Refusal>(body.expose()) {
             Ok(refusal) => SignInError::Refused {
