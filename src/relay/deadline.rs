@@ -9,20 +9,10 @@ use std::time::Duration;
 pub struct Deadline(Duration);
 
 impl Deadline {
-    /// When the host was started: long over.
-    #[cfg(test)]
-    pub const AT_BOOT: Deadline = Deadline(Duration::ZERO);
-
     /// This long from now.
     #[must_use]
     pub fn after(budget: Duration) -> Self {
         Deadline(now().saturating_add(budget))
-    }
-
-    /// So much later.
-    #[must_use]
-    pub fn later(self, by: Duration) -> Self {
-        Deadline(self.0.saturating_add(by))
     }
 
     /// What is left; nothing once it is over.
@@ -58,6 +48,5 @@ mod tests {
     fn an_hour_is_not_over_and_no_time_is() {
         assert!(!Deadline::after(Duration::from_secs(3_600)).is_over());
         assert!(Deadline::after(Duration::ZERO).is_over());
-        assert!(!Deadline::after(Duration::ZERO).later(Duration::from_secs(3_600)).is_over());
     }
 }
