@@ -4,7 +4,7 @@ use super::freshness::STALE_AFTER;
 use super::{DRAINING, UNHEARD};
 use crate::relay::{Deadline, Serving};
 use crate::state::{NodeKind, Roster};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -21,7 +21,7 @@ struct Shared {
     serving: watch::Sender<Serving>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Reasons {
     /// The process is about to end.
     stopping: bool,
@@ -31,22 +31,20 @@ struct Reasons {
     revision: u64,
     /// What another node said, when it refused this one. Shown where no leader was heard, and nothing rests on it.
     refused: Option<String>,
-    /// When the leader was asked for what the table has in it.
-    asked: Option<Deadline>,
-    /// How old the table may be.
-    stale_after: Duration,
+    fresh: Option<Fresh>,
+}
+
+/// How long the table is fresh enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fresh {
+    pub(super) until: Deadline,
+    /// How old it is then.
+    pub(super) stale_after: Duration,
 }
 
 impl Duty {
     pub(super) fn new(node_id: u64, runs_as: NodeKind) -> Self {
-        let reasons = Reasons {
-            stopping: false,
-            out: None,
-            revision: 0,
-            refused: None,
-            asked: None,
-            stale_after: STALE_AFTER,
-        };
+        let reasons = Reasons::default();
         let shared = Shared {
             node_id,
             runs_as,
@@ -70,21 +68,15 @@ impl Duty {
         self.change(|reasons| self.hear(reasons, roster));
     }
 
-    /// The table of a roster is as fresh as a moment in the past; or the leader was not heard, and then what was
-    /// enough before may be too old now.
-    pub(super) fn note(&self, roster: &Roster, asked: Option<Deadline>) {
+    /// The table of a roster was found fresh; or not, and then what was enough before may be too old now.
+    pub(super) fn note(&self, roster: &Roster, fresh: Option<Fresh>) {
         self.change(|reasons| {
             self.hear(reasons, roster);
-            reasons.asked = asked.or(reasons.asked);
-            if asked.is_some() {
+            reasons.fresh = fresh.or(reasons.fresh);
+            if fresh.is_some() {
                 reasons.refused = None;
             }
         });
-    }
-
-    /// From now on the table may be so old.
-    pub(super) fn allow(&self, stale_after: Duration) {
-        self.change(|reasons| reasons.stale_after = stale_after);
     }
 
     /// Another node refuses this one.
@@ -94,12 +86,14 @@ impl Duty {
 
     /// How old the table may be.
     pub(super) fn age(&self) -> Option<Duration> {
-        self.reasons().asked.map(Deadline::overdue)
+        let fresh = self.shared.reasons.lock().unwrap_or_else(PoisonError::into_inner).fresh?;
+        Some((fresh.stale_after + fresh.until.overdue()).saturating_sub(fresh.until.left()))
     }
 
     /// From which age on the node refuses.
     pub(super) fn stale_after(&self) -> Duration {
-        self.reasons().stale_after
+        let reasons = self.shared.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        reasons.fresh.map_or(STALE_AFTER, |fresh| fresh.stale_after)
     }
 
     /// Two tasks bring rosters, and the older one may come last.
@@ -111,24 +105,20 @@ impl Duty {
     }
 
     fn change(&self, change: impl FnOnce(&mut Reasons)) {
-        let mut reasons = self.reasons();
+        let mut reasons = self.shared.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut reasons);
         // Also when nothing changed: who waits looks at the clock again.
         self.shared.serving.send_replace(reasons.serving());
-    }
-
-    fn reasons(&self) -> MutexGuard<'_, Reasons> {
-        self.shared.reasons.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Reasons {
     fn serving(&self) -> Serving {
-        match (self.stopping, &self.out, self.asked) {
+        match (self.stopping, &self.out, self.fresh) {
             (true, _, _) => Serving::Not(DRAINING.into()),
             (false, Some(out), _) => Serving::Not(out.clone()),
             (false, None, None) => Serving::Not(self.refused.clone().unwrap_or_else(|| UNHEARD.into())),
-            (false, None, Some(asked)) => Serving::Until(asked.later(self.stale_after)),
+            (false, None, Some(fresh)) => Serving::Until(fresh.until),
         }
     }
 }
@@ -178,8 +168,9 @@ mod tests {
         Roster { nodes: [(7, node)].into(), ..Roster::default() }
     }
 
-    fn just_now() -> Option<Deadline> {
-        Some(Deadline::after(Duration::ZERO))
+    fn fresh(seconds: u64) -> Option<Fresh> {
+        let stale_after = Duration::from_secs(seconds);
+        Some(Fresh { until: Deadline::after(stale_after), stale_after })
     }
 
     fn check_not(duty: &Duty, words: &str) {
@@ -193,27 +184,24 @@ mod tests {
     fn a_node_serves_only_while_its_table_is_fresh() {
         let duty = Duty::new(7, NodeKind::Relay);
         check_not(&duty, UNHEARD);
-        duty.note(&Roster::default(), just_now());
+        duty.note(&Roster::default(), fresh(60));
         assert_eq!(duty.serving().borrow().now(), Readiness::Ready);
         // Nothing was heard; what was heard before still counts.
         duty.note(&Roster::default(), None);
         assert_eq!(duty.serving().borrow().now(), Readiness::Ready);
-        duty.allow(Duration::ZERO);
+        duty.note(&Roster::default(), fresh(0));
         check_not(&duty, "too old");
-        // What may be older is fresh enough again, without a word from the leader.
-        duty.allow(STALE_AFTER);
-        assert_eq!(duty.serving().borrow().now(), Readiness::Ready);
     }
 
     #[test]
     fn a_drained_node_serves_nothing_however_fresh_it_is() {
         let duty = Duty::new(7, NodeKind::Relay);
-        duty.note(&roster(NodeKind::Relay, true), just_now());
+        duty.note(&roster(NodeKind::Relay, true), fresh(60));
         check_not(&duty, "drained by alice");
         duty.heed(&roster(NodeKind::Relay, false));
         assert_eq!(duty.serving().borrow().now(), Readiness::Ready);
         duty.stop();
-        duty.note(&roster(NodeKind::Relay, false), just_now());
+        duty.note(&roster(NodeKind::Relay, false), fresh(60));
         check_not(&duty, DRAINING);
     }
 
@@ -221,7 +209,7 @@ mod tests {
     fn an_older_roster_takes_nothing_back() {
         let duty = Duty::new(7, NodeKind::Relay);
         duty.heed(&Roster { revision: 2, ..roster(NodeKind::Relay, true) });
-        duty.note(&Roster { revision: 1, ..roster(NodeKind::Relay, false) }, just_now());
+        duty.note(&Roster { revision: 1, ..roster(NodeKind::Relay, false) }, fresh(60));
         check_not(&duty, "drained by alice");
         duty.heed(&Roster { revision: 3, ..roster(NodeKind::Relay, false) });
         assert_eq!(duty.serving().borrow().now(), Readiness::Ready);
@@ -230,10 +218,10 @@ mod tests {
     #[test]
     fn a_witness_and_a_removed_node_serve_nothing() {
         let duty = Duty::new(7, NodeKind::Witness);
-        duty.note(&roster(NodeKind::Witness, false), just_now());
+        duty.note(&roster(NodeKind::Witness, false), fresh(60));
         check_not(&duty, "a witness");
         let duty = Duty::new(7, NodeKind::Relay);
-        duty.note(&roster(NodeKind::Witness, false), just_now());
+        duty.note(&roster(NodeKind::Witness, false), fresh(60));
         check_not(&duty, "rmsc witness");
         let removed = RemovedNode { name: "n".into(), by: "bob".into(), at: Timestamp(0) };
         duty.heed(&Roster { removed: [(7, removed)].into(), ..Roster::default() });
@@ -245,7 +233,7 @@ mod tests {
         let duty = Duty::new(7, NodeKind::Relay);
         duty.refused("node 7 (n) was removed by bob");
         check_not(&duty, "another node says: node 7 (n) was removed by bob");
-        duty.note(&Roster::default(), just_now());
+        duty.note(&Roster::default(), fresh(60));
         assert_eq!(duty.serving().borrow().now(), Readiness::Ready);
         duty.refused("node 7 (n) was removed by bob");
         assert_eq!(duty.serving().borrow().now(), Readiness::Ready);
@@ -255,11 +243,10 @@ mod tests {
     fn tells_how_old_the_table_is() {
         let duty = Duty::new(7, NodeKind::Relay);
         assert_eq!(duty.age(), None);
-        duty.note(&Roster::default(), just_now());
+        duty.note(&Roster::default(), fresh(60));
         assert!(duty.age().unwrap() < Duration::from_secs(5));
-        duty.allow(Duration::ZERO);
-        assert!(duty.age().unwrap() < Duration::from_secs(5));
-        duty.note(&Roster::default(), Some(Deadline::AT_BOOT));
-        assert!(duty.age().unwrap() > Duration::from_secs(5));
+        let stale_after = Duration::from_secs(60);
+        duty.note(&Roster::default(), Some(Fresh { until: Deadline::after(Duration::ZERO), stale_after }));
+        assert!(duty.age().unwrap() >= stale_after);
     }
 }

@@ -1,24 +1,29 @@
 //! How old the table may be: a node that has not heard from a leader for too long must not go on
 //! letting in whom the others may have refused since.
 
-use super::duty::Duty;
-use crate::cluster::{Cluster, Member};
+use super::duty::{Duty, Fresh};
+use crate::cluster::Cluster;
 use crate::event::Event;
 use crate::relay::Deadline;
 use crate::tasks::Tasks;
 use std::time::Duration;
 
 /// Asks the leader four times a second what the newest change is, and waits until it is applied here:
-/// then the table is as fresh as the moment of asking.
+/// then the table is as fresh as the moment of asking. How long that is enough depends on the voters, so a change of
+/// the members is a reason to ask at once; without the leader's answer it changes nothing, for it may never be
+/// committed.
 pub(super) async fn keep(cluster: Cluster, duty: Duty, tasks: Tasks) {
     let mut interval = tokio::time::interval(ASK_EVERY);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut members = cluster.members();
     loop {
         tokio::select! {
             _ = interval.tick() => {}
+            changed = members.changed() => if changed.is_err() { return },
             () = tasks.draining() => return,
         }
-        let asked = Deadline::after(Duration::ZERO);
+        let stale_after = stale_after(&cluster);
+        let asked = Fresh { until: Deadline::after(stale_after), stale_after };
         let fresh = matches!(tokio::time::timeout(ASK_TIMEOUT, cluster.read_barrier()).await, Ok(Ok(_)));
         // The roster after the barrier: a node that was drained while it was down must not serve first.
         let roster = cluster.state().borrow().roster.clone();
@@ -29,14 +34,11 @@ pub(super) async fn keep(cluster: Cluster, duty: Duty, tasks: Tasks) {
 /// Heeds what the cluster says about this node as soon as it is applied here.
 pub(super) async fn heed(cluster: Cluster, duty: Duty, tasks: Tasks) {
     let mut newest = cluster.roster();
-    let mut members = cluster.members();
     loop {
         let roster = newest.borrow_and_update().clone();
         duty.heed(&roster);
-        duty.allow(stale_after(&members.borrow_and_update()));
         tokio::select! {
             changed = newest.changed() => if changed.is_err() { return },
-            changed = members.changed() => if changed.is_err() { return },
             () = tasks.draining() => return,
         }
     }
@@ -59,8 +61,8 @@ pub(super) async fn hear(cluster: Cluster, duty: Duty, tasks: Tasks) {
 
 /// With two voters the loss of one ends all changes until somebody acts, so it may last longer; it is
 /// never more than the quarter of an hour after which the original notices a change.
-fn stale_after(members: &[Member]) -> Duration {
-    let voters = members.iter().filter(|member| member.voter).count();
+fn stale_after(cluster: &Cluster) -> Duration {
+    let voters = cluster.members().borrow().iter().filter(|member| member.voter).count();
     if voters == 2 { STALE_AFTER_TWO_VOTERS } else { STALE_AFTER }
 }
 
