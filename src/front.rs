@@ -182,12 +182,16 @@ impl Front {
             Ok(read) => read,
             Err(failure) => return Handled { close: true, ..failed(failure) },
         };
-        let deadline = begun.later(payload::answer_within(&head, &payload, &beginning));
-        drop(beginning);
-        if let Payload::Kept(bytes) = &payload {
-            head.body_bytes = Some(bytes.len() as u64);
-            told.content = Content::of(told.claimed, bytes);
+        let whole = matches!(payload, Payload::Kept(_));
+        let asked = payload::operation(&head, &beginning, whole);
+        let deadline = begun.later(payload::answer_within(asked, &beginning, whole));
+        told.claimed =
+            told.claimed.or(asked.filter(|asked| head.endpoint.operations().any(|has| has == *asked)));
+        told.content = Content::of(told.claimed, &beginning);
+        if whole {
+            head.body_bytes = Some(beginning.len() as u64);
         }
+        drop(beginning);
         let (outcome, served_by) = self.attempts.run(head, payload, deadline).await;
         Handled { soap, served_by, ..plain(outcome) }
     }

@@ -26,7 +26,7 @@ pub struct Told {
     pub caller: Arc<Caller>,
     /// What was called.
     pub endpoint: Endpoint,
-    /// What the SOAPAction names, if it is an operation of that endpoint.
+    /// What the action or the body names, if it is an operation of that endpoint.
     pub claimed: Option<Operation>,
     /// What the envelope shows.
     pub content: Content,
@@ -96,17 +96,17 @@ impl Told {
         let service = service_time.unwrap_or_default();
         let connector = total.saturating_sub(service);
         let result = if kept_for.is_some() && self.result == ANSWERED { KEPT } else { self.result };
+        // A caller who may not is refused before its envelope is read.
+        let named = operation.or(self.claimed);
         origin.metrics.soap(&Soap {
             pipeline: self.endpoint.pipeline().word(),
-            operation: operation.map_or("none", Operation::word),
+            operation: named.map_or("none", Operation::word),
             outcome: outcome(result),
             batch: if content.is_batched { Batch::Batched } else { Batch::Single },
             connector,
             service: service_time,
             total,
         });
-        // A caller who may not is refused before its envelope is read.
-        let named = operation.or(self.claimed);
         tracing::info!(
             target: "audit",
             record = "audit",

@@ -29,9 +29,8 @@ pub async fn read(body: Body, within: Duration) -> Result<(Payload, Bytes), Fail
 
 /// How long the answer to a request may take, by the bytes that were read of it: a batch for many recipients has
 /// longer. What the request says of itself wrongly is refused where it is inspected.
-pub fn answer_within(head: &Head, payload: &Payload, beginning: &[u8]) -> Duration {
-    let whole = matches!(payload, Payload::Kept(_));
-    let Some(operation) = operation(head, beginning, whole) else { return ANSWER_WITHIN };
+pub fn answer_within(asked: Option<Operation>, beginning: &[u8], whole: bool) -> Duration {
+    let Some(operation) = asked else { return ANSWER_WITHIN };
     if operation.deadline_max() == operation.deadline(0) {
         return operation.deadline(0);
     }
@@ -43,7 +42,7 @@ pub fn answer_within(head: &Head, payload: &Payload, beginning: &[u8]) -> Durati
 }
 
 /// What is asked for: as the action says, or else the body.
-fn operation(head: &Head, beginning: &[u8], whole: bool) -> Option<Operation> {
+pub fn operation(head: &Head, beginning: &[u8], whole: bool) -> Option<Operation> {
     let in_content_type = || content_type(Some(&head.content_type)).ok()?.action;
     let named = Operation::from_action(&head.soap_action);
     named.or_else(|| Operation::from_action(&in_content_type()?)).or_else(|| {

@@ -1,5 +1,7 @@
 //! A node's log: its events, waited for.
 
+use super::cluster::TestCluster;
+use super::http::Answer;
 use super::lab::Node;
 use super::wait;
 use serde_json::Value;
@@ -27,6 +29,20 @@ pub fn await_event(node: &Node, number: u16, wanted: impl Fn(&Value) -> bool) ->
     wait::until(&format!("event {number} in the log of {}", node.name), wait::PATIENCE, || {
         events(node, number).into_iter().find(|event| wanted(event))
     })
+}
+
+/// The audit record of the request with this answer; there is no second one.
+#[track_caller]
+pub fn audit_record(cluster: &TestCluster, answer: &Answer) -> Value {
+    let id = answer.header("x-rmsc-request-id").expect("every answer has it");
+    let mut found = wait::until("the audit record", wait::PATIENCE, || {
+        let all = cluster.nodes().into_iter().flat_map(|node| lines(&node));
+        let found: Vec<_> =
+            all.filter(|line| line["record"] == "audit" && line["request_id"] == id).collect();
+        Some(found).filter(|found| !found.is_empty())
+    });
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.swap_remove(0)
 }
 
 /// The text of a field.
