@@ -192,7 +192,8 @@ impl Front {
             head.body_bytes = Some(beginning.len() as u64);
         }
         drop(beginning);
-        let (outcome, served_by) = self.attempts.run(head, payload, deadline).await;
+        let attempts_max = asked.map_or(ATTEMPTS_MAX_UNREAD, Operation::attempts_max);
+        let (outcome, served_by) = self.attempts.run(head, payload, attempts_max, deadline).await;
         Handled { soap, served_by, ..plain(outcome) }
     }
 
@@ -329,3 +330,5 @@ fn label(outcome: &Outcome) -> metrics::Outcome {
 
 /// A LAN brings 16 MiB in far less.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Of what cannot be read here: it is begun nowhere, and a node that dies with it is no reason to refuse it.
+const ATTEMPTS_MAX_UNREAD: u32 = 2;

@@ -21,7 +21,7 @@ mod shape;
 mod write;
 
 pub use malformed::Malformed;
-pub use operation::{ANSWER_WITHIN, Cacheable, Operation, RECIPIENTS_MAX, Retry, namespace};
+pub use operation::{ANSWER_WITHIN, Operation, RECIPIENTS_MAX, namespace};
 pub use pipeline::{Endpoint, EndpointKind, Pipeline, route};
 pub use scanner::Limits;
 pub use write::{envelope_around, escape};

@@ -49,10 +49,11 @@ impl Attempts {
         &self,
         mut head: Head,
         mut payload: Payload,
+        attempts_max: u32,
         deadline: Deadline,
     ) -> (Outcome, Option<String>) {
         self.budget.earn();
-        let (outcome, node) = self.try_nodes(&mut head, &mut payload, deadline).await;
+        let (outcome, node) = self.try_nodes(&mut head, &mut payload, attempts_max, deadline).await;
         if head.course.facts().may_be_kept
             && let Some(found) = self.kept_elsewhere(head, &mut payload, deadline).await
         {
@@ -95,13 +96,14 @@ impl Attempts {
         &self,
         head: &mut Head,
         payload: &mut Payload,
+        attempts_max: u32,
         deadline: Deadline,
     ) -> (Outcome, Option<String>) {
         let ready = self.peers.ready();
         let mut why = "no node is ready".to_owned();
         let mut last = None;
         for target in self.rotation.order(&ready) {
-            if head.attempt > ATTEMPTS_MAX || !payload.is_left() || deadline.is_over() {
+            if head.attempt > attempts_max || !payload.is_left() || deadline.is_over() {
                 break;
             }
             match self.attempt(target, head, payload, deadline).await {
@@ -110,7 +112,7 @@ impl Attempts {
                 Err(Next::Another(reason)) => why = format!("{}: {reason}", target.name),
                 Err(Next::Retry(error)) => {
                     why = format!("{}: {error}", target.name);
-                    if !payload.is_left() || head.attempt == ATTEMPTS_MAX || !self.budget.spend() {
+                    if !payload.is_left() || head.attempt >= attempts_max || !self.budget.spend() {
                         return (over(error), Some(target.name.clone()));
                     }
                     head.attempt += 1;
@@ -208,8 +210,6 @@ fn over(error: HopError) -> Outcome {
 
 /// While no node can take requests, every request meets the same trouble.
 const EVENT_EVERY: Duration = Duration::from_secs(10);
-/// The first and one retry: every operation of the connector may be repeated once, none more often.
-const ATTEMPTS_MAX: u32 = 2;
 /// Full jitter before a retry that goes to the same service.
 const JITTER_MAX: Duration = Duration::from_millis(50);
 /// Answers up to this length are whole before the client sees their beginning.

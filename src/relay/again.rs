@@ -12,23 +12,6 @@ use http::StatusCode;
 use http_body_util::{BodyExt, Full};
 use std::time::{Duration, SystemTime};
 
-/// Whether answers to this operation are kept: those that tell what the service is and has.
-pub(super) fn is_kept(operation: Operation) -> bool {
-    match operation {
-        Operation::GetServerInfo
-        | Operation::GetLicensorCertificate
-        | Operation::AcquireTemplateInformation
-        | Operation::AcquireTemplates => true,
-        Operation::Certify
-        | Operation::GetClientLicensorCert
-        | Operation::AcquireIssuanceLicense
-        | Operation::AcquireLicense
-        | Operation::AcquirePreLicense
-        | Operation::FindServiceLocations
-        | Operation::FindServiceLocationsForUser => false,
-    }
-}
-
 impl Relay {
     pub(super) async fn send_or_keep(&self, asking: Asking<'_>, body: Body) -> Result<Answered, Failure> {
         let body = tokio::time::timeout(asking.deadline.left(), body.collect())

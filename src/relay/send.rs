@@ -1,6 +1,5 @@
 //! Sends a request to the service, once, and says what is wrong with what comes back.
 
-use super::again::is_kept;
 use super::answer::{BadAnswer, Verdict, check};
 use super::{Answered, Deadline, Failure, Head, Permit, Relay, Watched, trouble};
 use crate::event::{BadAnswers, Event, with_causes};
@@ -29,7 +28,7 @@ impl Asking<'_> {
     /// What is sent. What is looked at as a whole must come as it is.
     pub(super) fn outgoing(&self, body: Body) -> Outgoing {
         let Asking { permit, head, inspected, deadline } = self;
-        let kept = is_kept(inspected.operation);
+        let kept = inspected.operation.is_kept();
         let (content_type, soap_action) = headers_of(inspected);
         Outgoing {
             request_id: head.request_id.clone(),
@@ -55,7 +54,7 @@ impl Relay {
     pub(super) async fn send(&self, asking: Asking<'_>, body: Body) -> Result<Answered, Failure> {
         // The front has the same deadline, and must still hear why there is no answer.
         let asking = Asking { deadline: asking.deadline.earlier_by(MARGIN), ..asking };
-        if is_kept(asking.inspected.operation) {
+        if asking.inspected.operation.is_kept() {
             return self.send_or_keep(asking, body).await;
         }
         if asking.head.kept_only {

@@ -122,16 +122,19 @@ impl Operation {
         self.row().body_bytes_max
     }
 
-    /// What a second try does, when it is not known whether the first one arrived.
+    /// How often it may be sent in all, when it is not known whether the first one arrived.
     #[must_use]
-    pub fn retry(self) -> Retry {
-        self.row().retry
+    pub fn attempts_max(self) -> u32 {
+        match self.row().retry {
+            Retry::Same | Retry::AnswerDiffers | Retry::CreatesOnce => 2,
+        }
     }
 
-    /// Whose answer may be kept, and be given again while the service is away.
+    /// Whether its answer is kept for the caller, and given again while the service is away: it tells what the service
+    /// is and has.
     #[must_use]
-    pub fn cacheable(self) -> Cacheable {
-        self.row().cacheable
+    pub fn is_kept(self) -> bool {
+        self.row().is_kept
     }
 
     /// Whether only an entry with the Exchange role may call it: it acts for other accounts.
@@ -235,7 +238,7 @@ impl Operation {
             Operation::GetServerInfo => Row {
                 name: "GetServerInfo",
                 word: "get_server_info",
-                cacheable: Cacheable::ForAll,
+                is_kept: true,
                 version_data: false,
                 request: shape::GET_SERVER_INFO,
                 result: Kind::Any,
@@ -244,7 +247,7 @@ impl Operation {
             Operation::GetLicensorCertificate => Row {
                 name: "GetLicensorCertificate",
                 word: "get_licensor_certificate",
-                cacheable: Cacheable::ForAll,
+                is_kept: true,
                 result: shape::GET_LICENSOR_CERTIFICATE_RESULT,
                 ..SERVER
             },
@@ -277,26 +280,15 @@ impl fmt::Display for Operation {
     }
 }
 
-/// What a second try does. Every operation may be tried twice; more is nobody's promise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Retry {
+/// What a second try does.
+#[derive(Clone, Copy)]
+enum Retry {
     /// Nothing that the first one did not do.
     Same,
     /// The answer has another key or signature; the caller keeps the one it gets.
     AnswerDiffers,
     /// The first try made something; the second finds it.
     CreatesOnce,
-}
-
-/// Whose answer may be kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Cacheable {
-    /// Nobody's: it is made for one request.
-    No,
-    /// It is the same for everybody who asks the same.
-    ForAll,
-    /// It is the same for everybody who comes by the same entry.
-    ForEntry,
 }
 
 #[derive(Clone, Copy)]
@@ -308,7 +300,7 @@ struct Row {
     endpoints: &'static [Endpoint],
     body_bytes_max: usize,
     retry: Retry,
-    cacheable: Cacheable,
+    is_kept: bool,
     exchange_only: bool,
     version_data: bool,
     more_for_each_recipient: Duration,
@@ -326,7 +318,7 @@ impl Row {
             endpoints: &[],
             body_bytes_max,
             retry: Retry::Same,
-            cacheable: Cacheable::No,
+            is_kept: false,
             exchange_only: false,
             version_data: true,
             more_for_each_recipient: Duration::ZERO,
@@ -338,7 +330,7 @@ impl Row {
 
 const TEMPLATES: Row = Row {
     endpoints: &[Endpoint::TemplateDistribution],
-    cacheable: Cacheable::ForEntry,
+    is_kept: true,
     ..Row::of(Pipeline::TemplateDistribution, &[namespace::TEMPLATE_DISTRIBUTION], SMALL_BYTES_MAX)
 };
 
@@ -417,11 +409,16 @@ mod tests {
 
     #[test]
     fn what_is_about_the_service_itself_may_be_kept() {
-        let kept = |wanted| Operation::ALL.into_iter().filter(move |o| o.cacheable() == wanted).collect();
-        let all: Vec<_> = kept(Cacheable::ForAll);
-        assert_eq!(all, [Operation::GetServerInfo, Operation::GetLicensorCertificate]);
-        let for_entry: Vec<_> = kept(Cacheable::ForEntry);
-        assert_eq!(for_entry, [Operation::AcquireTemplateInformation, Operation::AcquireTemplates]);
+        let kept: Vec<_> = Operation::ALL.into_iter().filter(|operation| operation.is_kept()).collect();
+        assert_eq!(
+            kept,
+            [
+                Operation::AcquireTemplateInformation,
+                Operation::AcquireTemplates,
+                Operation::GetServerInfo,
+                Operation::GetLicensorCertificate
+            ]
+        );
         let without: Vec<_> = Operation::ALL.into_iter().filter(|o| !o.has_version_data()).collect();
         assert_eq!(without, [Operation::GetServerInfo]);
     }
