@@ -61,6 +61,39 @@ fn every_setting_that_the_example_names_is_known() {
 }
 
 #[test]
+fn the_example_of_each_kind_of_service_is_good() {
+    let example = read("rmsc.toml")
+        .replace("http://127.0.0.1:18080", "https://rms.na.aadrm.com")
+        .replace("#authority = \"/etc/rmsc/upstream-ca.pem\"", "authority = \"/etc/rmsc/upstream-ca.pem\"");
+    for (section, kind) in [("account", "ad-rms"), ("account", "chained"), ("oauth", "oauth")] {
+        let of_kind = example.replace("kind = \"simulated\"", &format!("kind = \"{kind}\""));
+        let config = check_config(&with_block(&of_kind, &format!("[upstream.{section}]")));
+        assert_eq!(config.upstream.kind.word(), kind);
+        // So a wrong key in the block would be found.
+        let wrong = of_kind
+            .replace(&format!("# [upstream.{section}]"), &format!("# [upstream.{section}]\n# no_key = 1"));
+        let faults = Config::parse(&with_block(&wrong, &format!("[upstream.{section}]"))).unwrap_err();
+        assert!(faults.iter().any(|fault| fault.to_string().contains("no_key")), "{faults:?}");
+    }
+}
+
+#[test]
+fn the_unit_knows_every_credential_that_the_example_names() {
+    let unit = read("rmsc.service");
+    let example = read("rmsc.toml");
+    let named: Vec<_> = example.split("/run/credentials/rmsc.service/").skip(1).collect();
+    assert!(named.len() > 3, "{named:?}");
+    for named in named {
+        let name = named.split('"').next().unwrap_or_default();
+        let line = format!("LoadCredential={name}:");
+        assert!(
+            unit.lines().any(|it| it.trim_start_matches('#').starts_with(&line)),
+            "no {line} in rmsc.service"
+        );
+    }
+}
+
+#[test]
 fn the_unit_starts_a_command_that_exists() {
     check_command(&setting("ExecStart"));
 }
@@ -156,6 +189,16 @@ fn uncommented(text: &str) -> String {
         _ => format!("{line}\n"),
     };
     text.lines().map(line).collect()
+}
+
+/// Takes one block, up to the next empty line, out of its comments with a space.
+fn with_block(text: &str, section: &str) -> String {
+    let begin = text.find(&format!("# {section}\n")).unwrap_or_else(|| panic!("no {section}"));
+    let (before, rest) = text.split_at(begin);
+    let (block, after) = rest.split_once("\n\n").unwrap_or((rest, ""));
+    let lines = block.lines().map(|line| line.strip_prefix("# ").unwrap_or(line));
+    let block: String = lines.map(|line| format!("{line}\n")).collect();
+    format!("{before}{block}\n{after}")
 }
 
 /// A setting of the unit.
