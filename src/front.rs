@@ -16,6 +16,7 @@ mod payload;
 mod peers;
 mod report;
 mod route;
+mod upload;
 
 pub use authenticate::{Authenticator, Connection};
 pub use failures::LoginLimits;
@@ -205,7 +206,7 @@ impl Front {
         let text = |name: HeaderName| text(headers, name).to_owned();
         Head {
             request_id: request_id.to_owned(),
-            caller: Caller::clone(caller),
+            caller: caller.clone(),
             endpoint,
             content_type: text(header::CONTENT_TYPE),
             soap_action: text(HeaderName::from_static("soapaction")),
@@ -323,5 +324,5 @@ fn label(outcome: &Outcome) -> metrics::Outcome {
     }
 }
 
-/// A LAN brings 16 MiB in far less.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// For how long a client may let its bytes be waited for, in all; a LAN brings 16 MiB in far less.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);

@@ -56,7 +56,9 @@ fn failed(failure: &Failure, soap: SoapVersion) -> Response<Body> {
         }
         Failure::RoleRefused(_) => soap_fault(soap, "the account's role does not allow this operation"),
         Failure::Malformed(reason) => text(StatusCode::BAD_REQUEST, &sentence("Bad request", reason)),
-        Failure::BrokenOff => text(StatusCode::BAD_REQUEST, "Bad request: the body ended too early."),
+        Failure::BrokenOff => {
+            text(StatusCode::BAD_REQUEST, "Bad request: the body broke off, or did not come in time.")
+        }
         Failure::UnsupportedMedia(reason) => {
             text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &sentence("Unsupported media type", reason))
         }

@@ -1,6 +1,6 @@
 //! Answers that need no cloud: pages for people, descriptions, the tenant's URL, and where the services are.
 
-use super::{Answered, Failure, Head, REQUEST_BYTES_MAX, broken_body, unfit};
+use super::{Answered, Failure, Head, broken_body, unfit};
 use crate::rms::envelope::Inspected;
 use crate::rms::{Endpoint, Operation, fault, location, page as pages, wsdl as description};
 use crate::upstream::Body;
@@ -62,13 +62,14 @@ pub(super) async fn locations(
     prefix: Bytes,
     mut body: Body,
 ) -> Result<Answered, Failure> {
+    let bytes_max = inspected.operation.body_bytes_max();
     let mut whole = BytesMut::from(prefix);
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(|error| broken_body(&error))?.into_data() {
             whole.extend_from_slice(&data);
         }
-        if whole.len() > LOCATIONS_REQUEST_BYTES_MAX {
-            return Err(Failure::TooLarge { bytes_max: LOCATIONS_REQUEST_BYTES_MAX });
+        if whole.len() > bytes_max {
+            return Err(Failure::TooLarge { bytes_max });
         }
     }
     let question = location::question(&whole).map_err(|error| unfit(&error))?;
@@ -96,6 +97,3 @@ fn answer(status: StatusCode, content_type: &str, bytes: Bytes) -> Answered {
         body: Full::new(bytes).map_err(|never| match never {}).boxed_unsync(),
     }
 }
-
-/// A handful of service names; nobody asks for more.
-const LOCATIONS_REQUEST_BYTES_MAX: usize = REQUEST_BYTES_MAX / 64;

@@ -2,6 +2,7 @@
 
 use super::again::is_kept;
 use super::answer::{BadAnswer, Verdict, check};
+use super::gate::Gate;
 use super::{Answered, Deadline, Failure, Head, Permit, Relay, Watched, trouble};
 use crate::event::{BadAnswers, Event, with_causes};
 use crate::rms::agreement::headers_of;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy)]
 pub(super) struct Asking<'a> {
     pub(super) permit: &'a Permit,
+    pub(super) gate: &'a Gate,
     pub(super) head: &'a Head,
     pub(super) inspected: &'a Inspected,
     pub(super) deadline: Deadline,
@@ -28,7 +30,7 @@ pub(super) struct NoAnswer {
 impl Asking<'_> {
     /// What is sent. What is looked at as a whole must come as it is.
     pub(super) fn outgoing(&self, body: Body) -> Outgoing {
-        let Asking { permit, head, inspected, deadline } = self;
+        let Asking { permit, gate, head, inspected, deadline } = self;
         let kept = is_kept(inspected.operation);
         let (content_type, soap_action) = headers_of(inspected);
         Outgoing {
@@ -45,6 +47,7 @@ impl Asking<'_> {
                 front_node: head.front_node.clone(),
             },
             body,
+            gate: gate.for_upstream(),
             timeout: deadline.left(),
         }
     }
@@ -66,14 +69,14 @@ impl Relay {
 
     /// Asks the service itself.
     pub(super) async fn ask(&self, asking: Asking<'_>, outgoing: Outgoing) -> Result<Answered, NoAnswer> {
-        let Asking { head, deadline, .. } = asking;
+        let Asking { head, gate, deadline, .. } = asking;
         let accepted = outgoing.accept_encoding.clone();
         let (body, fault) = Watched::new(outgoing.body);
         let outgoing = Outgoing { body: body.boxed_unsync(), timeout: deadline.left(), ..outgoing };
         let begun = Instant::now();
         let sent = self.upstream.send(outgoing).await;
         head.course.note(|facts| facts.service_time = Some(begun.elapsed()));
-        let answer = match (sent, fault.failure()) {
+        let answer = match (sent, fault.failure().or_else(|| gate.refused())) {
             (Ok(answer), _) => answer,
             (Err(_), Some(failure)) => return Err(NoAnswer { failure, verdict: Verdict::Undecided }),
             (Err(error), None) => {

@@ -8,6 +8,7 @@ use crate::upstream::{Body, BodyError};
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
 use prost::Message;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where a hop request goes.
@@ -96,7 +97,7 @@ fn head(message: proto::RelayHead) -> Option<Head> {
     };
     Some(Head {
         request_id: message.request_id,
-        caller: Caller { account, mechanism, binding, channel, computer: caller.computer },
+        caller: Arc::new(Caller { account, mechanism, binding, channel, computer: caller.computer }),
         endpoint: rms::route(&message.path)?,
         content_type: message.content_type,
         soap_action: message.soap_action,
@@ -323,7 +324,7 @@ mod tests {
     fn check_head(caller: Caller) {
         let head = Head {
             request_id: "0".repeat(32),
-            caller,
+            caller: Arc::new(caller),
             endpoint: rms::route("/_wmcs/licensing/license.asmx").unwrap(),
             content_type: "text/xml".into(),
             soap_action: "\"x\"".into(),

@@ -117,11 +117,10 @@ impl Passing {
         self.recipients
     }
 
-    /// Whether there may be more recipients to come.
+    /// Whether it is in the middle of its recipients.
     #[must_use]
     pub fn may_have_more_recipients(&self) -> bool {
-        let inside = self.open.iter().any(|open| open.place == Place::Identities);
-        self.recipients == 0 || inside
+        self.open.iter().any(|open| open.place == Place::Identities)
     }
 
     /// Goes to the next place that counts; gives how many bytes that were.

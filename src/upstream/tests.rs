@@ -35,6 +35,7 @@ pub(super) fn outgoing(timeout: Duration) -> Outgoing {
             front_node: "node-1".into(),
         },
         body: Full::from("<x/>").map_err(|never| match never {}).boxed_unsync(),
+        gate: Arc::new(|| Ok(())),
         timeout,
     }
 }
