@@ -2,6 +2,7 @@
 
 use super::{Answered, Failure, Head, broken_body, unfit};
 use crate::rms::envelope::Inspected;
+use crate::rms::version::BadVersion;
 use crate::rms::{Endpoint, Operation, fault, location, page as pages, wsdl as description};
 use crate::upstream::Body;
 use bytes::{Bytes, BytesMut};
@@ -75,8 +76,11 @@ pub(super) async fn locations(
     let question = location::question(&whole).map_err(|error| unfit(&error))?;
     let (operation, soap) = (inspected.operation, inspected.soap);
     let located = match question.versions {
-        Ok(_) => location::service_locations(operation, &head.base, question.service_types)
-            .map_err(|bad| fault::message(soap, fault::exception::INVALID_OPERATION, &bad.to_string())),
+        // What is answered is the same in every version; the answer says up to which one is known here.
+        Ok(_) | Err(BadVersion::TooNew) => {
+            location::service_locations(operation, &head.base, question.service_types)
+                .map_err(|bad| fault::message(soap, fault::exception::INVALID_OPERATION, &bad.to_string()))
+        }
         Err(bad) => Err(fault::message(soap, bad.exception(), &bad.to_string())),
     };
     Ok(match located {
