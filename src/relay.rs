@@ -17,6 +17,7 @@ mod ntlm;
 mod send;
 mod serve;
 mod trouble;
+mod via;
 mod wire;
 
 pub use authorize::{Permit, Refusal, authorize};
@@ -28,7 +29,8 @@ pub use local::{ServiceLocations, page, tenant_url_page, wsdl};
 pub use metrics::Metrics;
 pub use ntlm::{NtlmRule, NtlmRules};
 pub use serve::Server;
-pub use wire::{FrameError, Frames, HANDLE_PATH, READY_PATH, Read, encode_head, read_readiness};
+pub use via::{Mark, Via};
+pub use wire::{FrameError, Frames, HANDLE_PATH, KEPT_PATH, READY_PATH, Read, encode_head, read_readiness};
 
 use crate::event::{Event, Seen, Who};
 use crate::principal::{Caller, Sid};
@@ -70,6 +72,8 @@ pub struct Head {
     pub attempt: u32,
     /// Only an answer that is kept is wanted: the service is not to be asked.
     pub kept_only: bool,
+    /// The clusters that the request has come through.
+    pub via: Via,
     /// The length of the body, if the client said it.
     pub body_bytes: Option<u64>,
     /// What becomes known about the request on its way.
@@ -85,6 +89,8 @@ pub struct Settings {
     pub kept: KeptConfig,
     /// Whose answer callers get who ask where the services are.
     pub service_locations: ServiceLocations,
+    /// What the cluster knows its own requests by.
+    pub mark: Mark,
 }
 
 /// An answer to hand back.
@@ -203,6 +209,7 @@ pub struct Relay {
     ntlm: NtlmRules,
     kept: kept::Kept,
     service_locations: ServiceLocations,
+    mark: Mark,
     metrics: Metrics,
     bad_answers: Arc<Seen<&'static str>>,
     troubles: Arc<Seen<&'static str>>,
@@ -219,7 +226,7 @@ impl Relay {
         settings: Settings,
         metrics: Metrics,
     ) -> Self {
-        let Settings { ntlm, kept, service_locations } = settings;
+        let Settings { ntlm, kept, service_locations, mark } = settings;
         metrics.exchange_ntlm_unbound(ntlm.lets_exchange_in_unbound());
         Relay {
             state,
@@ -228,6 +235,7 @@ impl Relay {
             ntlm,
             kept: kept::Kept::open(&kept),
             service_locations,
+            mark,
             metrics,
             bad_answers: Arc::new(Seen::new(TROUBLE_EVENT_EVERY)),
             troubles: Arc::new(Seen::new(TROUBLE_EVENT_EVERY)),

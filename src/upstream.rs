@@ -88,6 +88,8 @@ pub struct Outgoing {
     pub user_agent: String,
     /// The client's Accept-Encoding.
     pub accept_encoding: String,
+    /// The marks of the clusters that it has come through, this one last.
+    pub via: String,
     /// Who asked, by which entry.
     pub on_behalf_of: OnBehalfOf,
     /// The bytes, untouched.
@@ -275,8 +277,9 @@ impl Upstream {
                     put(HeaderName::from_static(name), value)?;
                 }
             }
-            // These are told nothing: their own headers are not public.
-            Kind::AdRms(_) | Kind::Chained(_) => {}
+            // These are told nothing of the caller: their own headers are not public. Whatever it says to be, it may be
+            // a connector.
+            Kind::AdRms(_) | Kind::Chained(_) => put(HeaderName::from_static("x-rmsc-via"), &outgoing.via)?,
             Kind::OAuth(oauth) => {
                 for (name, assertion) in &oauth.assertions {
                     put(name.clone(), assertion.of(&outgoing.on_behalf_of))?;

@@ -18,6 +18,8 @@ pub enum Outcome {
     Unauthenticated(Vec<String>),
     /// There is no room for one more login of the caller.
     Overloaded,
+    /// The request has come back to the cluster that sent it.
+    Loop,
     /// The path is none of ours.
     NotFound,
     /// The path is, but not with this method.
@@ -35,6 +37,11 @@ pub fn response(outcome: Outcome, soap: SoapVersion) -> Response<Body> {
         Outcome::Answered(answered) => self::answered(answered),
         Outcome::Unauthenticated(challenges) => unauthenticated(&challenges),
         Outcome::Overloaded => overloaded(),
+        // Only another connector is told so, by whose mark it is known.
+        Outcome::Loop => text(
+            StatusCode::LOOP_DETECTED,
+            "The request has come back to the connector: its upstream leads to itself.",
+        ),
         Outcome::NotFound => text(StatusCode::NOT_FOUND, "The connector has nothing at this path."),
         Outcome::MethodNotAllowed(allowed) => {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, &format!("This path takes {allowed}."));

@@ -3,7 +3,7 @@
 use super::again::is_kept;
 use super::answer::{BadAnswer, Verdict, check};
 use super::gate::Gate;
-use super::{Answered, Deadline, Failure, Head, Permit, Relay, Watched, trouble};
+use super::{Answered, Deadline, Failure, Head, Mark, Permit, Relay, Watched, trouble};
 use crate::event::{BadAnswers, Event, with_causes};
 use crate::rms::agreement::headers_of;
 use crate::rms::envelope::Inspected;
@@ -29,7 +29,7 @@ pub(super) struct NoAnswer {
 
 impl Asking<'_> {
     /// What is sent. What is looked at as a whole must come as it is.
-    pub(super) fn outgoing(&self, body: Body) -> Outgoing {
+    pub(super) fn outgoing(&self, own: &Mark, body: Body) -> Outgoing {
         let Asking { permit, gate, head, inspected, deadline } = self;
         let kept = is_kept(inspected.operation);
         let (content_type, soap_action) = headers_of(inspected);
@@ -40,6 +40,7 @@ impl Asking<'_> {
             soap_action,
             user_agent: head.user_agent.clone(),
             accept_encoding: if kept { String::new() } else { head.accept_encoding.clone() },
+            via: head.via.and(own),
             on_behalf_of: OnBehalfOf {
                 caller: head.caller.account.sid.to_string(),
                 entry: permit.entry().sid.to_string(),
@@ -64,7 +65,7 @@ impl Relay {
         if asking.head.kept_only {
             return Err(Failure::Lasting { reason: "answers to this operation are not kept".into() });
         }
-        self.ask(asking, asking.outgoing(body)).await.map_err(|none| none.failure)
+        self.ask(asking, asking.outgoing(&self.mark, body)).await.map_err(|none| none.failure)
     }
 
     /// Asks the service itself.
@@ -129,6 +130,7 @@ fn event(bad: &BadAnswer) -> BadAnswers {
         BadAnswer::NotFound | BadAnswer::Redirect(_) | BadAnswer::Status(_) => BadAnswers::OtherService,
         BadAnswer::Throttled { .. } => BadAnswers::Throttled,
         BadAnswer::OutOfOrder(_) => BadAnswers::OutOfOrder,
+        BadAnswer::Loop => BadAnswers::Loop,
         BadAnswer::NotXml(_) | BadAnswer::Empty | BadAnswer::Encoding(_) => BadAnswers::NoMessages,
         BadAnswer::TooLong | BadAnswer::BrokenOff(_) | BadAnswer::TooSlow | BadAnswer::NotTheAnswer(_) => {
             BadAnswers::Unfinished
