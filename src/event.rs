@@ -314,7 +314,7 @@ pub enum Event<'a> {
         /// Where the service is.
         url: &'a str,
     },
-    /// 4090 to 4095: the service answers what no calling server may get.
+    /// 4090 to 4095 and 4097: the service answers what no calling server may get.
     BadAnswer {
         /// What is wrong.
         why: BadAnswers,

@@ -16,6 +16,7 @@ mod payload;
 mod peers;
 mod report;
 mod route;
+mod upload;
 
 pub use authenticate::{Authenticator, Connection};
 pub use failures::LoginLimits;
@@ -25,7 +26,7 @@ pub use metrics::Metrics;
 pub use peers::{Peer, Peers};
 
 use crate::principal::{Caller, Channel};
-use crate::relay::{self, Course, Deadline, Failure, Head, REQUEST_BYTES_MAX};
+use crate::relay::{self, Course, Deadline, Failure, Head, Mark, REQUEST_BYTES_MAX, Via};
 use crate::rms::agreement::content_type;
 use crate::rms::content::Content;
 use crate::rms::{Endpoint, EndpointKind, Operation, SoapVersion};
@@ -46,6 +47,7 @@ pub struct Front {
     node: String,
     version: &'static str,
     service_name: String,
+    mark: Mark,
     authenticator: Authenticator,
     attempts: attempts::Attempts,
     reports: report::Reports,
@@ -61,6 +63,8 @@ pub struct Parts {
     pub version: &'static str,
     /// The name that clients call the connector by, for requests without a host.
     pub service_name: String,
+    /// What the cluster knows its own requests by.
+    pub mark: Mark,
     /// Who can prove to be whom.
     pub authenticator: Authenticator,
     /// The nodes that take requests.
@@ -94,6 +98,7 @@ impl Front {
             node: parts.node,
             version: parts.version,
             service_name: parts.service_name,
+            mark: parts.mark,
             authenticator: parts.authenticator,
             tenant_url: parts.tenant_url,
             metrics: parts.metrics,
@@ -175,6 +180,11 @@ impl Front {
         if let Err(failure) = refused_headers {
             return Handled { close: true, ..failed(failure) };
         }
+        if head.via.comes_back_to(&self.mark) {
+            // The other end is a connector, which reads the answer when all is sent.
+            let close = !payload::discard(body, BODY_TIMEOUT).await;
+            return Handled { close, soap, ..plain(Outcome::Loop) };
+        }
         if head.body_bytes.is_some_and(|bytes| bytes > REQUEST_BYTES_MAX as u64) {
             return Handled { close: true, ..failed(Failure::TooLarge { bytes_max: REQUEST_BYTES_MAX }) };
         }
@@ -210,7 +220,7 @@ impl Front {
         let text = |name: HeaderName| text(headers, name).to_owned();
         Head {
             request_id: request_id.to_owned(),
-            caller: Caller::clone(caller),
+            caller: caller.clone(),
             endpoint,
             content_type: text(header::CONTENT_TYPE),
             soap_action: text(HeaderName::from_static("soapaction")),
@@ -219,6 +229,7 @@ impl Front {
             base: self.base(headers, caller),
             front_node: self.node.clone(),
             attempt: 1,
+            via: Via::of(headers),
             kept_only: false,
             body_bytes: text(header::CONTENT_LENGTH).parse().ok(),
             course: Course::default(),
@@ -288,6 +299,9 @@ fn finish(handled: Handled, request_id: &str) -> Response<Body> {
         }
     };
     put("x-rmsc-request-id", request_id);
+    // Every answer is for one caller, and names the host by which it came.
+    put("cache-control", "no-store");
+    put("vary", "Authorization, Host");
     if let Some(node) = handled.served_by {
         put("x-rmsc-served-by", &node);
     }
@@ -317,6 +331,7 @@ fn label(outcome: &Outcome) -> metrics::Outcome {
             | Failure::BrokenOff,
         ) => metrics::Outcome::Malformed,
         Outcome::NoNode
+        | Outcome::Loop
         | Outcome::Overloaded
         | Outcome::Failed(
             Failure::Upstream { .. }
@@ -328,7 +343,7 @@ fn label(outcome: &Outcome) -> metrics::Outcome {
     }
 }
 
-/// A LAN brings 16 MiB in far less.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// For how long a client may let its bytes be waited for, in all; a LAN brings 16 MiB in far less.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 /// Of what cannot be read here: it is begun nowhere, and a node that dies with it is no reason to refuse it.
 const ATTEMPTS_MAX_UNREAD: u32 = 2;

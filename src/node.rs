@@ -107,8 +107,13 @@ impl Node {
         let (tokens, token_source) = Tokens::new();
         let upstream = upstream(&config, tokens, &mut registry, &groups)?;
         let in_cloud = cloud::keep(&config, (&cluster, &enrolment), token_source, &mut registry, &groups)?;
-        let relay =
-            Relay::new(cluster.state(), duty.serving(), upstream, relay_settings(&config), relay_metrics);
+        let relay = Relay::new(
+            cluster.state(),
+            duty.serving(),
+            upstream,
+            relay_settings(&config, &own),
+            relay_metrics,
+        );
         let front_metrics = front::Metrics::register(&mut registry);
         let relays = relays::follow(&cluster, &groups.hops);
         let logins = relays::logins(&config, &relays, &front_metrics, &groups.clients);
@@ -132,6 +137,7 @@ impl Node {
             node: config.node.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
             service_name: config.cluster.service_name.clone(),
+            mark: mark(&own),
             authenticator: authenticator(&config, directory.clone(), logins, keys.acceptor())?,
             peers,
             state: cluster.state(),
@@ -253,9 +259,15 @@ async fn serve_peers(
     Ok(())
 }
 
-fn relay_settings(config: &Config) -> relay::Settings {
+/// What the cluster knows its own requests by, on each of its nodes.
+fn mark(own: &Own) -> relay::Mark {
+    relay::Mark::of(&own.identity.cluster_id, own.identity.data_key.bytes().expose())
+}
+
+fn relay_settings(config: &Config, own: &Own) -> relay::Settings {
     let kept = relay::KeptConfig { folder: config.node.data_dir.join("kept"), age_max: config.kept_answers };
-    relay::Settings { ntlm: config.identity.ntlm, kept, service_locations: config.service_locations }
+    let service_locations = config.service_locations;
+    relay::Settings { ntlm: config.identity.ntlm, kept, service_locations, mark: mark(own) }
 }
 
 fn own_peer(config: &Config, own: &Own) -> Peer {

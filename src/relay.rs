@@ -7,6 +7,7 @@ mod authorize;
 mod body;
 mod course;
 mod deadline;
+mod gate;
 mod inspect;
 mod kept;
 mod local;
@@ -16,6 +17,7 @@ mod ntlm;
 mod send;
 mod serve;
 mod trouble;
+mod via;
 mod wire;
 
 pub use authorize::{Permit, Refusal, authorize};
@@ -27,7 +29,8 @@ pub use local::{ServiceLocations, page, tenant_url_page, wsdl};
 pub use metrics::Metrics;
 pub use ntlm::{NtlmRule, NtlmRules};
 pub use serve::Server;
-pub use wire::{FrameError, Frames, HANDLE_PATH, READY_PATH, Read, encode_head, read_readiness};
+pub use via::{Mark, Via};
+pub use wire::{FrameError, Frames, HANDLE_PATH, KEPT_PATH, READY_PATH, Read, encode_head, read_readiness};
 
 use crate::event::{Event, Seen, Who};
 use crate::principal::{Caller, Sid};
@@ -36,9 +39,10 @@ use crate::rms::passing::Passing;
 use crate::state::State;
 use crate::upstream::{Body, Upstream};
 use body::Keeping;
+use gate::Gate;
 use http_body::Body as _;
-use http_body_util::{BodyExt, Limited};
-use inspect::{broken_body, inspect, unfit};
+use http_body_util::BodyExt;
+use inspect::{broken_body, check_length, inspect, unfit};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -49,7 +53,7 @@ pub struct Head {
     /// 32 hexadecimal digits, made by the front.
     pub request_id: String,
     /// Who calls.
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// What is called.
     pub endpoint: Endpoint,
     /// The client's content type.
@@ -68,6 +72,8 @@ pub struct Head {
     pub attempt: u32,
     /// Only an answer that is kept is wanted: the service is not to be asked.
     pub kept_only: bool,
+    /// The clusters that the request has come through.
+    pub via: Via,
     /// The length of the body, if the client said it.
     pub body_bytes: Option<u64>,
     /// What becomes known about the request on its way.
@@ -83,6 +89,8 @@ pub struct Settings {
     pub kept: KeptConfig,
     /// Whose answer callers get who ask where the services are.
     pub service_locations: ServiceLocations,
+    /// What the cluster knows its own requests by.
+    pub mark: Mark,
 }
 
 /// An answer to hand back.
@@ -201,6 +209,7 @@ pub struct Relay {
     ntlm: NtlmRules,
     kept: kept::Kept,
     service_locations: ServiceLocations,
+    mark: Mark,
     metrics: Metrics,
     bad_answers: Arc<Seen<&'static str>>,
     troubles: Arc<Seen<&'static str>>,
@@ -217,7 +226,7 @@ impl Relay {
         settings: Settings,
         metrics: Metrics,
     ) -> Self {
-        let Settings { ntlm, kept, service_locations } = settings;
+        let Settings { ntlm, kept, service_locations, mark } = settings;
         metrics.exchange_ntlm_unbound(ntlm.lets_exchange_in_unbound());
         Relay {
             state,
@@ -226,6 +235,7 @@ impl Relay {
             ntlm,
             kept: kept::Kept::open(&kept),
             service_locations,
+            mark,
             metrics,
             bad_answers: Arc::new(Seen::new(TROUBLE_EVENT_EVERY)),
             troubles: Arc::new(Seen::new(TROUBLE_EVENT_EVERY)),
@@ -264,7 +274,9 @@ impl Relay {
         started: impl FnOnce() + Send,
     ) -> Result<Answered, Failure> {
         let in_flight = self.metrics.begun();
-        let result = self.relay(head, body, deadline, started).await;
+        // Whatever it waits for, the client's bytes too: the front has no other deadline here.
+        let relayed = tokio::time::timeout(deadline.left(), self.relay(head, body, deadline, started)).await;
+        let result = relayed.unwrap_or(Err(Failure::Overdue));
         if result.is_ok() || !head.kept_only {
             self.metrics.handled(head.endpoint.pipeline(), &result);
         }
@@ -277,15 +289,15 @@ impl Relay {
     async fn relay(
         &self,
         head: &Head,
-        body: Body,
+        mut body: Body,
         deadline: Deadline,
         started: impl FnOnce() + Send,
     ) -> Result<Answered, Failure> {
         let permit = self.authorize(head)?;
-        let mut body: Body = Limited::new(body, REQUEST_BYTES_MAX).boxed_unsync();
         let (inspected, prefix) = inspect(head, &mut body).await?;
         head.course.note(|facts| facts.operation = Some(inspected.operation));
         let permit = permit.for_operation(inspected.operation).map_err(|refusal| refused(&refusal))?;
+        check_length(head, inspected.operation, &prefix)?;
         if self.service_locations.answers(inspected.operation) {
             return local::locations(head, &inspected, prefix, body).await;
         }
@@ -294,13 +306,7 @@ impl Relay {
         if body.is_end_stream() {
             passing.finish().map_err(|malformed| unfit(&malformed))?;
         }
-        let bytes_max = inspected.operation.body_bytes_max();
-        if head.body_bytes.is_some_and(|bytes| bytes > bytes_max as u64) {
-            return Err(Failure::TooLarge { bytes_max });
-        }
-        let body: Body = Limited::new(body, bytes_max.saturating_sub(prefix.len())).boxed_unsync();
-        let body = body::Inspected::new(body, passing).boxed_unsync();
-        // The body took its time: a revocation in between must still be seen, and so must a table that
+        // The beginning took its time: a revocation in between must still be seen, and so must a table that
         // has become too old to tell.
         let permit = if permit.revision() == self.state.borrow().table.revision {
             self.check_ready()?;
@@ -311,9 +317,13 @@ impl Relay {
         if deadline.is_over() {
             return Err(Failure::Overdue);
         }
-        let body = Prefixed::new(prefix, body, head.body_bytes).boxed_unsync();
+        let gate = Gate::new(self, &head.caller, inspected.operation, &permit);
+        let bytes_max = inspected.operation.body_bytes_max();
+        let body = body::Inspected::new(prefix, body, passing, gate.clone())
+            .of_length(head.body_bytes, bytes_max)?
+            .boxed_unsync();
         started();
-        let asking = send::Asking { permit: &permit, head, inspected: &inspected, deadline };
+        let asking = send::Asking { permit: &permit, gate: &gate, head, inspected: &inspected, deadline };
         self.send(asking, body).await
     }
 
@@ -333,10 +343,7 @@ impl Relay {
             facts.entry = permit.entry().sid.to_string();
             facts.role = permit.entry().role.word().to_owned();
         });
-        let permit = permit
-            .for_proof(&self.ntlm, &head.caller)
-            .and_then(|permit| permit.for_service(self.upstream.kind()))
-            .map_err(|refusal| refused(&refusal))?;
+        let permit = self.fitting(permit, &head.caller)?;
         if !permit.also_matched().is_empty()
             && self.ambiguous.is_new((head.caller.account.sid.clone(), permit.revision()), Instant::now())
         {
@@ -347,6 +354,22 @@ impl Relay {
             Event::Ambiguous { who, entry: &permit.entry().name, also: &also.join("; ") }.log();
         }
         Ok(permit)
+    }
+
+    /// What the newest table says of a caller.
+    fn permit(&self, caller: &Caller) -> Result<Permit, Failure> {
+        self.check_ready()?;
+        let state = self.state.borrow().clone();
+        let permit = authorize(&state.table, &caller.account).map_err(|refusal| refused(&refusal))?;
+        self.fitting(permit, caller)
+    }
+
+    /// What the caller's role takes, here and at the service.
+    fn fitting(&self, permit: Permit, caller: &Caller) -> Result<Permit, Failure> {
+        permit
+            .for_proof(&self.ntlm, caller)
+            .and_then(|permit| permit.for_service(self.upstream.kind()))
+            .map_err(|refusal| refused(&refusal))
     }
 }
 

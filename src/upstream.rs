@@ -5,6 +5,7 @@ mod account;
 pub mod cloud;
 mod config;
 mod connect;
+mod gated;
 mod hosts;
 mod kept;
 mod metrics;
@@ -12,6 +13,7 @@ mod negotiate;
 mod proxy;
 mod question;
 mod simulated;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -30,6 +32,7 @@ use crate::tasks::Tasks;
 use crate::tls;
 use bytes::Bytes;
 use connect::Dialer;
+use gated::gated;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -37,7 +40,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kept::Kept;
-use negotiate::Authenticated;
+use negotiate::{Authenticated, Waiting};
 use proxy::Proxy;
 use std::error::Error;
 use std::sync::Arc;
@@ -46,6 +49,8 @@ use trouble::When;
 
 /// A body on its way, kept whole or streamed.
 pub type Body = UnsyncBoxBody<Bytes, BodyError>;
+/// Asked right before bytes leave for the service; an error ends the request there.
+pub type Gate = Arc<dyn Fn() -> Result<(), BodyError> + Send + Sync>;
 /// Why a body broke off.
 pub type BodyError = Box<dyn Error + Send + Sync>;
 
@@ -83,10 +88,14 @@ pub struct Outgoing {
     pub user_agent: String,
     /// The client's Accept-Encoding.
     pub accept_encoding: String,
+    /// The marks of the clusters that it has come through, this one last.
+    pub via: String,
     /// Who asked, by which entry.
     pub on_behalf_of: OnBehalfOf,
     /// The bytes, untouched.
     pub body: Body,
+    /// Whether it may still be sent, once there is a connection.
+    pub gate: Gate,
     /// How long the service may take until its answer begins.
     pub timeout: Duration,
 }
@@ -159,14 +168,16 @@ impl Upstream {
     /// # Errors
     /// [`SendError`] says what is wrong on the way. A redirect is an answer like any other.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Answer, SendError> {
-        let timeout = outgoing.timeout;
+        let (timeout, gate) = (outgoing.timeout, outgoing.gate.clone());
+        let entry = outgoing.on_behalf_of.entry.clone();
         let request = self.request(outgoing).map_err(|trouble| self.failed(trouble, None))?;
         let proxied = !matches!(self.transport, Transport::Authenticated(_))
             && self.dialer.proxy_that_reads(request.uri()).is_some();
         let started = Instant::now();
         // Who gets no connection should hear that before the time is over.
         let patience = timeout.mul_f32(0.9);
-        let result = tokio::time::timeout(timeout, self.exchange(request, patience)).await;
+        let result =
+            tokio::time::timeout(timeout, self.exchange(request, gate, Waiting { entry, patience })).await;
         self.metrics.answered(started.elapsed(), matches!(&result, Ok(Ok(_))));
         match result {
             Err(_) => Err(self.failed(Trouble::TimedOut { waited: timeout }, None)),
@@ -181,15 +192,19 @@ impl Upstream {
     async fn exchange(
         &self,
         request: Request<Body>,
-        patience: Duration,
+        gate: Gate,
+        waiting: Waiting,
     ) -> Result<Response<Body>, (Trouble, Option<BodyError>)> {
         match &self.transport {
-            Transport::Shared(client) => shared(client, request).await,
-            Transport::Bearer(client, tokens) => self.with_token(client, tokens, request).await,
+            Transport::Shared(client) => shared(client, request.map(|body| gated(body, gate))).await,
+            Transport::Bearer(client, tokens) => self.with_token(client, tokens, request, gate).await,
             Transport::Authenticated(account) => {
                 let (parts, body) = request.into_parts();
-                let head = negotiate::Head { uri: parts.uri, headers: parts.headers, patience };
-                account.send(&head, body).await.map_err(|failed| (failed.trouble(), Some(failed.into())))
+                let head = negotiate::Head { uri: parts.uri, headers: parts.headers, waiting };
+                account
+                    .send(&head, body, gate)
+                    .await
+                    .map_err(|failed| (failed.trouble(), Some(failed.into())))
             }
         }
     }
@@ -200,10 +215,11 @@ impl Upstream {
         client: &Client<HttpsConnector<Dialer>, Body>,
         tokens: &Tokens,
         request: Request<Body>,
+        gate: Gate,
     ) -> Result<Response<Body>, (Trouble, Option<BodyError>)> {
         let Kind::OAuth(oauth) = &self.config.kind else { return Err((Trouble::NoToken, None)) };
         let (parts, body) = request.into_parts();
-        let mut body = Kept::of(body).await.map_err(|error| (Trouble::Lost, Some(error)))?;
+        let mut body = Kept::of(body, gate).await.map_err(|error| (Trouble::Lost, Some(error)))?;
         let mut token = tokens.now().ok_or((Trouble::NoToken, None))?;
         for attempt in 1..=TOKENS_MAX {
             let Some(bytes) = body.take() else { break };
@@ -261,8 +277,9 @@ impl Upstream {
                     put(HeaderName::from_static(name), value)?;
                 }
             }
-            // These are told nothing: their own headers are not public.
-            Kind::AdRms(_) | Kind::Chained(_) => {}
+            // These are told nothing of the caller: their own headers are not public. Whatever it says to be, it may be
+            // a connector.
+            Kind::AdRms(_) | Kind::Chained(_) => put(HeaderName::from_static("x-rmsc-via"), &outgoing.via)?,
             Kind::OAuth(oauth) => {
                 for (name, assertion) in &oauth.assertions {
                     put(name.clone(), assertion.of(&outgoing.on_behalf_of))?;

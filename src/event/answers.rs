@@ -17,6 +17,8 @@ pub enum BadAnswers {
     NoMessages,
     /// They do not come to a good end: too long, broken off, or standing still.
     Unfinished,
+    /// They are our own: the request came back.
+    Loop,
 }
 
 impl BadAnswers {
@@ -47,6 +49,11 @@ impl BadAnswers {
                 4094,
                 "something answers in the place of the service",
                 "exempt the service's hosts from TLS inspection and from pages that ask for a login",
+            ),
+            BadAnswers::Loop => (
+                4097,
+                "a request has come back to the connector that sent it: its upstream leads to itself",
+                "see upstream.url of this cluster, and of each connector that it names in turn",
             ),
             BadAnswers::Unfinished => (
                 4095,

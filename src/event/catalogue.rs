@@ -104,6 +104,7 @@ pub const CATALOGUE: &[Description] = &[
     BadAnswers::NoMessages.description(),
     BadAnswers::Unfinished.description(),
     KEPT_ANSWER,
+    BadAnswers::Loop.description(),
 ];
 
 pub(super) const SERVICE_STARTED: Description =

@@ -18,6 +18,8 @@ pub enum Outcome {
     Unauthenticated(Vec<String>),
     /// There is no room for one more login of the caller.
     Overloaded,
+    /// The request has come back to the cluster that sent it.
+    Loop,
     /// The path is none of ours.
     NotFound,
     /// The path is, but not with this method.
@@ -35,6 +37,11 @@ pub fn response(outcome: Outcome, soap: SoapVersion) -> Response<Body> {
         Outcome::Answered(answered) => self::answered(answered),
         Outcome::Unauthenticated(challenges) => unauthenticated(&challenges),
         Outcome::Overloaded => overloaded(),
+        // Only another connector is told so, by whose mark it is known.
+        Outcome::Loop => text(
+            StatusCode::LOOP_DETECTED,
+            "The request has come back to the connector: its upstream leads to itself.",
+        ),
         Outcome::NotFound => text(StatusCode::NOT_FOUND, "The connector has nothing at this path."),
         Outcome::MethodNotAllowed(allowed) => {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, &format!("This path takes {allowed}."));
@@ -56,7 +63,9 @@ fn failed(failure: &Failure, soap: SoapVersion) -> Response<Body> {
         }
         Failure::RoleRefused(_) => soap_fault(soap, "the account's role does not allow this operation"),
         Failure::Malformed(reason) => text(StatusCode::BAD_REQUEST, &sentence("Bad request", reason)),
-        Failure::BrokenOff => text(StatusCode::BAD_REQUEST, "Bad request: the body ended too early."),
+        Failure::BrokenOff => {
+            text(StatusCode::BAD_REQUEST, "Bad request: the body broke off, or did not come in time.")
+        }
         Failure::UnsupportedMedia(reason) => {
             text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &sentence("Unsupported media type", reason))
         }

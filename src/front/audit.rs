@@ -203,6 +203,7 @@ pub fn result(outcome: &Outcome) -> &'static str {
         Outcome::NotFound => "not-found",
         Outcome::MethodNotAllowed(_) => "method-not-allowed",
         Outcome::NoNode => "no-node",
+        Outcome::Loop => "loop",
         Outcome::Failed(failure) => match failure {
             Failure::NotAuthorized(_) => "not-authorized",
             Failure::RoleRefused(_) => "role-refused",

@@ -1,6 +1,7 @@
 //! Reads a request's bytes as far as they can be kept for a second attempt.
 
 use super::peers::Payload;
+use super::upload::Upload;
 use crate::relay::{Failure, Head, Prefixed, REQUEST_BYTES_MAX};
 use crate::rms::agreement::content_type;
 use crate::rms::envelope::{Inspection, inspect};
@@ -13,11 +14,13 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Reads up to what is kept; a longer body passes through from there on. Gives the bytes that were read, too.
+/// Reads up to what is kept; a longer body passes through from there on. Gives the bytes that were read, too. The client
+/// may let its bytes be waited for that long, in all.
 pub async fn read(body: Body, within: Duration) -> Result<(Payload, Bytes), Failure> {
-    let mut body: Body = Limited::new(body, REQUEST_BYTES_MAX).boxed_unsync();
+    let body = Limited::new(body, REQUEST_BYTES_MAX).boxed_unsync();
+    let mut body: Body = Upload::new(body, within).boxed_unsync();
     let mut bytes = BytesMut::new();
-    let whole = timeout(within, fill(&mut body, &mut bytes)).await.map_err(|_| Failure::BrokenOff)??;
+    let whole = fill(&mut body, &mut bytes).await?;
     let bytes = bytes.freeze();
     let payload = if whole {
         Payload::Kept(bytes.clone())

@@ -2,7 +2,7 @@
 
 use super::answer::Outcome;
 use super::channels::Channels;
-use crate::event::{Event, Seen, Tally, Who};
+use crate::event::{BadAnswers, Event, Seen, Tally, Who};
 use crate::principal::{Caller, Channel, Sid};
 use crate::relay::{Failure, authorize};
 use crate::state::{State, Timestamp};
@@ -18,6 +18,7 @@ pub struct Reports {
     allowed: Seen<(Sid, Sid, Timestamp)>,
     refused: Tally<Sid>,
     not_found: Tally<String>,
+    loops: Seen<()>,
     channels: Mutex<Channels>,
 }
 
@@ -30,6 +31,7 @@ impl Reports {
             allowed: Seen::new(Duration::MAX),
             refused: Tally::new(REFUSED_EVERY),
             not_found: Tally::new(Duration::MAX),
+            loops: Seen::new(LOOP_EVERY),
             channels: Mutex::default(),
         }
     }
@@ -72,6 +74,13 @@ impl Reports {
                     Event::NtlmRefused { who: who(caller), reason, left_out }.log();
                 }
             }
+            Outcome::Loop => {
+                if self.loops.is_new((), Instant::now()) {
+                    let reason =
+                        format!("{} at {} has sent a request back", caller.account.name, caller.computer);
+                    Event::BadAnswer { why: BadAnswers::Loop, reason: &reason }.log();
+                }
+            }
             Outcome::Failed(_)
             | Outcome::Unauthenticated(_)
             | Outcome::Overloaded
@@ -102,5 +111,7 @@ fn who(caller: &Caller) -> Who<'_> {
 
 /// Every path of the protocol is far shorter.
 const PATH_CHARS_MAX: usize = 200;
+/// Every request meets the same.
+const LOOP_EVERY: Duration = Duration::from_secs(10);
 /// One event a minute and account: enough for a monitor, harmless for the log.
 const REFUSED_EVERY: Duration = Duration::from_secs(60);

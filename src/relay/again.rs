@@ -19,7 +19,7 @@ impl Relay {
             .map_err(|_| Failure::Overdue)?
             .map_err(|error| broken_body(&error))?
             .to_bytes();
-        let outgoing = asking.outgoing(whole(body.clone()));
+        let outgoing = asking.outgoing(&self.mark, whole(body.clone()));
         let sent = self.upstream.question(&outgoing);
         let key = sent.map(|sent| question(&asking, &sent, &body).key());
         if asking.head.kept_only {

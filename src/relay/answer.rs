@@ -35,6 +35,9 @@ pub(super) enum BadAnswer {
     /// 3xx.
     #[error("the service sends the connector elsewhere ({0})")]
     Redirect(u16),
+    /// 508: the service is this cluster, or one that sends to it.
+    #[error("the request has come back to a cluster that it came through (508)")]
+    Loop,
     /// 5xx without a SOAP fault.
     #[error("the service is out of order ({0})")]
     OutOfOrder(u16),
@@ -75,6 +78,7 @@ impl BadAnswer {
             BadAnswer::NotFound => "not-found",
             BadAnswer::Throttled { .. } => "throttled",
             BadAnswer::Redirect(_) => "redirect",
+            BadAnswer::Loop => "loop",
             BadAnswer::OutOfOrder(_) => "out-of-order",
             BadAnswer::Status(_) => "other-status",
             BadAnswer::Encoding(_) => "encoding",
@@ -99,6 +103,7 @@ impl BadAnswer {
             | BadAnswer::BrokenOff(_)
             | BadAnswer::TooSlow => Verdict::Away,
             BadAnswer::Throttled { .. }
+            | BadAnswer::Loop
             | BadAnswer::Redirect(_)
             | BadAnswer::Status(_)
             | BadAnswer::TooLong => Verdict::Undecided,
@@ -119,6 +124,7 @@ impl BadAnswer {
             BadAnswer::Unauthorized
             | BadAnswer::Forbidden
             | BadAnswer::NotFound
+            | BadAnswer::Loop
             | BadAnswer::Redirect(_)
             | BadAnswer::Status(_)
             | BadAnswer::TooLong
@@ -184,6 +190,7 @@ fn check_head(status: StatusCode, content_type: &str, retry_after: &str) -> Resu
         code @ 300..400 => Err(BadAnswer::Redirect(code)),
         // A fault; with SOAP 1.2 the caller's own has 400.
         200 | 400 | 500 if xml => Ok(()),
+        508 => Err(BadAnswer::Loop),
         code @ 500.. => Err(BadAnswer::OutOfOrder(code)),
         200 => Err(not_xml(content_type)),
         code => Err(BadAnswer::Status(code)),

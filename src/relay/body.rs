@@ -1,7 +1,8 @@
 //! Bodies of which the beginning was read already, that are watched, that remember how they ended, or that keep
 //! something.
 
-use super::{Failure, broken_body};
+use super::gate::Gate;
+use super::{Failure, broken_body, unfit};
 use crate::rms::passing::Passing;
 use crate::upstream::{Body, BodyError};
 use bytes::{Bytes, BytesMut};
@@ -138,16 +139,61 @@ impl HttpBody for Watched {
     }
 }
 
-/// A request's body behind its beginning, whose bytes are looked at while they pass: it ends with an error where
-/// the request is not fit to be sent on, so that the service never has the whole of it.
+/// A request's body, whose bytes are looked at while they pass. One piece is always held back: it ends with an error
+/// where the request is not fit to be sent on, and the last piece leaves only when all of it is fit and its caller
+/// still may. So the service never has the whole of what it must not have.
 pub(super) struct Inspected {
     body: Body,
     passing: Passing,
+    gate: Gate,
+    /// The next to leave; nothing when all have left.
+    held: Option<Bytes>,
+    /// How many bytes are to come, where that is known.
+    left: Option<u64>,
+    /// How many bytes may come.
+    room: usize,
+    bytes_max: usize,
 }
 
 impl Inspected {
-    pub(super) fn new(body: Body, passing: Passing) -> Self {
-        Inspected { body, passing }
+    /// `passing` has read `prefix` already.
+    pub(super) fn new(prefix: Bytes, body: Body, passing: Passing, gate: Gate) -> Self {
+        Inspected { body, passing, gate, held: Some(prefix), left: None, room: 0, bytes_max: 0 }
+    }
+
+    /// How long all of it is, if that is known, and how long it may be.
+    ///
+    /// # Errors
+    /// There are more bytes already.
+    pub(super) fn of_length(mut self, length: Option<u64>, bytes_max: usize) -> Result<Self, Failure> {
+        let prefix = self.held.as_ref().map_or(0, Bytes::len);
+        let left = |length: u64| length.checked_sub(prefix as u64).ok_or(Failure::BrokenOff);
+        self.left = length.map(left).transpose()?;
+        self.room = bytes_max.checked_sub(prefix).ok_or(Failure::TooLarge { bytes_max })?;
+        self.bytes_max = bytes_max;
+        Ok(self)
+    }
+
+    /// Holds a piece, and gives the one before it.
+    fn exchange(&mut self, data: Bytes) -> Result<Bytes, Failure> {
+        let too_large = Failure::TooLarge { bytes_max: self.bytes_max };
+        self.room = self.room.checked_sub(data.len()).ok_or(too_large)?;
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(data.len() as u64).ok_or(Failure::BrokenOff)?;
+        }
+        self.passing.read(&data).map_err(|malformed| unfit(&malformed))?;
+        Ok(self.held.replace(data).unwrap_or_default())
+    }
+
+    /// The piece with which the service has all of it.
+    fn last(&mut self) -> Result<Bytes, Failure> {
+        let held = self.held.take().unwrap_or_default();
+        if self.left.is_some_and(|left| left > 0) {
+            return Err(Failure::BrokenOff);
+        }
+        self.passing.finish().map_err(|malformed| unfit(&malformed))?;
+        self.gate.check()?;
+        Ok(held)
     }
 }
 
@@ -159,25 +205,47 @@ impl HttpBody for Inspected {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
-        let fit = match &polled {
-            Some(Ok(frame)) => frame.data_ref().map_or(Ok(()), |data| self.passing.read(data)),
-            Some(Err(_)) => Ok(()),
-            None => self.passing.finish(),
-        };
-        Poll::Ready(match fit {
-            Ok(()) => polled,
-            Err(unfit) => Some(Err(Box::new(unfit))),
-        })
+        while self.held.is_some() {
+            // Whoever sends it does not ask for more than its length.
+            let next = if self.left == Some(0) {
+                None
+            } else {
+                std::task::ready!(Pin::new(&mut self.body).poll_frame(context))
+            };
+            let piece = match next {
+                None => self.last(),
+                Some(Ok(frame)) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    if data.is_empty() {
+                        continue;
+                    }
+                    self.exchange(data)
+                }
+                Some(Err(error)) => Err(broken_body(&error)),
+            };
+            match piece {
+                Ok(piece) if piece.is_empty() => {}
+                Ok(piece) => return Poll::Ready(Some(Ok(Frame::data(piece)))),
+                Err(failure) => {
+                    self.held = None;
+                    return Poll::Ready(Some(Err(failure.into())));
+                }
+            }
+        }
+        Poll::Ready(None)
     }
 
-    /// At the end it is judged once more.
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream() && self.passing.finish().is_ok()
+        self.held.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let held = self.held.as_ref().map_or(0, Bytes::len) as u64;
+        match self.left {
+            Some(left) => SizeHint::with_exact(held.saturating_add(left)),
+            None if self.held.is_none() || self.body.is_end_stream() => SizeHint::with_exact(held),
+            None => SizeHint::default(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::body::{self, Prefix};
 use super::{Failure, Head, REQUEST_BYTES_MAX};
 use crate::rms::Malformed;
+use crate::rms::Operation;
 use crate::rms::agreement::{check_agreement, content_type};
 use crate::rms::envelope::{self, Inspected, Inspection};
 use crate::upstream::{Body, BodyError};
@@ -34,10 +35,17 @@ pub(super) async fn inspect(head: &Head, body: &mut Body) -> Result<(Inspected, 
     Ok((inspected, prefix.freeze()))
 }
 
+/// Checks what is known of a request's length before more of it is waited for.
+pub(super) fn check_length(head: &Head, operation: Operation, prefix: &Bytes) -> Result<(), Failure> {
+    let bytes_max = operation.body_bytes_max();
+    let is_longer = head.body_bytes.is_some_and(|bytes| bytes > bytes_max as u64);
+    if is_longer || prefix.len() > bytes_max { Err(Failure::TooLarge { bytes_max }) } else { Ok(()) }
+}
+
 /// Why a body broke off.
 pub(super) fn broken_body(error: &BodyError) -> Failure {
-    if let Some(malformed) = error.downcast_ref() {
-        unfit(malformed)
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        failure.clone()
     } else if error.is::<LengthLimitError>() {
         Failure::TooLarge { bytes_max: REQUEST_BYTES_MAX }
     } else {

@@ -1,7 +1,8 @@
 //! Answers that need no cloud: pages for people, descriptions, the tenant's URL, and where the services are.
 
-use super::{Answered, Failure, Head, REQUEST_BYTES_MAX, broken_body, unfit};
+use super::{Answered, Failure, Head, broken_body, unfit};
 use crate::rms::envelope::Inspected;
+use crate::rms::version::BadVersion;
 use crate::rms::{Endpoint, Operation, fault, location, page as pages, wsdl as description};
 use crate::upstream::Body;
 use bytes::{Bytes, BytesMut};
@@ -62,20 +63,24 @@ pub(super) async fn locations(
     prefix: Bytes,
     mut body: Body,
 ) -> Result<Answered, Failure> {
+    let bytes_max = inspected.operation.body_bytes_max();
     let mut whole = BytesMut::from(prefix);
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(|error| broken_body(&error))?.into_data() {
             whole.extend_from_slice(&data);
         }
-        if whole.len() > LOCATIONS_REQUEST_BYTES_MAX {
-            return Err(Failure::TooLarge { bytes_max: LOCATIONS_REQUEST_BYTES_MAX });
+        if whole.len() > bytes_max {
+            return Err(Failure::TooLarge { bytes_max });
         }
     }
     let question = location::question(&whole).map_err(|error| unfit(&error))?;
     let (operation, soap) = (inspected.operation, inspected.soap);
     let located = match question.versions {
-        Ok(_) => location::service_locations(operation, &head.base, question.service_types)
-            .map_err(|bad| fault::message(soap, fault::exception::INVALID_OPERATION, &bad.to_string())),
+        // What is answered is the same in every version; the answer says up to which one is known here.
+        Ok(_) | Err(BadVersion::TooNew) => {
+            location::service_locations(operation, &head.base, question.service_types)
+                .map_err(|bad| fault::message(soap, fault::exception::INVALID_OPERATION, &bad.to_string()))
+        }
         Err(bad) => Err(fault::message(soap, bad.exception(), &bad.to_string())),
     };
     Ok(match located {
@@ -96,6 +101,3 @@ fn answer(status: StatusCode, content_type: &str, bytes: Bytes) -> Answered {
         body: Full::new(bytes).map_err(|never| match never {}).boxed_unsync(),
     }
 }
-
-/// A handful of service names; nobody asks for more.
-const LOCATIONS_REQUEST_BYTES_MAX: usize = REQUEST_BYTES_MAX / 64;

@@ -1,7 +1,8 @@
 //! Sends a request to the service, once, and says what is wrong with what comes back.
 
 use super::answer::{BadAnswer, Verdict, check};
-use super::{Answered, Deadline, Failure, Head, Permit, Relay, Watched, trouble};
+use super::gate::Gate;
+use super::{Answered, Deadline, Failure, Head, Mark, Permit, Relay, Watched, trouble};
 use crate::event::{BadAnswers, Event, with_causes};
 use crate::rms::agreement::headers_of;
 use crate::rms::envelope::Inspected;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy)]
 pub(super) struct Asking<'a> {
     pub(super) permit: &'a Permit,
+    pub(super) gate: &'a Gate,
     pub(super) head: &'a Head,
     pub(super) inspected: &'a Inspected,
     pub(super) deadline: Deadline,
@@ -26,8 +28,8 @@ pub(super) struct NoAnswer {
 
 impl Asking<'_> {
     /// What is sent. What is looked at as a whole must come as it is.
-    pub(super) fn outgoing(&self, body: Body) -> Outgoing {
-        let Asking { permit, head, inspected, deadline } = self;
+    pub(super) fn outgoing(&self, own: &Mark, body: Body) -> Outgoing {
+        let Asking { permit, gate, head, inspected, deadline } = self;
         let kept = inspected.operation.is_kept();
         let (content_type, soap_action) = headers_of(inspected);
         Outgoing {
@@ -37,6 +39,7 @@ impl Asking<'_> {
             soap_action,
             user_agent: head.user_agent.clone(),
             accept_encoding: if kept { String::new() } else { head.accept_encoding.clone() },
+            via: head.via.and(own),
             on_behalf_of: OnBehalfOf {
                 caller: head.caller.account.sid.to_string(),
                 entry: permit.entry().sid.to_string(),
@@ -44,6 +47,7 @@ impl Asking<'_> {
                 front_node: head.front_node.clone(),
             },
             body,
+            gate: gate.for_upstream(),
             timeout: deadline.left(),
         }
     }
@@ -60,19 +64,19 @@ impl Relay {
         if asking.head.kept_only {
             return Err(Failure::Lasting { reason: "answers to this operation are not kept".into() });
         }
-        self.ask(asking, asking.outgoing(body)).await.map_err(|none| none.failure)
+        self.ask(asking, asking.outgoing(&self.mark, body)).await.map_err(|none| none.failure)
     }
 
     /// Asks the service itself.
     pub(super) async fn ask(&self, asking: Asking<'_>, outgoing: Outgoing) -> Result<Answered, NoAnswer> {
-        let Asking { head, deadline, .. } = asking;
+        let Asking { head, gate, deadline, .. } = asking;
         let accepted = outgoing.accept_encoding.clone();
         let (body, fault) = Watched::new(outgoing.body);
         let outgoing = Outgoing { body: body.boxed_unsync(), timeout: deadline.left(), ..outgoing };
         let begun = Instant::now();
         let sent = self.upstream.send(outgoing).await;
         head.course.note(|facts| facts.service_time = Some(begun.elapsed()));
-        let answer = match (sent, fault.failure()) {
+        let answer = match (sent, fault.failure().or_else(|| gate.refused())) {
             (Ok(answer), _) => answer,
             (Err(_), Some(failure)) => return Err(NoAnswer { failure, verdict: Verdict::Undecided }),
             (Err(error), None) => {
@@ -125,6 +129,7 @@ fn event(bad: &BadAnswer) -> BadAnswers {
         BadAnswer::NotFound | BadAnswer::Redirect(_) | BadAnswer::Status(_) => BadAnswers::OtherService,
         BadAnswer::Throttled { .. } => BadAnswers::Throttled,
         BadAnswer::OutOfOrder(_) => BadAnswers::OutOfOrder,
+        BadAnswer::Loop => BadAnswers::Loop,
         BadAnswer::NotXml(_) | BadAnswer::Empty | BadAnswer::Encoding(_) => BadAnswers::NoMessages,
         BadAnswer::TooLong | BadAnswer::BrokenOff(_) | BadAnswer::TooSlow | BadAnswer::NotTheAnswer(_) => {
             BadAnswers::Unfinished

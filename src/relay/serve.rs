@@ -1,7 +1,9 @@
 //! Takes requests from other nodes' fronts over the peer port, and from nobody else.
 
 use super::wire::{self, FrameError};
-use super::{Answered, Course, Deadline, Facts, Failure, HANDLE_PATH, Prefixed, READY_PATH, Relay};
+use super::{
+    Answered, Course, Deadline, Facts, Failure, HANDLE_PATH, Head, KEPT_PATH, Prefixed, READY_PATH, Relay,
+};
 use crate::principal::Caller;
 use crate::proto::peer::v1::Empty;
 use crate::proto::peer::v1::relay_frame::Frame;
@@ -39,17 +41,18 @@ impl Server {
     pub fn serve(&self, request: Request<Body>) -> Response<Body> {
         match request.uri().path() {
             READY_PATH => respond(StatusCode::OK, wire::encode_readiness(&self.relay.readiness())),
-            HANDLE_PATH => self.handle(request.into_body()),
+            HANDLE_PATH => self.handle(request.into_body(), false),
+            KEPT_PATH => self.handle(request.into_body(), true),
             _ => respond(StatusCode::NOT_FOUND, Bytes::new()),
         }
     }
 
-    fn handle(&self, body: Body) -> Response<Body> {
+    fn handle(&self, body: Body, kept_only: bool) -> Response<Body> {
         let (sender, frames) = mpsc::channel(FRAMES_QUEUED_MAX);
         let (relay, proven) = (self.relay.clone(), self.proven.clone());
         self.tasks.spawn("hop request", async move {
             tokio::select! {
-                () = run(&relay, &*proven, body, &sender) => {}
+                () = run(&relay, &*proven, (body, kept_only), &sender) => {}
                 // The front gave up: what was not sent to the service yet never will be.
                 () = sender.closed() => {}
             }
@@ -60,15 +63,21 @@ impl Server {
     }
 }
 
-async fn run(relay: &Relay, proven: &(dyn Fn(&Caller) + Send + Sync), body: Body, sender: &Sender) {
+async fn run(
+    relay: &Relay,
+    proven: &(dyn Fn(&Caller) + Send + Sync),
+    (body, kept_only): (Body, bool),
+    sender: &Sender,
+) {
     let mut course = Course::default();
     let answer = match tokio::time::timeout(HEAD_TIMEOUT, begin(body)).await {
         Ok(Ok((head, body, deadline))) => {
+            let head = Head { kept_only, ..head };
             course = head.course.clone();
             proven(&head.caller);
             let started = || {
                 // The queue is empty here: `started` is the first frame of a request.
-                let _ = sender.try_send(wire::frame(Frame::Started(Empty {})));
+                let _ = sender.try_send(wire::started_frame(&course.facts()));
             };
             relay.handle(&head, body, deadline, started).await
         }
@@ -83,7 +92,7 @@ async fn run(relay: &Relay, proven: &(dyn Fn(&Caller) + Send + Sync), body: Body
     }
 }
 
-async fn begin(mut body: Body) -> Result<(super::Head, Body, Deadline), FrameError> {
+async fn begin(mut body: Body) -> Result<(Head, Body, Deadline), FrameError> {
     let (head, budget_ms, rest) = wire::read_head(&mut body).await?;
     let deadline = Deadline::after(Duration::from_millis(budget_ms.into()));
     let body = Prefixed::new(rest, body, head.body_bytes).boxed_unsync();

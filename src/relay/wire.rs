@@ -1,6 +1,6 @@
 //! The hop's bytes: a head before the request's body, and frames instead of an answer.
 
-use super::{Answered, Course, Facts, Failure, Head, Readiness};
+use super::{Answered, Course, Facts, Failure, Head, Readiness, via::Via};
 use crate::principal::{Account, AccountName, Binding, Caller, Channel, Mechanism, Sid};
 use crate::proto::peer::v1::{self as proto, failure, relay_frame};
 use crate::rms;
@@ -8,10 +8,14 @@ use crate::upstream::{Body, BodyError};
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
 use prost::Message;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where a hop request goes.
 pub const HANDLE_PATH: &str = "/rmsc.peer.v1.Relay/Handle";
+/// Where a request goes for which only an answer is wanted that the node has kept. An older node knows nothing there, so
+/// it cannot ask the service again.
+pub const KEPT_PATH: &str = "/rmsc.peer.v1.Relay/Kept";
 /// Where a front asks whether a node takes requests.
 pub const READY_PATH: &str = "/rmsc.peer.v1.Relay/Ready";
 
@@ -24,6 +28,9 @@ pub enum FrameError {
         /// The cause, if there is one.
         source: Option<BodyError>,
     },
+    /// A frame of a later version.
+    #[error("the hop carried a frame that is not known here")]
+    Unknown,
     /// The bytes mean nothing.
     #[error("the hop carried {0}")]
     Unreadable(&'static str),
@@ -61,7 +68,7 @@ pub fn encode_head(head: &Head, budget_ms: u32) -> Bytes {
         front_node: head.front_node.clone(),
         attempt: head.attempt,
         body_bytes: head.body_bytes,
-        kept_only: head.kept_only,
+        via: head.via.marks().to_vec(),
     };
     message.encode_length_delimited_to_vec().into()
 }
@@ -96,7 +103,7 @@ fn head(message: proto::RelayHead) -> Option<Head> {
     };
     Some(Head {
         request_id: message.request_id,
-        caller: Caller { account, mechanism, binding, channel, computer: caller.computer },
+        caller: Arc::new(Caller { account, mechanism, binding, channel, computer: caller.computer }),
         endpoint: rms::route(&message.path)?,
         content_type: message.content_type,
         soap_action: message.soap_action,
@@ -106,7 +113,8 @@ fn head(message: proto::RelayHead) -> Option<Head> {
         front_node: message.front_node,
         attempt: message.attempt,
         body_bytes: message.body_bytes,
-        kept_only: message.kept_only,
+        via: Via::of_marks(message.via.iter().map(String::as_str)),
+        kept_only: false,
         course: Course::default(),
     })
 }
@@ -140,6 +148,10 @@ pub(super) fn frame(frame: relay_frame::Frame) -> Bytes {
     proto::RelayFrame { frame: Some(frame) }.encode_length_delimited_to_vec().into()
 }
 
+pub(super) fn started_frame(facts: &Facts) -> Bytes {
+    frame(relay_frame::Frame::Started(proto::Started { facts: Some(encode_facts(facts)) }))
+}
+
 pub(super) fn answer_frame(answered: &Answered, facts: &Facts) -> Bytes {
     frame(relay_frame::Frame::Answer(proto::Answer {
         status: answered.status.as_u16().into(),
@@ -158,38 +170,56 @@ pub(super) fn failure_frame(failure: &Failure, facts: &Facts) -> Bytes {
         Failure::Malformed(reason) => (Kind::Malformed, reason.clone()),
         Failure::UnsupportedMedia(reason) => (Kind::UnsupportedMedia, reason.clone()),
         Failure::TooLarge { bytes_max } => (Kind::TooLarge, bytes_max.to_string()),
-        Failure::OverLimit(reason) => (Kind::OverLimit, reason.clone()),
+        Failure::OverLimit(reason) => (Kind::TooLarge, reason.clone()),
         Failure::Upstream { reason } => (Kind::Upstream, reason.clone()),
-        Failure::Lasting { reason } => (Kind::Lasting, reason.clone()),
-        Failure::Throttled { retry_after } => (Kind::Throttled, retry_after.clone()),
+        Failure::Lasting { reason } => (Kind::Upstream, reason.clone()),
+        Failure::Throttled { .. } => (Kind::Upstream, failure.to_string()),
         Failure::Overdue => (Kind::Overdue, String::new()),
         Failure::BrokenOff => (Kind::BrokenOff, String::new()),
         Failure::NotReady(reason) => (Kind::NotReady, reason.clone()),
     };
     let facts = Some(encode_facts(facts));
-    frame(relay_frame::Frame::Failure(proto::Failure { kind: kind.into(), reason, facts }))
+    let lasting = matches!(failure, Failure::Lasting { .. });
+    let retry_after = match failure {
+        Failure::Throttled { retry_after } => Some(retry_after.clone()),
+        _ => None,
+    };
+    frame(relay_frame::Frame::Failure(proto::Failure {
+        kind: kind.into(),
+        reason,
+        facts,
+        lasting,
+        retry_after,
+    }))
 }
 
-fn failure(message: proto::Failure) -> Result<Failure, FrameError> {
+fn failure(message: proto::Failure) -> Failure {
     use failure::Kind;
     let kind = message.kind();
-    let reason = message.reason;
-    Ok(match kind {
+    let proto::Failure { reason, lasting, retry_after, .. } = message;
+    match kind {
         Kind::NotAuthorized => Failure::NotAuthorized(reason),
         Kind::RoleRefused => Failure::RoleRefused(reason),
         Kind::NtlmRefused => Failure::NtlmRefused(reason),
         Kind::Malformed => Failure::Malformed(reason),
         Kind::UnsupportedMedia => Failure::UnsupportedMedia(reason),
-        Kind::TooLarge => Failure::TooLarge { bytes_max: reason.parse().unwrap_or(super::REQUEST_BYTES_MAX) },
-        Kind::OverLimit => Failure::OverLimit(reason),
-        Kind::Upstream => Failure::Upstream { reason },
-        Kind::Lasting => Failure::Lasting { reason },
-        Kind::Throttled => Failure::Throttled { retry_after: reason },
+        Kind::TooLarge => match reason.parse() {
+            Ok(bytes_max) => Failure::TooLarge { bytes_max },
+            Err(_) => Failure::OverLimit(reason),
+        },
+        Kind::Upstream => match (retry_after, lasting) {
+            (Some(retry_after), _) => Failure::Throttled { retry_after },
+            (None, true) => Failure::Lasting { reason },
+            (None, false) => Failure::Upstream { reason },
+        },
         Kind::Overdue => Failure::Overdue,
         Kind::BrokenOff => Failure::BrokenOff,
         Kind::NotReady => Failure::NotReady(reason),
-        Kind::Unspecified => return Err(FrameError::Unreadable("a failure of no kind")),
-    })
+        // Of a later version: the node is well, and has judged the request.
+        Kind::Unspecified => {
+            Failure::Lasting { reason: format!("a failure that is not known here: {reason}") }
+        }
+    }
 }
 
 pub(super) fn encode_readiness(readiness: &Readiness) -> Bytes {
@@ -218,7 +248,10 @@ pub struct Frames {
 /// What a front reads.
 pub enum Read {
     /// The request is about to be sent to the service.
-    Started,
+    Started {
+        /// What the relay has found out.
+        facts: Facts,
+    },
     /// The answer begins.
     Answer {
         /// Its status.
@@ -257,8 +290,8 @@ impl Frames {
     pub async fn next(&mut self) -> Result<Read, FrameError> {
         let bytes = next_message(&mut self.body, &mut self.buffer, FRAME_BYTES_MAX).await?;
         let message = proto::RelayFrame::decode(bytes).map_err(|_| FrameError::Unreadable("no frame"))?;
-        Ok(match message.frame.ok_or(FrameError::Unreadable("an empty frame"))? {
-            relay_frame::Frame::Started(_) => Read::Started,
+        Ok(match message.frame.ok_or(FrameError::Unknown)? {
+            relay_frame::Frame::Started(started) => Read::Started { facts: facts(started.facts) },
             relay_frame::Frame::Answer(answer) => Read::Answer {
                 status: u16::try_from(answer.status)
                     .ok()
@@ -272,7 +305,7 @@ impl Frames {
             relay_frame::Frame::End(_) => Read::End,
             relay_frame::Frame::Failure(mut message) => {
                 let facts = facts(message.facts.take());
-                Read::Failure { failure: failure(message)?, facts }
+                Read::Failure { failure: failure(message), facts }
             }
         })
     }
@@ -323,7 +356,7 @@ mod tests {
     fn check_head(caller: Caller) {
         let head = Head {
             request_id: "0".repeat(32),
-            caller,
+            caller: Arc::new(caller),
             endpoint: rms::route("/_wmcs/licensing/license.asmx").unwrap(),
             content_type: "text/xml".into(),
             soap_action: "\"x\"".into(),
@@ -333,7 +366,8 @@ mod tests {
             front_node: "node-1".into(),
             attempt: 1,
             body_bytes: Some(7),
-            kept_only: true,
+            kept_only: false,
+            via: Via::of_marks(["0".repeat(32).as_str()].into_iter()),
             course: Course::default(),
         };
         let decoded = proto::RelayHead::decode_length_delimited(encode_head(&head, 25_000)).unwrap();
@@ -341,7 +375,8 @@ mod tests {
         let read = super::head(decoded).unwrap();
         assert_eq!(read.caller, head.caller);
         assert_eq!(read.endpoint, head.endpoint);
-        assert_eq!((read.body_bytes, read.kept_only), (head.body_bytes, head.kept_only));
+        assert_eq!((read.body_bytes, &read.via), (head.body_bytes, &head.via));
+        assert_eq!(read.via.marks().len(), 1);
     }
 
     #[test]
@@ -369,6 +404,48 @@ mod tests {
             head(proto::RelayHead { path: "/_wmcs/licensing/license.asmx".into(), ..Default::default() })
                 .is_none()
         );
+    }
+
+    async fn read(bytes: Bytes) -> Result<Read, FrameError> {
+        let body = http_body_util::Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
+        Frames::new(body).next().await
+    }
+
+    #[tokio::test]
+    async fn failures_cross_the_hop_unchanged_and_later_ones_are_failures_too() {
+        let reason = || "why".to_owned();
+        for failure in [
+            Failure::NotAuthorized(reason()),
+            Failure::TooLarge { bytes_max: 7 },
+            Failure::OverLimit(reason()),
+            Failure::Upstream { reason: reason() },
+            Failure::Lasting { reason: reason() },
+            Failure::Throttled { retry_after: "7".into() },
+            Failure::Throttled { retry_after: String::new() },
+            Failure::NotReady(reason()),
+        ] {
+            let frame = failure_frame(&failure, &Facts::default());
+            let Ok(Read::Failure { failure: read, .. }) = read(frame).await else {
+                panic!("{failure}")
+            };
+            assert_eq!(read, failure);
+        }
+        let later = proto::Failure { kind: 99, reason: reason(), ..Default::default() };
+        let later = frame(relay_frame::Frame::Failure(later));
+        let Ok(Read::Failure { failure, .. }) = read(later).await else { panic!("no failure") };
+        assert!(matches!(failure, Failure::Lasting { .. }), "{failure}");
+        // A frame of one field that nobody knows yet.
+        let unknown = Bytes::from_static(&[3, 0xfa, 0x01, 0]);
+        assert!(matches!(read(unknown).await, Err(FrameError::Unknown)));
+    }
+
+    #[tokio::test]
+    async fn what_is_known_when_the_service_is_asked_crosses_the_hop_before_its_answer() {
+        let facts = Facts { entry: "S-1-5-7".into(), role: "exchange".into(), ..Facts::default() };
+        let Ok(Read::Started { facts: read }) = read(started_frame(&facts)).await else {
+            panic!("another frame")
+        };
+        assert_eq!(read, facts);
     }
 
     #[test]

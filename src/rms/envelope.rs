@@ -63,6 +63,7 @@ pub fn inspect(prefix: &[u8], complete: bool) -> Result<Inspection, Malformed> {
 fn read(scanner: &mut Scanner<'_>) -> Result<Inspected, Malformed> {
     let soap = open_envelope(scanner)?;
     let mut headers = 0;
+    let mut actions = Vec::new();
     loop {
         let (namespace, name) = match child(scanner, "Envelope")? {
             Some(element) => element,
@@ -77,9 +78,12 @@ fn read(scanner: &mut Scanner<'_>) -> Result<Inspected, Malformed> {
         match name {
             "Header" if namespace == soap.namespace() && headers == 0 => {
                 headers += 1;
-                skip(scanner)?;
+                read_header(scanner, &mut actions)?;
             }
-            "Body" if namespace == soap.namespace() => return read_body(scanner, soap),
+            "Body" if namespace == soap.namespace() => {
+                let inspected = read_body(scanner, soap)?;
+                return check_actions(&inspected, &actions).map(|()| inspected);
+            }
             _ => {
                 return Err(Malformed::Misplaced {
                     found: shorten(name),
@@ -119,6 +123,50 @@ fn child<'a>(
             Token::Text(text) if text.trim_matches([' ', '\t', '\r', '\n']).is_empty() => {}
             Token::Text(_) => return Err(Malformed::Text { place }),
         }
+    }
+}
+
+/// Reads the blocks of the header, and keeps what WS-Addressing says the action is: a service may go by that.
+fn read_header(scanner: &mut Scanner<'_>, actions: &mut Vec<String>) -> Result<(), Malformed> {
+    let outside = scanner.depth().saturating_sub(1);
+    while scanner.depth() > outside {
+        if let Token::Start { namespace, name } = scanner.next()? {
+            if name == "Action" && is_addressing(namespace) {
+                actions.push(text(scanner)?);
+            } else {
+                skip(scanner)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_addressing(namespace: &str) -> bool {
+    // Of 2003, 2004 and 2005; one with a reference in it could be any.
+    namespace.ends_with("/addressing") || namespace.contains('&')
+}
+
+/// The text of the element that just began, without that of elements in it.
+fn text(scanner: &mut Scanner<'_>) -> Result<String, Malformed> {
+    let outside = scanner.depth().saturating_sub(1);
+    let mut found = String::new();
+    while scanner.depth() > outside {
+        match scanner.next()? {
+            Token::Text(text) => found.push_str(&text),
+            Token::Start { name, .. } => {
+                return Err(Malformed::Misplaced { found: shorten(name), place: "Action", expected: "text" });
+            }
+            Token::End | Token::Over => {}
+        }
+    }
+    Ok(found)
+}
+
+fn check_actions(inspected: &Inspected, actions: &[String]) -> Result<(), Malformed> {
+    let expected = inspected.operation.action(inspected.namespace);
+    match actions.iter().find(|action| action.trim() != expected) {
+        Some(action) => Err(Malformed::WrongAction { action: shorten(action), expected }),
+        None => Ok(()),
     }
 }
 

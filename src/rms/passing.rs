@@ -1,21 +1,24 @@
 //! Watches the bytes of a request while they pass, and keeps none of them: the limits of what is in a request
 //! ([MS-RMPR] notes 41 to 43), one operation in one `Body`, and how many recipients it has.
 //!
-//! It sees where tags, comments and CDATA sections begin and end, which is all that it takes. What is not
-//! well-formed is the service's to refuse: no parser that takes a message reads its tags in another way than here.
+//! It sees where tags, comments and CDATA sections begin and end, which is all that it takes, in bytes that are UTF-8.
+//! What is not well-formed is the service's to refuse: no parser that takes a message reads its tags in another way.
 
 mod name;
 mod place;
+mod text;
 
 use super::malformed::Malformed;
 use memchr::{memchr, memchr3};
 use name::Name;
 use place::{CERTIFICATES_MAX, DEPTH_MAX, IDENTITIES_MAX, Place, at_most};
+use text::Text;
 
 /// The watch over one request.
 #[derive(Debug)]
 pub struct Passing {
     state: State,
+    text: Text,
     /// How many bytes have passed.
     offset: usize,
     /// Where the last `<` was.
@@ -71,6 +74,7 @@ impl Default for Passing {
     fn default() -> Self {
         Passing {
             state: State::Text,
+            text: Text::default(),
             offset: 0,
             markup_at: 0,
             before: [0; 2],
@@ -90,12 +94,16 @@ impl Passing {
     /// # Errors
     /// The first thing that is over its limit, or that could be read as a second operation.
     pub fn read(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        self.text.read(bytes, self.offset)?;
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             at += self.step(rest)?;
         }
         // Not only at its end: what is too long need not pass to its end.
-        let content_end = if self.state == State::Text { self.offset } else { self.markup_at };
+        let content_end = match self.state {
+            State::Text | State::Comment(_) | State::CData(_) | State::Quoted(_) => self.offset,
+            _ => self.markup_at,
+        };
         let mut open = self.open.iter();
         open.try_for_each(|open| open.place.within(content_end.saturating_sub(open.begin)))
     }
@@ -105,6 +113,7 @@ impl Passing {
     /// # Errors
     /// The message is not at its end.
     pub fn finish(&self) -> Result<(), Malformed> {
+        self.text.finish(self.offset)?;
         if self.operations == 0 || !self.open.is_empty() || self.state != State::Text {
             return Err(Malformed::Unfinished);
         }
@@ -117,11 +126,10 @@ impl Passing {
         self.recipients
     }
 
-    /// Whether there may be more recipients to come.
+    /// Whether it is in the middle of its recipients.
     #[must_use]
     pub fn may_have_more_recipients(&self) -> bool {
-        let inside = self.open.iter().any(|open| open.place == Place::Identities);
-        self.recipients == 0 || inside
+        self.open.iter().any(|open| open.place == Place::Identities)
     }
 
     /// Goes to the next place that counts; gives how many bytes that were.

@@ -16,7 +16,7 @@ pub struct Versions {
 /// Versions to be answered with a fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadVersion {
-    /// One that is no version, or none.
+    /// One that is no version.
     #[error("{name} is {text:?}, which is no version")]
     Malformed {
         /// Which of the two.
@@ -44,8 +44,8 @@ impl BadVersion {
 }
 
 impl Versions {
-    /// The versions of a request. One without the header is taken as 1.0.0.0: it is not specified, and was seen to
-    /// be served.
+    /// The versions of a request. One without the header, or with an empty one, is taken as 1.0.0.0: it is not specified,
+    /// and was seen to be served.
     ///
     /// # Errors
     /// [`BadVersion`].
@@ -53,11 +53,16 @@ impl Versions {
         let Some(data) = request.header("VersionData") else {
             return Ok(Versions { maximum: OLDEST });
         };
-        let version = |name: &'static str| {
+        // Either may be left out, or be nil ([MS-RMPR] 2.2.4.2).
+        let version = |name: &'static str, absent: Version| {
             let text = data.child(name).map(|it| it.text().trim().to_owned()).unwrap_or_default();
+            if text.is_empty() {
+                return Ok(absent);
+            }
             parse(&text).ok_or_else(|| BadVersion::Malformed { name, text: super::malformed::shorten(&text) })
         };
-        let (minimum, maximum) = (version("MinimumVersion")?, version("MaximumVersion")?);
+        let minimum = version("MinimumVersion", OLDEST)?;
+        let maximum = version("MaximumVersion", minimum)?;
         if minimum > maximum {
             return Err(BadVersion::Reversed);
         }
@@ -132,6 +137,18 @@ mod tests {
             assert_eq!(versions(&header(minimum, maximum)).map(Versions::allow_batches), Ok(batches));
         }
         assert_eq!(versions("").map(Versions::allow_batches), Ok(false));
+        let without = |name: &str, text: String| text.replace(&format!("{name}>"), "Other>");
+        for (header, batches) in [
+            (header("", "1.0.0.0"), false),
+            (header("1.1.0.0", ""), true),
+            (header("", ""), false),
+            (without("MinimumVersion", header("1.0.0.0", "1.2.0.0")), true),
+            (without("MaximumVersion", header("1.2.0.0", "9")), true),
+            (header("", "1.1.0.0").replace("<MinimumVersion>", "<MinimumVersion nil='true'>"), true),
+            ("<VersionData xmlns='http://microsoft.com/DRM/LicensingService'/>".to_owned(), false),
+        ] {
+            assert_eq!(versions(&header).map(Versions::allow_batches), Ok(batches), "{header}");
+        }
         let elsewhere = header("9.0.0.0", "9.0.0.0").replace("LicensingService", "PublishingService");
         assert!(versions(&elsewhere).is_ok(), "the header of another service is none");
     }
@@ -143,7 +160,6 @@ mod tests {
             ("1.0.0.0", "2.0.0.0", exception::UNSUPPORTED_DATA_VERSION),
             ("1.1.0.0", "1.0.0.0", exception::MALFORMED_DATA_VERSION),
             ("3.0.0.0", "2.0.0.0", exception::MALFORMED_DATA_VERSION),
-            ("", "1.0.0.0", exception::MALFORMED_DATA_VERSION),
             ("1.0.0", "1.0.0.0", exception::MALFORMED_DATA_VERSION),
             ("1.0.0.0", "1.0.0.0.0", exception::MALFORMED_DATA_VERSION),
             ("1.0.0.0", "+1.0.0.0", exception::MALFORMED_DATA_VERSION),

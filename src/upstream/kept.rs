@@ -1,12 +1,18 @@
-//! A body that can be sent a second time, where it is short enough to be kept.
+//! A body that can be sent a second time, where it is short enough to be kept. It is asked each time whether it may.
 
-use super::{Body, BodyError};
+use super::gated::gated;
+use super::{Body, BodyError, Gate};
 use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 
 /// A request's bytes.
-pub(super) enum Kept {
+pub(super) struct Kept {
+    bytes: Left,
+    gate: Gate,
+}
+
+enum Left {
     /// All of them, as often as needed.
     Whole(Bytes),
     /// Once, as they come; nothing when that was done.
@@ -15,21 +21,23 @@ pub(super) enum Kept {
 
 impl Kept {
     /// Keeps a body that says that it is short.
-    pub(super) async fn of(body: Body) -> Result<Self, BodyError> {
+    pub(super) async fn of(body: Body, gate: Gate) -> Result<Self, BodyError> {
         if body.size_hint().exact().is_some_and(|bytes| bytes <= KEPT_BYTES_MAX) {
-            return Ok(Kept::Whole(body.collect().await?.to_bytes()));
+            let bytes = Left::Whole(body.collect().await?.to_bytes());
+            return Ok(Kept { bytes, gate });
         }
-        Ok(Kept::Once(Some(body)))
+        Ok(Kept { bytes: Left::Once(Some(body)), gate })
     }
 
     /// The bytes to send, if they can be sent (again).
     pub(super) fn take(&mut self) -> Option<Body> {
-        match self {
-            Kept::Whole(bytes) => {
+        let body = match &mut self.bytes {
+            Left::Whole(bytes) => {
                 Some(Full::new(bytes.clone()).map_err(|never| match never {}).boxed_unsync())
             }
-            Kept::Once(body) => body.take(),
-        }
+            Left::Once(body) => body.take(),
+        };
+        body.map(|body| gated(body, self.gate.clone()))
     }
 }
 

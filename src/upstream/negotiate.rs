@@ -4,8 +4,9 @@
 use super::account::{Account, AccountConfig, AccountError, Login, LoginProof, Then};
 use super::connect::{DialError, Dialer};
 use super::kept::Kept;
+use super::slots::{Busy, Slot, Slots};
 use super::trouble::Trouble;
-use super::{Body, BodyError};
+use super::{Body, BodyError, Gate};
 use crate::identity::ChannelBinding;
 use crate::identity::kerberos_client::Moment;
 use crate::identity::ntlm_client::{ClientError, Nonces, NtlmClient, Server};
@@ -27,7 +28,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The connections of one account. Clones share them.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ struct Shared {
     tls: ServiceClient,
     account: Account,
     idle: Mutex<Vec<Connection>>,
-    slots: Arc<Semaphore>,
+    slots: Slots,
     tasks: Tasks,
 }
 
@@ -66,7 +66,7 @@ pub(super) enum Failed {
     Challenge(#[from] ClientError),
     #[error("the service does not take the account: {0}")]
     Refused(&'static str),
-    #[error("all {connections} connections of the account are in use")]
+    #[error("all {connections} connections that the request may have are in use")]
     Busy { connections: usize },
     #[error("the service's certificate cannot be bound to")]
     Certificate(#[source] BodyError),
@@ -76,7 +76,13 @@ pub(super) enum Failed {
 pub(super) struct Head {
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
-    /// For how long it may wait for a connection.
+    pub(super) waiting: Waiting,
+}
+
+/// As who a request waits for a connection, and for how long.
+pub(super) struct Waiting {
+    /// The SID of the entry.
+    pub(super) entry: String,
     pub(super) patience: Duration,
 }
 
@@ -92,7 +98,7 @@ enum Attempt {
 
 impl Authenticated {
     pub(super) fn new(account: AccountConfig, dialer: Dialer, tls: ServiceClient, tasks: Tasks) -> Self {
-        let slots = Arc::new(Semaphore::new(account.connections_max));
+        let slots = Slots::new(account.connections_max);
         let account = Account::new(account, &tasks);
         Authenticated {
             shared: Arc::new(Shared { dialer, tls, account, idle: Mutex::default(), slots, tasks }),
@@ -100,11 +106,12 @@ impl Authenticated {
     }
 
     /// Sends a request with a proof. A ticket that is not taken is followed by one new ticket.
-    pub(super) async fn send(&self, head: &Head, body: Body) -> Result<Response<Body>, Failed> {
-        let mut body = Kept::of(body).await.map_err(Failed::Body)?;
+    pub(super) async fn send(&self, head: &Head, body: Body, gate: Gate) -> Result<Response<Body>, Failed> {
+        let mut body = Kept::of(body, gate).await.map_err(Failed::Body)?;
         for number in 1..=PROOFS_MAX {
             let login = self.shared.account.login().await?;
-            let slot = self.slot(head.patience).await?;
+            let Waiting { entry, patience } = &head.waiting;
+            let slot = self.shared.slots.take(entry, *patience).await?;
             let connection = self.connection(&head.uri).await?;
             match self.attempt(connection, head, &mut body, &login).await? {
                 Attempt::Answered(response, connection) if response.status() != StatusCode::UNAUTHORIZED => {
@@ -124,19 +131,10 @@ impl Authenticated {
         Err(Failed::Refused("401 to a whole proof"))
     }
 
-    /// As many requests at a time as connections may be.
-    async fn slot(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Failed> {
-        let slots = self.shared.slots.clone();
-        let busy = || Failed::Busy { connections: self.shared.account.config().connections_max };
-        let slot = tokio::time::timeout(patience, slots.acquire_owned()).await.map_err(|_| busy())?;
-        Ok(slot.expect("nobody closes the slots"))
-    }
-
     /// As if as many answers were being read as there may be connections.
     #[cfg(test)]
-    pub(super) async fn hold_all(&self) -> OwnedSemaphorePermit {
-        let all = u32::try_from(self.shared.account.config().connections_max).expect("few");
-        self.shared.slots.clone().acquire_many_owned(all).await.expect("nobody closes the slots")
+    pub(super) async fn hold_all(&self) -> tokio::sync::OwnedSemaphorePermit {
+        self.shared.slots.take_all().await
     }
 
     async fn attempt(
@@ -223,13 +221,19 @@ impl Authenticated {
         Ok(Connection { sender, binding, used_at: Instant::now() })
     }
 
-    fn lent(&self, body: Incoming, connection: Connection, slot: OwnedSemaphorePermit) -> Body {
+    fn lent(&self, body: Incoming, connection: Connection, slot: Slot) -> Body {
         let lease = Lease { shared: self.shared.clone(), connection, _slot: slot };
         let mut lent = Lent { body, lease: Some(lease) };
         if lent.body.is_end_stream() {
             lent.give_back();
         }
         lent.boxed_unsync()
+    }
+}
+
+impl From<Busy> for Failed {
+    fn from(busy: Busy) -> Self {
+        Failed::Busy { connections: busy.connections }
     }
 }
 
@@ -309,7 +313,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 struct Lease {
     shared: Arc<Shared>,
     connection: Connection,
-    _slot: OwnedSemaphorePermit,
+    _slot: Slot,
 }
 
 /// An answer that gives its connection back with its last byte.

@@ -31,7 +31,7 @@ impl Upstream {
 
 /// Which request it is and through which nodes it came: no service answers otherwise for that.
 fn is_of_the_way(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "x-rmsc-request-id" | "x-rmsc-front-node" | "x-rmsc-relay-node")
+    matches!(name.as_str(), "x-rmsc-request-id" | "x-rmsc-front-node" | "x-rmsc-relay-node" | "x-rmsc-via")
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub(super) fn outgoing(timeout: Duration) -> Outgoing {
         soap_action: String::new(),
         user_agent: String::new(),
         accept_encoding: String::new(),
+        via: String::new(),
         on_behalf_of: OnBehalfOf {
             caller: "S-1-5-21-1-2-3-4".into(),
             entry: "S-1-5-21-1-2-3-4".into(),
@@ -35,6 +36,7 @@ pub(super) fn outgoing(timeout: Duration) -> Outgoing {
             front_node: "node-1".into(),
         },
         body: Full::from("<x/>").map_err(|never| match never {}).boxed_unsync(),
+        gate: Arc::new(|| Ok(())),
         timeout,
     }
 }

@@ -81,8 +81,11 @@ pub enum Trouble {
         /// For how long was waited.
         waited: Duration,
     },
-    /// All connections that the connector's account may have are in use.
-    #[error("all {connections} connections to the service are in use: upstream.account.connections_max")]
+    /// All connections that the connector's account may have are in use, or those of one entry of the table.
+    #[error(
+        "all {connections} connections to the service that the request may have are in use: \
+         upstream.account.connections_max"
+    )]
     Busy {
         /// How many there may be.
         connections: usize,

@@ -50,6 +50,7 @@ mod spoofing;
 mod status;
 mod terminal;
 mod tokens;
+mod uploads;
 mod upstreams;
 mod winbind;
 mod witness;

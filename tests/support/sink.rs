@@ -3,6 +3,7 @@
 use super::wait::PATIENCE;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub struct Sink {
 
 struct Shared {
     arrived: Mutex<usize>,
+    whole: AtomicUsize,
     changed: Condvar,
     when: When,
 }
@@ -31,7 +33,12 @@ impl Sink {
     pub fn start(when: When) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let address = listener.local_addr().expect("it listens");
-        let shared = Arc::new(Shared { arrived: Mutex::default(), changed: Condvar::new(), when });
+        let shared = Arc::new(Shared {
+            arrived: Mutex::default(),
+            whole: AtomicUsize::new(0),
+            changed: Condvar::new(),
+            when,
+        });
         let sink = Sink { address, shared: shared.clone() };
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -53,6 +60,11 @@ impl Sink {
     pub fn arrived(&self) -> usize {
         *self.shared.arrived.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// How many of them have come to their end.
+    pub fn whole(&self) -> usize {
+        self.shared.whole.load(Ordering::SeqCst)
+    }
 }
 
 impl Shared {
@@ -60,7 +72,10 @@ impl Shared {
         let mut stream = BufReader::new(stream);
         while let Some(length) = head(&mut stream)? {
             self.hold();
-            io::copy(&mut stream.by_ref().take(length), &mut io::sink())?;
+            if io::copy(&mut stream.by_ref().take(length), &mut io::sink())? < length {
+                return Ok(());
+            }
+            self.whole.fetch_add(1, Ordering::SeqCst);
             let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/xml; charset=utf-8\r\nContent-Length: 7\r\n\r\n<taken>";
             stream.get_mut().write_all(answer.as_bytes())?;
         }

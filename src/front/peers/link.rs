@@ -2,8 +2,8 @@
 
 use super::{Payload, Peer};
 use crate::relay::{
-    Answered, Course, Deadline, Failure, FrameError, Frames, HANDLE_PATH, Head, Prefixed, READY_PATH, Read,
-    Readiness, Watched, encode_head, read_readiness,
+    Answered, Course, Deadline, Failure, FrameError, Frames, HANDLE_PATH, Head, KEPT_PATH, Prefixed,
+    READY_PATH, Read, Readiness, Watched, encode_head, read_readiness,
 };
 use crate::tasks::Tasks;
 use crate::tls::MemberClient;
@@ -128,10 +128,11 @@ impl Link {
         deadline: Deadline,
     ) -> Result<Answered, HopError> {
         let (release, deferred) = Deferred::new();
-        let response = tokio::time::timeout(ACCEPT_TIMEOUT, self.send(HANDLE_PATH, deferred.boxed_unsync()))
+        let path = if head.kept_only { KEPT_PATH } else { HANDLE_PATH };
+        let response = tokio::time::timeout(ACCEPT_TIMEOUT, self.send(path, deferred.boxed_unsync()))
             .await
             .map_err(|_| HopError::NotAccepted { reason: "no sign of life in time".into() })?
-            .map_err(|error| HopError::NotAccepted { reason: error.to_string() })?;
+            .map_err(|error| not_accepted(head, &error))?;
         let body = payload.take().ok_or(HopError::BodyGone)?;
         let budget_ms = u32::try_from(deadline.left().as_millis()).unwrap_or(u32::MAX);
         let (body, fault) = Watched::new(body);
@@ -155,16 +156,39 @@ impl Link {
         let request = Request::post(path).body(body).map_err(io::Error::other)?;
         let response = self.sender.clone().send_request(request).await.map_err(io::Error::other)?;
         if response.status() != StatusCode::OK {
-            return Err(io::Error::other(format!("the node answered {}", response.status())));
+            let kind = match response.status() {
+                StatusCode::NOT_FOUND => io::ErrorKind::NotFound,
+                _ => io::ErrorKind::Other,
+            };
+            return Err(io::Error::new(kind, format!("the node answered {}", response.status())));
         }
         Ok(response)
     }
 }
 
+fn not_accepted(head: &Head, error: &io::Error) -> HopError {
+    let reason = error.to_string();
+    // A node of an older version is well, and keeps nothing.
+    if head.kept_only && error.kind() == io::ErrorKind::NotFound {
+        HopError::Failure(Failure::Lasting { reason })
+    } else {
+        HopError::NotAccepted { reason }
+    }
+}
+
+/// What follows from an answer that cannot be read on. A node of a later version is well: what it says is an answer that
+/// is of no use here.
+fn unread(error: FrameError) -> HopError {
+    match error {
+        FrameError::Unknown => HopError::Failure(Failure::Lasting { reason: error.to_string() }),
+        source @ (FrameError::Broken { .. } | FrameError::Unreadable(_)) => HopError::Lost { source },
+    }
+}
+
 async fn begin(frames: &mut Frames, course: &Course) -> Result<(StatusCode, String, String), HopError> {
     loop {
-        match frames.next().await.map_err(|source| HopError::Lost { source })? {
-            Read::Started => {}
+        match frames.next().await.map_err(unread)? {
+            Read::Started { facts } => course.note(|known| *known = facts),
             Read::Answer { status, content_type, content_encoding, facts } => {
                 course.note(|known| *known = facts);
                 return Ok((status, content_type, content_encoding));
@@ -186,7 +210,7 @@ fn rest(frames: Frames) -> Body {
         match frames.next().await.map_err(|error| Box::new(error) as BodyError)? {
             Read::Data(data) => Ok(Some((Frame::data(data), frames))),
             Read::End => Ok(None),
-            Read::Started | Read::Answer { .. } | Read::Failure { .. } => {
+            Read::Started { .. } | Read::Answer { .. } | Read::Failure { .. } => {
                 Err(Box::new(FrameError::Unreadable("another answer inside an answer")) as BodyError)
             }
         }

@@ -166,6 +166,28 @@ async fn tells_that_all_connections_are_in_use() {
 }
 
 #[tokio::test]
+async fn who_may_not_any_more_when_there_is_a_connection_sends_nothing() {
+    let folder = tempdir("gate");
+    let service = Arc::new(Service { takes: AtomicBool::new(true), ..Service::default() });
+    let file = proxy::password(&folder, "right");
+    let upstream = upstream(&service.start().await, file, Protocol::Ntlm, Vec::new());
+    let Transport::Authenticated(account) = &upstream.transport else { panic!("another transport") };
+    let held = account.hold_all().await;
+    let may = Arc::new(AtomicBool::new(true));
+    let asked = may.clone();
+    let gate: Gate = Arc::new(move || if asked.load(Ordering::SeqCst) { Ok(()) } else { Err("no".into()) });
+    let outgoing = Outgoing { gate, ..outgoing(Duration::from_secs(10)) };
+    let (sent, ()) = tokio::join!(upstream.send(outgoing), async {
+        tokio::task::yield_now().await;
+        may.store(false, Ordering::SeqCst);
+        drop(held);
+    });
+    assert_eq!(sent.err().unwrap().trouble, Trouble::Lost);
+    assert_eq!(service.proofs.load(Ordering::SeqCst), 0);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
 async fn a_407_of_the_service_itself_is_no_proxys() {
     let service = server(|mut stream| async move {
         let _ = stream.read(&mut [0; 1024]).await;
