@@ -33,6 +33,7 @@ mod lab_command;
 mod leadership;
 mod limits;
 mod logins;
+mod loops;
 mod nodes;
 mod pooled;
 mod ports;
