@@ -425,9 +425,7 @@ mod tests {
             Failure::NotReady(reason()),
         ] {
             let frame = failure_frame(&failure, &Facts::default());
-            let Ok(Read::Failure { failure: read, .. }) = read(frame).await else {
-                panic!("{failure}")
-            };
+            let Ok(Read::Failure { failure: read, .. }) = read(frame).await else { panic!("{failure}") };
             assert_eq!(read, failure);
         }
         let later = proto::Failure { kind: 99, reason: reason(), ..Default::default() };

@@ -48,6 +48,10 @@ pub struct Seen {
     pub nodes: Vec<String>,
     /// SHA-256 of its body, in hexadecimal digits, if it was among the last thousand requests.
     pub sha256: Option<String>,
+    /// Its content type, likewise.
+    pub content_type: Option<String>,
+    /// Its SOAPAction, likewise; empty for none.
+    pub soap_action: Option<String>,
 }
 
 /// One request.
@@ -62,6 +66,8 @@ pub(super) struct Arrival {
     pub(super) role: String,
     /// SHA-256 of the body.
     pub(super) digest: [u8; 32],
+    pub(super) content_type: String,
+    pub(super) soap_action: String,
 }
 
 impl Counts {
@@ -78,9 +84,14 @@ impl Counts {
         let Some(trace) = record.traces.get(&number(request_id)) else { return Seen::default() };
         let nodes = trace.nodes.iter().flatten().filter_map(|node| record.nodes.get(usize::from(*node)));
         let id = number(request_id);
-        let digest = record.digests.iter().rev().find(|(known, _)| *known == id);
-        let sha256 = digest.map(|(_, digest)| digest.iter().map(|byte| format!("{byte:02x}")).collect());
-        Seen { times: trace.times, nodes: nodes.cloned().collect(), sha256 }
+        let last = record.last.iter().rev().find(|last| last.id == id);
+        Seen {
+            times: trace.times,
+            nodes: nodes.cloned().collect(),
+            sha256: last.map(|last| last.digest.iter().map(|byte| format!("{byte:02x}")).collect()),
+            content_type: last.map(|last| last.content_type.clone()),
+            soap_action: last.map(|last| last.soap_action.clone()),
+        }
     }
 
     /// Forgets everything.
@@ -110,9 +121,17 @@ struct Record {
     /// The ids in the order of their first arrival, to forget the oldest.
     order: VecDeque<u128>,
     /// What the last ones had in them.
-    digests: VecDeque<(u128, [u8; 32])>,
+    last: VecDeque<Last>,
     /// The names that traces refer to.
     nodes: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Last {
+    id: u128,
+    digest: [u8; 32],
+    content_type: String,
+    soap_action: String,
 }
 
 #[derive(Debug, Default)]
@@ -134,10 +153,15 @@ impl Record {
         match &arrival.request_id {
             Some(request_id) => {
                 self.trace(request_id, &arrival.node);
-                if self.digests.len() == DIGESTS_MAX {
-                    self.digests.pop_front();
+                if self.last.len() == LAST_MAX {
+                    self.last.pop_front();
                 }
-                self.digests.push_back((number(request_id), arrival.digest));
+                self.last.push_back(Last {
+                    id: number(request_id),
+                    digest: arrival.digest,
+                    content_type: shown(&arrival.content_type),
+                    soap_action: shown(&arrival.soap_action),
+                });
             }
             None => totals.without_id += 1,
         }
@@ -211,7 +235,7 @@ fn number(request_id: &str) -> u128 {
 /// About 90 MB when full.
 const IDS_MAX: usize = 1_000_000;
 /// As many as a test looks back.
-const DIGESTS_MAX: usize = 1_000;
+const LAST_MAX: usize = 1_000;
 const DUPLICATES_MAX: usize = 10_000;
 /// Names in one table: more than any lab has nodes and accounts.
 const NAMES_MAX: usize = 1_000;
@@ -231,6 +255,8 @@ mod tests {
             entry: "S-1-5-21-2".to_owned(),
             role: "exchange".to_owned(),
             digest: [0xab; 32],
+            content_type: "text/xml".to_owned(),
+            soap_action: "a".to_owned(),
         }
     }
 
@@ -248,7 +274,9 @@ mod tests {
         assert_eq!(snapshot.by_front, BTreeMap::from([("n9".to_owned(), 4)]));
         assert_eq!(snapshot.duplicates, BTreeMap::from([(id.to_owned(), 2)]));
         let nodes = vec!["n1".to_owned(), "n2".to_owned()];
-        assert_eq!(counts.seen(id), Seen { times: 2, nodes, sha256: Some("ab".repeat(32)) });
+        let sha256 = Some("ab".repeat(32));
+        let (content_type, soap_action) = (Some("text/xml".to_owned()), Some("a".to_owned()));
+        assert_eq!(counts.seen(id), Seen { times: 2, nodes, sha256, content_type, soap_action });
         assert_eq!(counts.seen("01234567-89AB-CDEF-0123-456789abcdef").times, 2);
         assert_eq!(counts.seen("other").times, 1);
         assert_eq!(counts.seen("never"), Seen::default());

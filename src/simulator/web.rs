@@ -120,6 +120,8 @@ fn arrival(headers: &HeaderMap, operation: &'static str, body: &[u8]) -> Arrival
         entry: named("x-rmsc-entry-sid"),
         role: named("x-rmsc-role"),
         digest: Sha256::digest(body).into(),
+        content_type: value(headers, CONTENT_TYPE).unwrap_or_default().to_owned(),
+        soap_action: value(headers, HeaderName::from_static("soapaction")).unwrap_or_default().to_owned(),
     }
 }
 

@@ -55,6 +55,13 @@ fn bomb() -> String {
     format!("<!DOCTYPE b [<!ENTITY l0 \"lol\">{}]>", (1..10).map(entity).collect::<String>())
 }
 
+/// A header block of WS-Addressing that names an operation.
+fn addressed(version: &str, operation: &str) -> String {
+    format!(
+        "<w:Action xmlns:w='http://www.w3.org/{version}/addressing'>{LICENSING}/<!-- -->{operation}</w:Action>"
+    )
+}
+
 /// Each with what its answer says.
 fn refused() -> Vec<(Vec<u8>, &'static str)> {
     let good = message(["", "", "", ""]);
@@ -85,6 +92,12 @@ fn refused() -> Vec<(Vec<u8>, &'static str)> {
         (header("<!-- -- -->"), "\"--\" in a comment"),
         (header("<a b='1' b='2'/>"), "an attribute twice"),
         (header("<a b=1/>"), "an attribute value without quotes"),
+        (header(&addressed("2005/08", "AcquirePreLicense")), "the request's action is"),
+        (header(&addressed("ws/2004/08", "AcquirePreLicense")), "the request's action is"),
+        (
+            header("<w:Action xmlns:w='http://www.w3.org/2005/08/addressin&#103;'>x</w:Action>"),
+            "the request's action is",
+        ),
         (header("<p:a/>"), "a prefix that is not declared"),
         (header("<a xmlns:xml='u'/>"), "a reserved namespace is declared"),
         (header("<a></b>"), "an end tag of another element"),

@@ -206,6 +206,37 @@ fn long_requests_and_those_without_a_soap_action_are_told_as_well() {
     }
 }
 
+#[test]
+fn a_request_whose_client_leaves_while_another_node_relays_it_is_told_with_entry_and_role() {
+    let cluster = TestCluster::start(2);
+    let simulator = Simulator::start();
+    for node in cluster.nodes() {
+        simulator.serve(&cluster, &node.name);
+    }
+    simulator.fail("silent");
+    let (node, account) = (cluster.any_node(), cluster.exchange());
+    let request = Request::soap(&ACQUIRE_LICENSE);
+    // One is relayed here, one there.
+    let sessions: Vec<_> = (0..2)
+        .map(|_| {
+            let mut session = Session::open(node.front(), &account).expect("it listens");
+            let connection = session.begin(&request, &format!("Content-Length: {}", request.body.len()));
+            connection.and_then(|connection| connection.send(&request.body)).expect("it takes the request");
+            session
+        })
+        .collect();
+    wait::until_true("the service is asked", wait::PATIENCE, || simulator.faulted("silent") == 2);
+    drop(sessions);
+    let found = wait::until("their records", wait::PATIENCE, || {
+        let found: Vec<_> = lines(&node).into_iter().filter(|line| line["result"] == "client-gone").collect();
+        Some(found).filter(|found| found.len() == 2)
+    });
+    for record in found {
+        assert_eq!(field(&record, "entry"), sid(&cluster, &account), "{record}");
+        assert_eq!((field(&record, "role"), field(&record, "operation")), ("exchange", "AcquireLicense"));
+    }
+}
+
 /// The request was carried out: that its client has not waited for it changes nothing.
 #[test]
 fn a_request_whose_client_leaves_has_a_record_and_so_has_an_answer_that_breaks() {

@@ -60,7 +60,11 @@ fn head_has_the_headers_of_a_description_and_no_body() {
     let get = cluster.call(&node, &account, &Request::get(LICENSE));
     let head = cluster.call(&node, &account, &Request::get(LICENSE).method("HEAD"));
     assert_eq!((head.status, head.body.len()), (200, 0));
-    for name in ["content-type", "content-length"] {
+    assert_eq!(
+        (get.header("cache-control"), get.header("vary")),
+        (Some("no-store"), Some("Authorization, Host"))
+    );
+    for name in ["content-type", "content-length", "cache-control"] {
         assert_eq!(head.header(name), get.header(name), "{name}");
     }
 }

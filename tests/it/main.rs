@@ -33,6 +33,7 @@ mod lab_command;
 mod leadership;
 mod limits;
 mod logins;
+mod loops;
 mod measures;
 mod nodes;
 mod pooled;

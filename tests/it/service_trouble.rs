@@ -96,17 +96,24 @@ fn nothing_that_the_service_does_makes_mail_bounce() {
 
 #[test]
 fn a_service_that_asks_for_fewer_requests_is_heard_by_the_callers() {
-    let cluster = TestCluster::start(1);
-    let (simulator, node) = (Simulator::start(), cluster.any_node());
-    simulator.serve(&cluster, &node.name);
+    let (cluster, simulator) = (TestCluster::start(2), Simulator::start());
+    for node in cluster.nodes() {
+        simulator.serve(&cluster, &node.name);
+    }
+    cluster.await_rotation();
     simulator.fail("429=7");
-    let answer = call(&cluster, &node);
-    assert_eq!((answer.status, answer.header("retry-after")), (429, Some("7")), "{answer:?}");
-    assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+    // Here, and over a hop.
+    for _ in 0..2 {
+        let answer = call(&cluster, &cluster.any_node());
+        assert_eq!((answer.status, answer.header("retry-after")), (429, Some("7")), "{answer:?}");
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+    }
     // It is not asked twice for the same.
-    assert_eq!(simulator.faulted("429"), 1);
-    await_event(&node, 4092, |_| true);
-    assert_eq!(metric(&cluster, &node, "rmsc_relay_bad_answers_total{trouble=\"throttled\"}"), 1);
+    assert_eq!(simulator.faulted("429"), 2);
+    for node in cluster.nodes() {
+        await_event(&node, 4092, |_| true);
+        assert_eq!(metric(&cluster, &node, "rmsc_relay_bad_answers_total{trouble=\"throttled\"}"), 1);
+    }
 }
 
 /// Every node has the same account and asks the same service: what was judged is not asked for again, and what may have

@@ -103,6 +103,29 @@ fn relays_to_another_connector_with_ntlm_over_http_and_https() {
 }
 
 #[test]
+fn a_start_says_that_proofs_go_in_the_clear() {
+    let (cluster, folder) = (TestCluster::start(1), NewDir::made());
+    let password = secret(folder.path(), "password", "a password");
+    let section = account_section(r"CONTOSO\svc-rmsc", &password, "protocol = \"ntlm\"\n");
+    let url = "http://rms.contoso.test";
+    call(&cluster, "ad-rms", url, &format!("clear_text = \"allow\"\n{section}"));
+    let event = await_event(&cluster.any_node(), 4084, |_| true);
+    assert!(field(&event, "url").starts_with(url), "{event}");
+    // Each start, and none with TLS.
+    cluster.kill("node-1");
+    cluster.restart("node-1");
+    wait::until_true("the event", wait::PATIENCE, || events(&cluster.any_node(), 4084).len() == 2);
+    let authority = format!("authority = {:?}\n", cluster.lab().ca.display().to_string());
+    cluster.reconfigure(
+        "node-1",
+        &format!("url = {url:?}\nclear_text = \"allow\"\n"),
+        &format!("url = \"https://rms.contoso.test\"\n{authority}"),
+    );
+    cluster.await_rotation();
+    assert_eq!(events(&cluster.any_node(), 4084).len(), 2);
+}
+
+#[test]
 fn relays_to_a_cluster_of_the_domain_with_kerberos() {
     let (own, other, folder) = (TestCluster::start(1), TestCluster::start(1), NewDir::made());
     let domain = Domain::shared();

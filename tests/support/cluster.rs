@@ -41,6 +41,8 @@ pub struct Counts {
 pub struct Arrived {
     pub times: u32,
     pub sha256: Option<String>,
+    pub content_type: Option<String>,
+    pub soap_action: Option<String>,
 }
 
 static SHARED: Shared<TestCluster> = Shared::new();
