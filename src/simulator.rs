@@ -25,7 +25,7 @@ pub use encryption::{Encryption, EncryptionError};
 pub use fault::{BadFault, Rule, names as fault_names};
 pub use faults::Faults;
 pub use licensor::Licensor;
-pub use sign_in::{CLIENT_SECRET, SignIn};
+pub use sign_in::{CLIENT_SECRET, SignIn, SignInConfig};
 
 use crate::tasks::Tasks;
 use faults::Listening;

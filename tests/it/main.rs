@@ -13,6 +13,8 @@ mod bad_configuration;
 mod bad_input;
 mod certificates;
 mod cloud;
+mod cloud_settings;
+mod cloud_tokens;
 mod connections;
 mod cost;
 mod curl;
