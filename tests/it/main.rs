@@ -35,6 +35,7 @@ mod lab_command;
 mod leadership;
 mod limits;
 mod logins;
+mod long_answers;
 mod nodes;
 mod pooled;
 mod ports;
