@@ -2,7 +2,7 @@
 
 mod password;
 
-pub use password::{PasswordError, read_password};
+pub use password::{PasswordError, check_private, read_password};
 
 use std::fmt;
 use zeroize::Zeroize;

@@ -22,10 +22,10 @@ mod wire;
 
 pub use counts::{Counts, Seen, Snapshot};
 pub use encryption::{Encryption, EncryptionError};
-pub use fault::{BadFault, Rule, names as fault_names};
+pub use fault::{BadFault, Rule, check_without_tls, names as fault_names};
 pub use faults::Faults;
 pub use licensor::Licensor;
-pub use sign_in::{CLIENT_SECRET, SignIn};
+pub use sign_in::{CLIENT_SECRET, SignIn, SignInConfig};
 
 use crate::tasks::Tasks;
 use faults::Listening;

@@ -30,6 +30,7 @@ pub enum Simulate {
 ///   slow=DURATION latency=DURATION[..DURATION] fault=EXCEPTION refused[=DURATION]
 ///   encoded-page fault-as-answer
 ///   certificate-expired certificate-wrong-name certificate-unknown-issuer
+/// Those of certificates are for --tls and for no operation; refused has none of rate, next and operation.
 /// They are switched while it runs: GET, PUT, POST and DELETE /simulator/faults, as text or JSON.
 ///
 /// Examples:
@@ -68,7 +69,11 @@ impl Simulate {
         };
         let faults = Faults::default();
         let rules: Result<Vec<Rule>, _> = cloud.fault.iter().map(|fault| Rule::parse(fault)).collect();
-        faults.replace(rules.context("--fault")?);
+        let rules = rules.context("--fault")?;
+        if cloud.tls.is_none() {
+            simulator::check_without_tls(&rules).context("--fault")?;
+        }
+        faults.replace(rules);
         let listener = listen(cloud.listen).await?;
         let address = listener.local_addr()?;
         let encryption = cloud.tls.as_deref().map(|folder| encryption(folder, address)).transpose()?;

@@ -19,7 +19,8 @@ pub enum UpstreamTrouble {
     ProxyLogin,
     /// The web proxy refuses.
     ProxyRefused,
-    /// It is none of the hosts that may be called.
+    /// It is none of the hosts that may be called. No file that is taken names such a one: this is the last line of
+    /// defence against what names another host later.
     NotAllowed,
     /// The connector's own account has nothing to prove itself with.
     NoLogin,

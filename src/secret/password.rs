@@ -45,12 +45,7 @@ pub enum PasswordError {
 /// It cannot be read, others may read it, or it is not one line.
 pub fn read_password(what: &'static str, path: &Path) -> Result<Secret<String>, PasswordError> {
     let failed = |source| PasswordError::Read { what, path: path.into(), source };
-    let file = File::open(path).map_err(failed)?;
-    // Of the open file. A group may read it: that is how systemd hands credentials over.
-    let mode = file.metadata().map_err(failed)?.mode() & 0o777;
-    if mode & 0o027 != 0 {
-        return Err(PasswordError::Mode { what, path: path.into(), mode });
-    }
+    let file = open_private(what, path)?;
     let mut text = String::new();
     file.take(BYTES_MAX + 2).read_to_string(&mut text).map_err(failed)?;
     let text = Secret::new(text);
@@ -59,6 +54,25 @@ pub fn read_password(what: &'static str, path: &Path) -> Result<Secret<String>, 
         return Err(PasswordError::NoPassword { what, path: path.into() });
     }
     Ok(Secret::new(password.to_owned()))
+}
+
+/// Opens a file that others must not read, and leaves what is in it to another program; `what` as above.
+///
+/// # Errors
+/// It cannot be opened, or others may read it.
+pub fn check_private(what: &'static str, path: &Path) -> Result<(), PasswordError> {
+    open_private(what, path).map(drop)
+}
+
+fn open_private(what: &'static str, path: &Path) -> Result<File, PasswordError> {
+    let failed = |source| PasswordError::Read { what, path: path.into(), source };
+    let file = File::open(path).map_err(failed)?;
+    // Of the open file. A group may read it: that is how systemd hands credentials over.
+    let mode = file.metadata().map_err(failed)?.mode() & 0o777;
+    if mode & 0o027 != 0 {
+        return Err(PasswordError::Mode { what, path: path.into(), mode });
+    }
+    Ok(file)
 }
 
 /// Longer than any directory allows; a secret of an application is far shorter.

@@ -140,6 +140,15 @@ impl Rule {
 
     fn restrict(&mut self, part: &str) -> Result<(), BadFault> {
         let bad = |words: String| BadFault(format!("{part:?} is not possible; {words}"));
+        match (&self.fault, pair(part)) {
+            (Fault::Refused(_), _) => {
+                return Err(bad("nobody listens to anything then: write refused[=DURATION]".into()));
+            }
+            (Fault::Certificate(_), ("operation", _)) => {
+                return Err(bad("a handshake is of no operation; write rate=SHARE or next=N".into()));
+            }
+            _ => {}
+        }
         match pair(part) {
             ("rate", Some(value)) => {
                 self.rate = share(value).ok_or_else(|| bad("write rate=10% or rate=0.1".into()))?;
@@ -163,6 +172,17 @@ impl Rule {
     pub(super) fn is_of_connections(&self) -> bool {
         matches!(self.fault, Fault::Refused(_) | Fault::Certificate(_))
     }
+}
+
+/// Checks that none of these is for TLS alone.
+///
+/// # Errors
+/// One is.
+pub fn check_without_tls(rules: &[Rule]) -> Result<(), BadFault> {
+    let shown = rules.iter().find(|rule| matches!(rule.fault, Fault::Certificate(_)));
+    shown.map_or(Ok(()), |rule| {
+        Err(BadFault(format!("{:?} is not possible without TLS; start it with --tls FOLDER", rule.text)))
+    })
 }
 
 /// How each fault is written.
@@ -262,10 +282,16 @@ mod tests {
             ("html,rate=2", "write rate=10%"),
             ("html,next=-1", "write next=N"),
             ("html,operation=Certify", "acquire_license"),
+            ("refused,rate=10%", "write refused[=DURATION]"),
+            ("refused=1s,next=1", "write refused[=DURATION]"),
+            ("certificate-expired,operation=certify", "write rate=SHARE or next=N"),
             ("html,often", "write rate=SHARE, next=N or operation=WORD"),
         ] {
             let error = Rule::parse(wrong).unwrap_err().to_string();
             assert!(error.contains(expected), "{wrong}: {error}");
         }
+        let handshakes = Rule::parse("certificate-expired,rate=10%,next=3").unwrap();
+        assert_eq!(handshakes.left, Some(3));
+        assert!(check_without_tls(&[handshakes]).unwrap_err().to_string().contains("--tls"));
     }
 }

@@ -1,9 +1,9 @@
 //! `/simulator/…`: what was recorded, and which faults are on.
 
-use super::fault::{BadFault, Rule};
+use super::fault::{BadFault, Rule, check_without_tls};
 use super::spoil::Body;
 use super::web::{reply, text};
-use super::{Config, Counts, Faults};
+use super::{Config, Counts};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
@@ -13,7 +13,7 @@ pub(super) async fn answer(request: Request<Incoming>, config: &Config) -> Respo
     let (head, body) = request.into_parts();
     let below = head.uri.path().trim_start_matches("/simulator/");
     match below.split_once('/').unwrap_or((below, "")) {
-        ("faults", name) => faults(&head.method, name, body, &config.faults).await,
+        ("faults", name) => faults(&head.method, name, body, config).await,
         _ => counted(&head.method, below, &config.counts),
     }
 }
@@ -34,13 +34,18 @@ fn counted(method: &Method, below: &str, counts: &Counts) -> Response<Body> {
 }
 
 /// PUT says which faults are on, POST switches more on, DELETE switches all of them off or one by its name.
-async fn faults(method: &Method, name: &str, body: Incoming, faults: &Faults) -> Response<Body> {
+async fn faults(method: &Method, name: &str, body: Incoming, config: &Config) -> Response<Body> {
+    let faults = &config.faults;
     match (method, name) {
         (&Method::GET, "") => {}
         (&Method::PUT | &Method::POST, "") => {
             let read = Limited::new(body, BODY_BYTES_MAX).collect().await;
             let bytes = read.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-            match rules(&String::from_utf8_lossy(&bytes)) {
+            let rules = rules(&String::from_utf8_lossy(&bytes)).and_then(|rules| match config.encryption {
+                Some(_) => Ok(rules),
+                None => check_without_tls(&rules).map(|()| rules).map_err(|bad| bad.to_string()),
+            });
+            match rules {
                 Ok(rules) if *method == Method::PUT => faults.replace(rules),
                 Ok(rules) => faults.add(rules),
                 Err(error) => return text(StatusCode::BAD_REQUEST, &error),

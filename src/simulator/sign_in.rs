@@ -1,9 +1,13 @@
 //! A sign-in service, simulated, for labs and tests: it grants tokens (RFC 6749 4.4 and 6, RFC 7523, RFC 8628), and
 //! stands before a simulated service as one that takes no request without such a token. Nothing in it is secure.
 
-use super::CONNECTIONS_MAX;
+mod heard;
+
+use super::fault::Certificate;
+use super::{CONNECTIONS_MAX, Encryption, Paths};
 use crate::tasks::Tasks;
 use bytes::Bytes;
+use heard::Heard;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, WWW_AUTHENTICATE};
@@ -17,11 +21,24 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 /// The application's secret that it takes.
 pub const CLIENT_SECRET: &str = "simulated-secret";
+
+/// What the simulated sign-in service is told.
+pub struct SignInConfig {
+    /// The service that requests with a token are handed to.
+    pub service: Uri,
+    /// How long a token lives.
+    pub life: Duration,
+    /// What stands in the place of `/_wmcs` in the paths of the service; below anything else there is nothing.
+    pub path_prefix: String,
+    /// The certificate to show; without one there is no TLS.
+    pub encryption: Option<Encryption>,
+}
 
 /// The simulated sign-in service. Clones are the same one.
 #[derive(Clone)]
@@ -30,15 +47,15 @@ pub struct SignIn {
 }
 
 struct Shared {
-    /// The service that requests with a token are handed to.
-    service: Uri,
+    config: SignInConfig,
     client: Client<HttpConnector, Full<Bytes>>,
     inner: Mutex<Inner>,
 }
 
+#[derive(Default)]
 struct Inner {
-    life: Duration,
     down: bool,
+    takes_none: bool,
     approved: bool,
     count: u64,
     tokens: BTreeSet<String>,
@@ -46,38 +63,51 @@ struct Inner {
     last_assertion: String,
     grants: BTreeMap<String, u64>,
     refused: u64,
+    heard: Heard,
+    /// The last two.
+    granted_at: [Option<Instant>; 2],
 }
 
 impl SignIn {
-    /// One whose tokens live so long.
+    /// One that is up and takes tokens.
     #[must_use]
-    pub fn new(service: Uri, life: Duration) -> Self {
+    pub fn new(config: SignInConfig) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let inner = Inner {
-            life,
-            down: false,
-            approved: false,
-            count: 0,
-            tokens: BTreeSet::new(),
-            refresh: None,
-            last_assertion: String::new(),
-            grants: BTreeMap::new(),
-            refused: 0,
-        };
-        SignIn { shared: Arc::new(Shared { service, client, inner: Mutex::new(inner) }) }
+        SignIn { shared: Arc::new(Shared { config, client, inner: Mutex::default() }) }
     }
 
     /// Serves until `tasks` is told to drain.
     pub async fn serve(self, listener: TcpListener, tasks: &Tasks) {
+        self.accept(listener, Paths::All, tasks).await;
+    }
+
+    /// Serves what `/simulator/…` has, without TLS.
+    pub async fn control(self, listener: TcpListener, tasks: &Tasks) {
+        self.accept(listener, Paths::Control, tasks).await;
+    }
+
+    async fn accept(self, listener: TcpListener, paths: Paths, tasks: &Tasks) {
         let accepted = |stream, _| {
             let sign_in = self.clone();
-            async move { sign_in.connection(stream).await }
+            async move { sign_in.connection(stream, paths).await }
         };
         tasks.accept("sign-in connection", listener, CONNECTIONS_MAX, accepted).await;
     }
 
-    async fn connection(self, stream: TcpStream) {
-        let service = service_fn(|request| self.answer(request));
+    async fn connection(self, stream: TcpStream, paths: Paths) {
+        match &self.shared.config.encryption {
+            Some(encryption) if paths == Paths::All => {
+                match encryption.server(Certificate::Good).accept(stream).await {
+                    Ok(stream) => self.converse(stream, paths).await,
+                    Err(error) => tracing::debug!(%error, "a handshake with the simulated sign-in failed"),
+                }
+            }
+            _ => self.converse(stream, paths).await,
+        }
+    }
+
+    async fn converse<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, paths: Paths) {
+        let service = service_fn(|request| self.answer(request, paths));
         let served =
             hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         if let Err(error) = served {
@@ -85,7 +115,11 @@ impl SignIn {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        paths: Paths,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
         let (head, body) = request.into_parts();
         let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await.map(|body| body.to_bytes()) else {
             return Ok(reply(StatusCode::BAD_REQUEST, &json!({ "error": "invalid_request" })));
@@ -93,10 +127,12 @@ impl SignIn {
         let path = head.uri.path();
         Ok(if let Some(order) = path.strip_prefix("/simulator/") {
             self.order(&head.method, order)
+        } else if paths == Paths::Control {
+            nothing()
         } else if path.ends_with("/token") {
-            self.token(&form(&body))
+            self.token(path, &form(&body))
         } else if path.ends_with("/devicecode") {
-            self.device()
+            self.device(path, &form(&body))
         } else {
             self.hand_on(head, body).await
         })
@@ -112,17 +148,21 @@ impl SignIn {
             (&Method::POST, "approve") => inner.approved = true,
             (&Method::POST, "revoke") => inner.tokens.clear(),
             (&Method::POST, "lose-refresh") => inner.refresh = None,
-            _ => return reply(StatusCode::NOT_FOUND, &json!({ "error": "no such order" })),
+            (&Method::POST, "refuse-all") => inner.takes_none = true,
+            (&Method::POST, "take-again") => inner.takes_none = false,
+            _ => return nothing(),
         }
         let said = json!({
             "granted": inner.count, "grants": inner.grants, "refused": inner.refused,
-            "last_assertion": inner.last_assertion,
+            "last_assertion": inner.last_assertion, "last": inner.heard, "apart_ms": inner.apart_ms(),
         });
         reply(StatusCode::OK, &said)
     }
 
-    fn device(&self) -> Response<Full<Bytes>> {
-        if self.inner().down {
+    fn device(&self, path: &str, form: &BTreeMap<String, String>) -> Response<Full<Bytes>> {
+        let mut inner = self.inner();
+        inner.heard.form(path, form);
+        if inner.down {
             return unavailable();
         }
         reply(
@@ -134,8 +174,9 @@ impl SignIn {
         )
     }
 
-    fn token(&self, form: &BTreeMap<String, String>) -> Response<Full<Bytes>> {
+    fn token(&self, path: &str, form: &BTreeMap<String, String>) -> Response<Full<Bytes>> {
         let mut inner = self.inner();
+        inner.heard.form(path, form);
         if inner.down {
             return unavailable();
         }
@@ -159,11 +200,12 @@ impl SignIn {
             );
         }
         inner.count += 1;
+        inner.granted_at = [inner.granted_at[1], Some(Instant::now())];
         *inner.grants.entry(field("grant_type").to_owned()).or_default() += 1;
         let token = format!("simulated-token-{}", inner.count);
         inner.tokens.insert(token.clone());
         let mut answer = json!({
-            "token_type": "Bearer", "access_token": token, "expires_in": inner.life.as_secs(),
+            "token_type": "Bearer", "access_token": token, "expires_in": self.shared.config.life.as_secs(),
         });
         if field("grant_type") != "client_credentials" {
             // Each can be used once.
@@ -178,22 +220,25 @@ impl SignIn {
 
     /// To the service, if the request has a token that was granted and not taken back.
     async fn hand_on(&self, head: Parts, body: Bytes) -> Response<Full<Bytes>> {
-        let token = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = token.and_then(|value| value.split_once(' ')).map_or("", |(_, token)| token);
+        let proof = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let (scheme, token) = proof.and_then(|value| value.split_once(' ')).unwrap_or_default();
+        let SignInConfig { service, path_prefix, .. } = &self.shared.config;
         {
             let mut inner = self.inner();
-            if !inner.tokens.contains(token) {
+            inner.heard.request(&head, scheme);
+            if inner.takes_none || !inner.tokens.contains(token) {
                 inner.refused += 1;
                 let mut response = reply(StatusCode::UNAUTHORIZED, &json!({ "error": "invalid_token" }));
                 response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
                 return response;
             }
         }
-        let path = head.uri.path().replacen("/_wmcs/oauth2/", "/_wmcs/", 1);
-        let base = self.shared.service.to_string();
+        let Some(path) = head.uri.path().strip_prefix(path_prefix.as_str()) else { return nothing() };
+        let base = service.to_string();
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = head.method;
-        *request.uri_mut() = format!("{}{path}", base.trim_end_matches('/')).parse().unwrap_or_default();
+        *request.uri_mut() =
+            format!("{}/_wmcs{path}", base.trim_end_matches('/')).parse().unwrap_or_default();
         *request.headers_mut() = head.headers;
         request.headers_mut().remove(AUTHORIZATION);
         request.headers_mut().remove(HOST);
@@ -210,6 +255,18 @@ impl SignIn {
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.shared.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Inner {
+    /// How long after the one before it the last token was granted.
+    fn apart_ms(&self) -> Option<u64> {
+        let [before, last] = self.granted_at;
+        u64::try_from((last? - before?).as_millis()).ok()
+    }
+}
+
+fn nothing() -> Response<Full<Bytes>> {
+    reply(StatusCode::NOT_FOUND, &json!({ "error": "there is nothing at this path" }))
 }
 
 fn unavailable() -> Response<Full<Bytes>> {

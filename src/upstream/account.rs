@@ -93,7 +93,7 @@ impl Proof {
 /// Why the account has nothing to prove itself with.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    /// Its password is of no use.
+    /// The file with its password or its keys is of no use.
     #[error(transparent)]
     Password(#[from] PasswordError),
     /// A program of Kerberos did not run.

@@ -55,6 +55,15 @@ async fn send(config: Config, timeout: Duration) -> Result<Answer, SendError> {
     sent
 }
 
+/// Waits until something is so, and looks now and then.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let (begun, mut pause) = (Instant::now(), tokio::time::interval(Duration::from_millis(20)));
+    while !is_so().await {
+        assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
+        pause.tick().await;
+    }
+}
+
 async fn trouble(config: Config) -> Trouble {
     send(config, Duration::from_secs(10)).await.err().expect("there should be no answer").trouble
 }

@@ -1,7 +1,7 @@
 """Does what Exchange does, in its order, and checks what it checks; prints each step with what came of it.
 
 usage: exchange.py CONNECTOR_URL ACCOUNT PASSWORD FOLDER first-use|test-irm
-FOLDER has the recorded requests. Every call goes to the tenant's URL, redirected to the connector as the registry
+FOLDER has the requests. Every call goes to the tenant's URL, redirected to the connector as the registry
 keys of Exchange say, and authenticates by itself.
 """
 

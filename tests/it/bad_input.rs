@@ -160,15 +160,7 @@ fn a_body_over_the_limit_is_refused_before_it_is_sent() {
 
 /// Sends a body in pieces until there is an answer or it is all sent.
 fn send_chunked(connection: &mut Connection, body: &[u8]) -> Answer {
-    for chunk in body.chunks(MEBIBYTE) {
-        let mut bytes = format!("{:x}\r\n", chunk.len()).into_bytes();
-        bytes.extend_from_slice(chunk);
-        bytes.extend_from_slice(b"\r\n");
-        if connection.send(&bytes).is_err() {
-            break;
-        }
-    }
-    let _ = connection.send(b"0\r\n\r\n");
+    connection.send_chunked(body);
     connection.answer(false).expect("a refusal is an answer too")
 }
 

@@ -259,11 +259,19 @@ fn says_which_hosts_there_are_and_whether_there_is_a_way() {
     let hosts: Vec<&str> =
         hosts.as_array().expect("a list").iter().filter_map(|it| it["host"].as_str()).collect();
     assert_eq!(hosts, ["127.0.0.1", "127.0.0.1", "*.aadrm.com", "login.microsoftonline.com"]);
-    let detected = cluster.rmsc(&["cloud", "detect", "-o", "json"]);
-    let clouds = detected.check_code(0).field("hosts");
-    let clouds: Vec<&str> =
-        clouds.as_array().expect("a list").iter().filter_map(|it| it["purpose"].as_str()).collect();
-    assert_eq!(clouds, ["AzureCloud", "AzureChinaCloud", "AzureUSGovernment"]);
     drop(sign_in);
     check_prints(&cluster.rmsc(&["cloud", "test"]), 1, &["refuses connections"]);
+    // No host is called from here: all of them are behind a web proxy that is none.
+    let proxy = "clear_text = \"allow\"\n[upstream.proxy]\nurl = \"http://127.0.0.1:9\"\n\n[upstream.oauth]";
+    cluster.reconfigure("node-1", "[upstream.oauth]", proxy);
+    cluster.await_rotation();
+    let detected = cluster.rmsc(&["cloud", "detect", "-o", "json"]);
+    let clouds = detected.check_code(0).field("hosts");
+    for (cloud, name) in
+        clouds.as_array().expect("a list").iter().zip(["AzureCloud", "AzureChinaCloud", "AzureUSGovernment"])
+    {
+        assert_eq!(cloud["purpose"], name, "{clouds}");
+        assert!(cloud.to_string().contains("the web proxy cannot be reached"), "{clouds}");
+    }
+    assert_eq!(clouds.as_array().map(Vec::len), Some(3));
 }

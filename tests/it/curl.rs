@@ -32,7 +32,7 @@ fn check_served(curled: &Curled, message: &Message) {
 }
 
 #[test]
-fn serves_every_recorded_request_over_http() {
+fn serves_a_request_in_every_shape_over_http() {
     let cluster = TestCluster::shared();
     let (node, account) = (cluster.any_node(), cluster.exchange());
     for message in &soap::ALL {

@@ -198,7 +198,7 @@ fn a_client_that_waits_may_go_on_only_when_it_has_proven_itself() {
 
 /// A question with other versions in its header.
 fn versions(message: &Message, minimum: &str, maximum: &str) -> Request {
-    let mut text = String::from_utf8(message.body()).expect("the recorded requests are UTF-8");
+    let mut text = String::from_utf8(message.body()).expect("the requests are UTF-8");
     for (name, version) in [("MinimumVersion", minimum), ("MaximumVersion", maximum)] {
         let end = text.find(&format!("</{name}>")).or_else(|| text.find(&format!("</v:{name}>")));
         let end = end.expect("each has its versions");

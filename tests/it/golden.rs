@@ -1,4 +1,4 @@
-//! The recorded requests of every client come to the service as they left it, byte by byte.
+//! Requests in the shape of every client's come to the service as they left it, byte by byte.
 
 use crate::support::cluster::TestCluster;
 use crate::support::http::{Answer, Request, Session};

@@ -4,7 +4,7 @@
 use crate::support::cluster::TestCluster;
 use crate::support::http::{Answer, Request};
 use crate::support::lab::{Account, Node};
-use crate::support::log::{await_event, events, field};
+use crate::support::log::{await_event, events, field, lines};
 use crate::support::simulator::Simulator;
 use crate::support::soap::{ACQUIRE_LICENSE, Message, SERVER_INFO, named};
 use crate::support::wait;
@@ -68,6 +68,17 @@ fn kept_answers_outlive_the_service_and_the_node_and_stay_with_their_entry() {
     assert!(!field(&event, "reason").is_empty(), "{event}");
     let metrics = cluster.monitor(&node, "/metrics").text();
     assert!(metrics.contains("rmsc_relay_kept_answers_total{operation=\"get_server_info\"} 7"), "{metrics}");
+    // With its age, in the record of the request and in the event.
+    let certificate = &questions()[1];
+    let kept_seconds = || {
+        let answer = ask(&cluster, &exchange, certificate);
+        let id = answer.header("x-rmsc-request-id").expect("every answer has it").to_owned();
+        let lines = lines(&node).into_iter();
+        let mut records = lines.filter(|line| line["record"] == "audit" && line["request_id"] == *id);
+        records.next().and_then(|record| record["kept_seconds"].as_u64())
+    };
+    simulator.fail("503");
+    let age = wait::until("it is a second old", wait::PATIENCE, || kept_seconds().filter(|age| *age >= 1));
     // Who judges nothing leaves Exchange with what it must know, and the others with the word of the service.
     for fault in ["429=3", "redirect"] {
         simulator.fail(fault);
@@ -98,6 +109,12 @@ fn kept_answers_outlive_the_service_and_the_node_and_stay_with_their_entry() {
     for (question, before) in questions().iter().zip(&before).skip(1) {
         assert_eq!(ask(&cluster, &exchange, question).body, before.body, "{}", question.operation);
     }
+    // The age is not that of the process.
+    await_event(&node, 4096, |event| {
+        event["operation"] == certificate.operation
+            && event["age_seconds"].as_u64().is_some_and(|seconds| seconds >= age)
+    });
+    wait::until_true("the record says it too", wait::PATIENCE, || kept_seconds().is_some_and(|it| it >= age));
 }
 
 #[test]

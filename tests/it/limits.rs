@@ -4,7 +4,7 @@ use crate::support::cluster::TestCluster;
 use crate::support::http::{Answer, Request, Session};
 use crate::support::processes;
 use crate::support::sink::{Sink, When};
-use crate::support::soap::{ACQUIRE_LICENSE, ACQUIRE_PRE_LICENSE, CERTIFY, Message};
+use crate::support::soap::{ACQUIRE_LICENSE, ACQUIRE_PRE_LICENSE, CERTIFY, Message, SERVER_INFO, named};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ const MEBIBYTE: usize = 1 << 20;
 
 /// A request with content put at the beginning of one of its elements.
 fn filled(message: &Message, element: &str, content: &str) -> Vec<u8> {
-    let text = String::from_utf8(message.body()).expect("the recorded requests are UTF-8");
+    let text = String::from_utf8(message.body()).expect("the requests are UTF-8");
     let tag = format!("<{element}>");
     assert!(text.contains(&tag), "{element}");
     text.replacen(&tag, &format!("{tag}{content}"), 1).into()
@@ -86,6 +86,64 @@ fn a_license_has_8_mebibytes_at_most() {
     check_taken(&ACQUIRE_LICENSE, "IssuanceLicense", &certificate(7 * MEBIBYTE));
     let words = "a longer IssuanceLicense than 8388608 bytes";
     check_refused(&ACQUIRE_LICENSE, "IssuanceLicense", &certificate(8 * MEBIBYTE), 413, words);
+}
+
+/// The request with white space behind it, so long all in all.
+fn padded(message: &Message, bytes: usize) -> Vec<u8> {
+    let mut body = message.body();
+    assert!(body.len() < bytes);
+    body.resize(bytes, b'\n');
+    body
+}
+
+/// How a request says its length.
+#[derive(Clone, Copy, Debug)]
+enum Length {
+    Told,
+    Chunked,
+}
+
+#[track_caller]
+fn send_as(cluster: &TestCluster, message: &Message, body: &[u8], length: Length) -> Answer {
+    let request = Request::soap_with_body(message, body);
+    match length {
+        Length::Told => send(cluster, message, request.body),
+        Length::Chunked => {
+            let mut session = Session::open(cluster.any_node().front(), &cluster.exchange()).unwrap();
+            let connection = session.begin(&request, "Transfer-Encoding: chunked").unwrap();
+            connection.send_chunked(body);
+            connection.answer(false).unwrap()
+        }
+    }
+}
+
+#[test]
+fn each_operation_has_a_limit_of_its_own_at_every_node() {
+    let cluster = TestCluster::shared();
+    for (message, bytes_max) in [
+        (CERTIFY, 4 * MEBIBYTE),
+        (named("exchange_get_client_licensor_cert.xml"), 4 * MEBIBYTE),
+        (named("exchange_acquire_templates.xml"), 256 << 10),
+        (named("msdrm_get_licensor_certificate.xml"), 256 << 10),
+        (SERVER_INFO, 256 << 10),
+    ] {
+        for length in [Length::Told, Length::Chunked] {
+            let what = format!("{} {length:?}", message.operation);
+            let answer = send_as(&cluster, &message, &padded(&message, bytes_max), length);
+            assert_eq!(cluster.arrived(&answer).times, 1, "{what}: {answer:?}");
+            // Three times, so that each node of the lab relays it.
+            for _ in 0..3 {
+                let answer = send_as(&cluster, &message, &padded(&message, bytes_max + 1), length);
+                assert_eq!(answer.status, 413, "{what}: {answer:?}");
+                let named = match length {
+                    Length::Told => format!("longer than {bytes_max} bytes"),
+                    Length::Chunked => "longer than".into(),
+                };
+                assert!(answer.text().contains(&named), "{what}: {answer:?}");
+                assert_eq!(cluster.arrived(&answer).times, 0, "{what}");
+            }
+        }
+    }
 }
 
 /// A node whose service is this one.

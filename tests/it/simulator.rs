@@ -135,6 +135,16 @@ fn faults_act_on_one_operation_so_often_and_can_be_taken_back() {
     call(&simulator, &CERTIFY).check(200, &["CertifyResponse"]);
     let wrong = simulator.control("PUT", "/simulator/faults", "htlm");
     wrong.check(400, &["\"htlm\" is no fault", "half-closed", "certificate-unknown-issuer"]);
+    // What could not act is refused.
+    for (fault, words) in [
+        ("certificate-expired", "without TLS"),
+        ("refused,rate=10%", "nobody listens"),
+        ("certificate-expired,operation=certify", "no operation"),
+    ] {
+        simulator.control("PUT", "/simulator/faults", fault).check(400, &[words]);
+        let ran = run(rmsc().args(["simulate", "cloud", "--fault", fault]));
+        assert!(ran.code != Some(0) && ran.stderr.contains(words), "{fault}: {ran:?}");
+    }
     // The service's own port has the same control.
     http::exchange(simulator.address(), &Request::get("/simulator/faults")).check(200, &["503,next=1"]);
     let help = run(rmsc().args(["simulate", "cloud", "--help"])).stdout;

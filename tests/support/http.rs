@@ -74,11 +74,39 @@ impl Connection {
         self.stream.get_mut().write_all(bytes)
     }
 
+    /// Sends a body in chunks, until all is sent or nobody takes any more.
+    pub fn send_chunked(&mut self, body: &[u8]) {
+        for chunk in body.chunks(1 << 20) {
+            let mut bytes = format!("{:x}\r\n", chunk.len()).into_bytes();
+            bytes.extend_from_slice(chunk);
+            bytes.extend_from_slice(b"\r\n");
+            if self.send(&bytes).is_err() {
+                return;
+            }
+        }
+        // A refusal may have come before.
+        let _ = self.send(b"0\r\n\r\n");
+    }
+
     /// Reads an answer whole; one to HEAD has no body, whatever its length says.
     ///
     /// # Errors
     /// The connection ended, or what came is no HTTP.
     pub fn answer(&mut self, to_head: bool) -> io::Result<Answer> {
+        let mut answer = self.answer_head()?;
+        if !to_head {
+            let mut body = Vec::new();
+            self.pieces(&answer, |piece| body.extend_from_slice(piece))?;
+            answer.body = body;
+        }
+        Ok(answer)
+    }
+
+    /// Reads an answer up to its body.
+    ///
+    /// # Errors
+    /// The connection ended, or what came is no HTTP.
+    pub fn answer_head(&mut self) -> io::Result<Answer> {
         let status_line = self.line()?;
         let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
         let status = status.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, status_line))?;
@@ -86,17 +114,12 @@ impl Connection {
         loop {
             let line = self.line()?;
             if line.is_empty() {
-                break;
+                return Ok(Answer { status, headers, body: Vec::new() });
             }
             let (name, value) =
                 line.split_once(':').ok_or_else(|| io::Error::new(ErrorKind::InvalidData, line.clone()))?;
             headers.push((name.to_owned(), value.trim().to_owned()));
         }
-        let mut answer = Answer { status, headers, body: Vec::new() };
-        if !to_head {
-            answer.body = self.body(&answer)?;
-        }
-        Ok(answer)
     }
 
     /// Whether the other end has closed and nothing more came.
@@ -104,31 +127,42 @@ impl Connection {
         self.stream.read(&mut [0; 1]).is_ok_and(|read| read == 0)
     }
 
-    fn body(&mut self, answer: &Answer) -> io::Result<Vec<u8>> {
-        let mut body = Vec::new();
-        if let Some(length) = answer.header("content-length").and_then(|length| length.parse().ok()) {
-            body.resize(length, 0);
-            self.stream.read_exact(&mut body)?;
-            return Ok(body);
+    /// Reads the body of the answer that has this head, a piece at a time.
+    ///
+    /// # Errors
+    /// It is not whole.
+    pub fn pieces(&mut self, head: &Answer, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+        if let Some(length) = head.header("content-length").and_then(|length| length.parse().ok()) {
+            return self.exactly(length, &mut take);
         }
-        if answer.header("transfer-encoding").is_none() {
-            self.stream.read_to_end(&mut body)?;
-            return Ok(body);
+        if head.header("transfer-encoding").is_none() {
+            let mut rest = Vec::new();
+            self.stream.read_to_end(&mut rest)?;
+            take(&rest);
+            return Ok(());
         }
         loop {
             let line = self.line()?;
             let length = usize::from_str_radix(line.trim(), 16)
                 .map_err(|_| io::Error::new(ErrorKind::InvalidData, line))?;
-            let start = body.len();
-            body.resize(start + length, 0);
-            if let Some(chunk) = body.get_mut(start..) {
-                self.stream.read_exact(chunk)?;
-            }
+            self.exactly(length, &mut take)?;
             self.line()?;
             if length == 0 {
-                return Ok(body);
+                return Ok(());
             }
         }
+    }
+
+    fn exactly(&mut self, length: usize, take: &mut impl FnMut(&[u8])) -> io::Result<()> {
+        let mut buffer = vec![0; length.min(PIECE_BYTES)];
+        let mut left = length;
+        while left > 0 {
+            let piece = buffer.get_mut(..left.min(PIECE_BYTES)).unwrap_or_default();
+            self.stream.read_exact(piece)?;
+            take(piece);
+            left -= piece.len();
+        }
+        Ok(())
     }
 
     fn line(&mut self) -> io::Result<String> {
@@ -158,7 +192,7 @@ impl Request {
         Request { method: "POST", path: path.into(), headers: Vec::new(), body: body.into() }
     }
 
-    /// A recorded message.
+    /// One of the messages of the tests.
     pub fn soap(message: &Message) -> Self {
         Request::post(message.path, message.body())
             .with("Content-Type", message.content_type)
@@ -232,6 +266,11 @@ impl Session {
         Ok(Session { connection, account: account.clone(), host: address.to_string() })
     }
 
+    /// Its connection, to read what was not read yet.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
     /// Sends a request, after a handshake: nobody is remembered on a connection without TLS.
     ///
     /// # Errors
@@ -302,5 +341,6 @@ impl Session {
     }
 }
 
+const PIECE_BYTES: usize = 1 << 16;
 /// Longer than the connector's own deadline.
 const TIMEOUT: Duration = Duration::from_secs(35);

@@ -2,9 +2,9 @@
 
 use super::lab::Account;
 use serde::de::DeserializeOwned;
-use std::io::ErrorKind;
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// How a program ended.
 #[derive(Clone, Debug)]
@@ -51,6 +51,26 @@ pub fn rmsc() -> Command {
         command.env_remove(variable);
     }
     command
+}
+
+/// Starts one of our own services, which says on stderr in so many lines where it is: URLs at their ends.
+#[track_caller]
+pub fn started<const N: usize>(command: &mut Command) -> (Child, [String; N]) {
+    let mut process = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program was built with the tests");
+    let stderr = process.stderr.take().expect("it was asked for");
+    let mut lines = BufReader::new(stderr).lines();
+    let places = std::array::from_fn(|_| {
+        let line = lines.next().expect("it says where it is").expect("text");
+        let url = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
+        assert!(url.starts_with("http"), "{line}");
+        url
+    });
+    (process, places)
 }
 
 /// Runs a program to its end.

@@ -1,46 +1,62 @@
 //! The simulated sign-in service as a process of its own, before a lab's simulated service.
 
-use super::cluster::TestCluster;
+use super::cluster::{NewDir, TestCluster};
 use super::http::{self, Request};
-use super::program::rmsc;
+use super::program::{rmsc, started};
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::path::PathBuf;
+use std::process::Child;
 
 /// It runs until it is dropped.
 pub struct SignIn {
     process: Child,
     url: String,
+    control: String,
+    folder: Option<NewDir>,
 }
 
 impl SignIn {
     /// One whose tokens live so long.
     #[track_caller]
     pub fn start(cluster: &TestCluster, token_life: &str) -> Self {
-        let mut process = rmsc()
-            .args(["simulate", "sign-in", "--listen", "127.0.0.1:0", "--token-life", token_life, "--service"])
-            .arg(cluster.lab().simulator)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program was built with the tests");
-        let mut line = String::new();
-        let stderr = process.stderr.take().expect("it was asked for");
-        BufReader::new(stderr).read_line(&mut line).expect("it says where it is");
-        let url = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
-        assert!(url.starts_with("http://"), "{line}");
-        SignIn { process, url }
+        Self::with(cluster, &["--token-life", token_life, "--path-prefix", PREFIX], None)
+    }
+
+    /// One with TLS, an authority of its own, and these arguments.
+    #[track_caller]
+    pub fn with_tls(cluster: &TestCluster, arguments: &[&str]) -> Self {
+        Self::with(cluster, arguments, Some(NewDir::made()))
+    }
+
+    #[track_caller]
+    fn with(cluster: &TestCluster, arguments: &[&str], folder: Option<NewDir>) -> Self {
+        let mut command = rmsc();
+        command
+            .args(["simulate", "sign-in", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"])
+            .args(["--service", &cluster.lab().simulator])
+            .args(arguments);
+        if let Some(folder) = &folder {
+            command.arg("--tls").arg(folder.path());
+        }
+        let (process, [control, url]) = started(&mut command);
+        SignIn { process, url, control, folder }
     }
 
     /// Makes all nodes of a cluster sign in here.
     #[track_caller]
     pub fn serve(&self, cluster: &TestCluster) {
+        let more =
+            format!("sign_in = {:?}\npath_prefix = {PREFIX:?}\nentry_header = \"x-entry\"\n", self.url);
+        self.serve_by(cluster, "", &more);
+    }
+
+    /// The same, with these lines in the sections of the service and of signing in.
+    #[track_caller]
+    pub fn serve_by(&self, cluster: &TestCluster, upstream: &str, oauth: &str) {
         let before = format!("kind = \"simulated\"\nurl = \"{}\"\n", cluster.lab().simulator);
         let after = format!(
-            "kind = \"oauth\"\nurl = {0:?}\nhosts = [\"127.0.0.1\"]\n\n[upstream.oauth]\nenvironment = \"AzureCloud\"\n\
-             sign_in = {0:?}\ntenant = \"contoso.com\"\nclient_id = \"connector\"\npath_prefix = \"/_wmcs/oauth2\"\n\
-             entry_header = \"x-entry\"\n",
+            "kind = \"oauth\"\nurl = {:?}\nhosts = [\"127.0.0.1\"]\n{upstream}\n[upstream.oauth]\n\
+             environment = \"AzureCloud\"\ntenant = \"contoso.com\"\nclient_id = \"connector\"\n{oauth}",
             self.url
         );
         for node in cluster.nodes() {
@@ -49,17 +65,26 @@ impl SignIn {
         cluster.await_rotation();
     }
 
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The certificate to trust.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.as_ref().expect("it was started with TLS").path().join("authority.pem")
+    }
+
     /// An order, and what was counted.
     #[track_caller]
     pub fn order(&self, order: &str) -> Value {
         let request = Request::post(&format!("/simulator/{order}"), "");
-        http::exchange(super::lab::address(&self.url), &request).json()
+        http::exchange(super::lab::address(&self.control), &request).json()
     }
 
     /// What was counted.
     #[track_caller]
     pub fn counted(&self) -> Value {
-        http::exchange(super::lab::address(&self.url), &Request::get("/simulator/sign-in")).json()
+        http::exchange(super::lab::address(&self.control), &Request::get("/simulator/sign-in")).json()
     }
 
     /// How many tokens were granted.
@@ -75,3 +100,6 @@ impl Drop for SignIn {
         let _ = self.process.wait();
     }
 }
+
+/// Not the one that a node has by itself.
+const PREFIX: &str = "/_wmcs/oauth2";

@@ -3,14 +3,13 @@
 use super::cluster::{NewDir, TestCluster};
 use super::http::{self, Answer, Request};
 use super::lab::address;
-use super::program::rmsc;
+use super::program::{rmsc, started};
 use super::{processes, wait};
 use serde_json::Value;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::Child;
 
 /// It runs until it is dropped.
 pub struct Simulator {
@@ -46,21 +45,7 @@ impl Simulator {
         if let Some(folder) = &folder {
             command.arg("--tls").arg(folder.path());
         }
-        let mut process = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program was built with the tests");
-        let stderr = process.stderr.take().expect("it was asked for");
-        let mut lines = BufReader::new(stderr).lines();
-        let mut place = || {
-            let line = lines.next().expect("it says where it is").expect("text");
-            let url = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
-            assert!(url.starts_with("http"), "{line}");
-            url
-        };
-        let (control, url) = (place(), place());
+        let (process, [control, url]) = started(&mut command);
         Simulator { process, url, control, folder }
     }
 

@@ -1,9 +1,10 @@
-//! A service that takes everything, reads as late as it can, and answers the same to all.
+//! A service that takes everything, reads as late as it can, and answers the same to all: little, or much.
 
 use super::wait::PATIENCE;
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ struct Shared {
     whole: AtomicUsize,
     changed: Condvar,
     when: When,
+    answer_bytes: AtomicU64,
+    sent_bytes: AtomicU64,
+    relays: Mutex<BTreeSet<String>>,
 }
 
 /// When it reads a request's body, and answers.
@@ -38,6 +42,9 @@ impl Sink {
             whole: AtomicUsize::new(0),
             changed: Condvar::new(),
             when,
+            answer_bytes: AtomicU64::new(TAKEN.len() as u64),
+            sent_bytes: AtomicU64::new(0),
+            relays: Mutex::default(),
         });
         let sink = Sink { address, shared: shared.clone() };
         std::thread::spawn(move || {
@@ -56,6 +63,21 @@ impl Sink {
         format!("http://{}", self.address)
     }
 
+    /// Answers are so long from now on.
+    pub fn answer_with(&self, bytes: u64) {
+        self.shared.answer_bytes.store(bytes, Ordering::SeqCst);
+    }
+
+    /// How much was answered so far, all in all.
+    pub fn sent_bytes(&self) -> u64 {
+        self.shared.sent_bytes.load(Ordering::SeqCst)
+    }
+
+    /// The names of the nodes that have asked.
+    pub fn relays(&self) -> Vec<String> {
+        self.shared.relays.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
     /// How many requests have begun.
     pub fn arrived(&self) -> usize {
         *self.shared.arrived.lock().unwrap_or_else(PoisonError::into_inner)
@@ -70,14 +92,22 @@ impl Sink {
 impl Shared {
     fn serve(&self, stream: TcpStream) -> io::Result<()> {
         let mut stream = BufReader::new(stream);
-        while let Some(length) = head(&mut stream)? {
+        while let Some((length, relay)) = head(&mut stream)? {
+            self.relays.lock().unwrap_or_else(PoisonError::into_inner).extend(relay);
             self.hold();
             if io::copy(&mut stream.by_ref().take(length), &mut io::sink())? < length {
                 return Ok(());
             }
             self.whole.fetch_add(1, Ordering::SeqCst);
-            let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/xml; charset=utf-8\r\nContent-Length: 7\r\n\r\n<taken>";
-            stream.get_mut().write_all(answer.as_bytes())?;
+            let bytes = self.answer_bytes.load(Ordering::SeqCst);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/xml; charset=utf-8\r\nContent-Length: {bytes}\r\n\r\n"
+            );
+            stream.get_mut().write_all(head.as_bytes())?;
+            for block in blocks(bytes) {
+                stream.get_mut().write_all(&block)?;
+                self.sent_bytes.fetch_add(block.len() as u64, Ordering::SeqCst);
+            }
         }
         Ok(())
     }
@@ -96,9 +126,27 @@ impl Shared {
     }
 }
 
-/// Reads the head of a request, up to its body of this length; nothing at the end of the connection.
-fn head(stream: &mut impl BufRead) -> io::Result<Option<u64>> {
-    let mut length = None;
+/// An answer of this length.
+pub fn answer(bytes: u64) -> Vec<u8> {
+    let mut answer = Vec::new();
+    blocks(bytes).for_each(|block| answer.extend_from_slice(&block));
+    answer
+}
+
+/// The same piece by piece, none of which is like another.
+fn blocks(bytes: u64) -> impl Iterator<Item = Vec<u8>> {
+    let wanted = usize::try_from(bytes).expect("it fits into memory");
+    (0..wanted.div_ceil(BLOCK_BYTES)).map(move |number| {
+        let begin = if number == 0 { TAKEN.to_owned() } else { format!("<block number=\"{number}\"/>") };
+        let mut block = begin.into_bytes();
+        block.resize(BLOCK_BYTES.min(wanted - number * BLOCK_BYTES), b'.');
+        block
+    })
+}
+
+/// Reads the head of a request, up to its body of this length, and who relays it; nothing at the end of the connection.
+fn head(stream: &mut impl BufRead) -> io::Result<Option<(u64, Option<String>)>> {
+    let (mut length, mut relay) = (0, None);
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line)? == 0 {
@@ -106,10 +154,16 @@ fn head(stream: &mut impl BufRead) -> io::Result<Option<u64>> {
         }
         let line = line.trim_end().to_ascii_lowercase();
         if let Some(value) = line.strip_prefix("content-length:") {
-            length = value.trim().parse().ok();
+            length = value.trim().parse().unwrap_or(0);
+        }
+        if let Some(value) = line.strip_prefix("x-rmsc-relay-node:") {
+            relay = Some(value.trim().to_owned());
         }
         if line.is_empty() {
-            return Ok(length.or(Some(0)));
+            return Ok(Some((length, relay)));
         }
     }
 }
+
+const TAKEN: &str = "<taken>";
+const BLOCK_BYTES: usize = 1 << 16;

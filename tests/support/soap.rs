@@ -1,4 +1,4 @@
-//! The recorded requests of real clients, with path and action.
+//! Requests in the shape of each client's, as its documentation shows it, with path and action.
 
 use super::program::manifest_dir;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ impl Message {
     }
 
     pub fn body(&self) -> Vec<u8> {
-        std::fs::read(self.file()).expect("the recorded requests are part of the source")
+        std::fs::read(self.file()).expect("the requests are part of the source")
     }
 
     pub fn action(&self) -> String {
@@ -77,15 +77,10 @@ pub const LOCATIONS_MSIPC: Message = message(
     "FindServiceLocationsForUser",
 );
 
-/// A recorded request by the name of its file.
-#[track_caller]
-pub fn named(file: &str) -> Message {
-    *ALL.iter().find(|message| message.file == file).unwrap_or_else(|| panic!("no {file}"))
-}
 pub const LOCATIONS_EXCHANGE: Message =
     message("exchange_find_service_locations.xml", LICENSING_SERVER, "ServerService", "FindServiceLocations");
 
-/// Every recorded request.
+/// All of them.
 pub const ALL: [Message; 27] = [
     CERTIFY,
     ACQUIRE_LICENSE,
@@ -148,3 +143,9 @@ pub const ALL: [Message; 27] = [
         ..message("soap12_acquire_license.xml", LICENSE, "LicensingService", "AcquireLicense")
     },
 ];
+
+/// One of them by the name of its file.
+#[track_caller]
+pub fn named(file: &str) -> Message {
+    *ALL.iter().find(|message| message.file == file).unwrap_or_else(|| panic!("no {file}"))
+}

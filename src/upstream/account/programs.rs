@@ -2,7 +2,7 @@
 
 use super::{AccountConfig, AccountError, PASSWORD_FILE, Proof};
 use crate::identity::kerberos_client::ServiceTicket;
-use crate::secret::{Secret, read_password};
+use crate::secret::{Secret, check_private, read_password};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -31,6 +31,8 @@ impl Programs<'_> {
                 self.run(&folder, "kinit", &["-c", &cache, &principal], &input).await?;
             }
             Proof::Keytab(file) => {
+                // kinit takes one that everybody reads.
+                check_private(KEYTAB, file)?;
                 let file = file.display().to_string();
                 let arguments = ["-c", &cache, "-k", "-t", &file, &principal];
                 self.run(&folder, "kinit", &arguments, &Secret::new(String::new())).await?;
@@ -137,6 +139,7 @@ const REFUSALS: [&str; 4] = [
     "credentials have been revoked",
     "Password has expired",
 ];
+const KEYTAB: &str = "the upstream account's keytab";
 /// A KDC answers within a second.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(8);
 const SAID_CHARS_MAX: usize = 300;

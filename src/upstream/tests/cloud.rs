@@ -30,8 +30,8 @@ async fn token(config: &Config) -> Result<Granted, SignInError> {
 }
 
 /// A sign-in service that answers one request, and what it was asked.
-async fn answers(answer: &'static str) -> (String, tokio::sync::oneshot::Receiver<String>) {
-    let (sender, asked) = tokio::sync::oneshot::channel();
+async fn answers(answer: impl Into<String>) -> (String, tokio::sync::oneshot::Receiver<String>) {
+    let ((sender, asked), answer) = (tokio::sync::oneshot::channel(), answer.into());
     let url = server(move |mut stream| async move {
         let mut bytes = vec![0; 4_096];
         let mut length = 0;
@@ -63,6 +63,20 @@ async fn asks_as_the_application_for_what_is_set() {
 }
 
 #[tokio::test]
+async fn a_resource_is_asked_for_at_version_1_of_the_endpoints() {
+    let (url, asked) = answers(GRANTED).await;
+    let mut config = oauth(&url);
+    let Kind::OAuth(oauth) = &mut config.kind else { panic!("another kind") };
+    oauth.audience = Audience::Resource("https://aadrm.com".into());
+    token(&config).await.unwrap();
+    let asked = asked.await.unwrap();
+    assert!(asked.starts_with("POST /contoso.com/oauth2/token HTTP/1.1\r\n"), "{asked}");
+    let form = "client_id=connector&resource=https%3A%2F%2Faadrm.com&grant_type=client_credentials&\
+                client_secret=canary%20%26%20secret";
+    assert!(asked.ends_with(form), "{asked}");
+}
+
+#[tokio::test]
 async fn a_sign_in_that_leads_elsewhere_is_not_followed() {
     let redirect = "HTTP/1.1 307 Moved\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
     let (url, _asked) = answers(redirect).await;
@@ -80,7 +94,7 @@ async fn an_answer_that_is_none_shows_nothing_of_itself() {
         ["{\"access_token\":\"canary\"}", "canary", "{\"access_token\":\"canary\\n\",\"expires_in\":1}"]
     {
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        let (url, _asked) = answers(Box::leak(answer.into_boxed_str())).await;
+        let (url, _asked) = answers(answer).await;
         let error = token(&oauth(&url)).await.unwrap_err();
         assert!(matches!(error, SignInError::NoAnswer { .. }), "{error}");
         assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
@@ -94,13 +108,10 @@ async fn signs_in_through_the_web_proxy() {
     let (url, asked) = answers(GRANTED).await;
     let without = Config { proxy: Some(proxy.config(None, &[])), ..oauth(&url) };
     // tinyproxy closes with its answer, and what it has not read takes the answer away at times.
-    let refused = async {
-        while !matches!(
-            token(&without).await,
-            Err(SignInError::Unreachable { trouble: Trouble::ProxyLogin, .. })
-        ) {}
-    };
-    tokio::time::timeout(Duration::from_secs(10), refused).await.unwrap();
+    until("the proxy wants a login", async || {
+        matches!(token(&without).await, Err(SignInError::Unreachable { trouble: Trouble::ProxyLogin, .. }))
+    })
+    .await;
     let login = Some(("svc-rmsc", proxy::password(&folder, "Passw0rd")));
     let with = Config { proxy: Some(proxy.config(login, &[])), ..oauth(&url) };
     token(&with).await.unwrap();

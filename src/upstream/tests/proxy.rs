@@ -24,8 +24,7 @@ impl WebProxy {
             .stderr(Stdio::null())
             .spawn()
             .expect("tinyproxy is missing: run tests/run, or: apt-get install -y tinyproxy-bin");
-        let up = async { while TcpStream::connect(address).await.is_err() {} };
-        tokio::time::timeout(Duration::from_secs(10), up).await.expect("tinyproxy listens");
+        until("tinyproxy listens", async || TcpStream::connect(address).await.is_ok()).await;
         WebProxy { process, address }
     }
 

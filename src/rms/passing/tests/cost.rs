@@ -14,7 +14,7 @@ const GOLDEN: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/requests/exchange_acquire_license.xml"));
 const ACTION: &str = "\"http://microsoft.com/DRM/LicensingService/AcquireLicense\"";
 
-/// The recorded request, with a publishing license as long as can be.
+/// A request in the shape of Exchange's, with a publishing license as long as can be.
 fn request(bytes: usize) -> String {
     let license = GOLDEN.find("<IssuanceLicense>").unwrap();
     let begin = license + GOLDEN[license..].find("<XrML").unwrap();
@@ -31,7 +31,7 @@ fn look_at(bytes: &[u8]) -> usize {
     let content_type = content_type(Some("text/xml; charset=utf-8")).unwrap();
     let beginning = bytes.get(..4 << 10).unwrap_or(bytes);
     let Ok(Inspection::Read(inspected)) = inspect(beginning, beginning.len() == bytes.len()) else {
-        panic!("a recorded request is good")
+        panic!("a request of the tests is good")
     };
     check_agreement(Endpoint::License, Some(ACTION), &content_type, &inspected).unwrap();
     let mut passing = Passing::default();
