@@ -1,8 +1,8 @@
 //! Applies a change to the roster: pure, and the same on every node.
 
 use super::{
-    Command, Drained, FOUNDER, NewAdministrator, NewNode, Node, NodeKind, Outcome, Rejection, RemovedNode,
-    Roster, RosterChange, State, Timestamp, Token, TokenFate, TokenId,
+    Command, Drained, FOUNDER, NewAdministrator, NewNode, Node, NodeKind, Outcome, PutSecrets, Rejection,
+    RemovedNode, Roster, RosterChange, Sealed, State, Timestamp, Token, TokenFate, TokenId,
 };
 use std::sync::Arc;
 
@@ -77,6 +77,7 @@ impl Roster {
                 Some(sealed) => drop(self.secrets.insert(name.clone(), sealed.clone())),
                 None => drop(self.secrets.remove(name)),
             },
+            RosterChange::PutSecrets(put) => self.put_secrets(put)?,
             RosterChange::CreateToken { id, token } => self.create_token(*id, token, command),
             RosterChange::RevokeToken { id } => {
                 let token = self.tokens.get_mut(id).ok_or(Rejection::NoSuchToken { id: *id })?;
@@ -144,6 +145,21 @@ impl Roster {
         self.version = version;
         self.nodes.insert(FOUNDER, node_of(node, at));
         Ok(Outcome::Admitted { node_id: FOUNDER })
+    }
+
+    fn put_secrets(&mut self, put: &PutSecrets) -> Result<(), Rejection> {
+        for (name, mark) in &put.expected {
+            if self.secrets.get(name).map(Sealed::mark) != *mark {
+                return Err(Rejection::SecretChanged { name: name.clone() });
+            }
+        }
+        for (name, sealed) in &put.secrets {
+            match sealed {
+                Some(sealed) => drop(self.secrets.insert(name.clone(), sealed.clone())),
+                None => drop(self.secrets.remove(name)),
+            }
+        }
+        Ok(())
     }
 
     fn create_token(&mut self, id: TokenId, token: &Token, command: &Command) {
