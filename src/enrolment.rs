@@ -20,7 +20,10 @@ mod tokens;
 
 pub use administrators::{AddError, Administrator, AdministratorAdded, NewKey, of_roster};
 pub use authority::{CertifyError, authority_of};
-pub use cloud::{Cloud, CloudCredential, CloudEnrolment, CloudError, CloudToken};
+pub use cloud::{
+    Cloud, CloudCredential, CloudEnrolment, CloudError, CloudMarks, CloudRenewal, CloudRenewalFailure,
+    CloudSettings, CloudSignedOut, CloudToken, cloud_of,
+};
 pub use found::{Founding, InitError, init};
 pub use identity_file::{Card, Identity, IdentityError, card, load};
 pub use join::{JoinError, Joined, join};

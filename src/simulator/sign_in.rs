@@ -19,6 +19,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// The application's secret that it takes.
 pub const CLIENT_SECRET: &str = "simulated-secret";
@@ -34,11 +35,15 @@ struct Shared {
     service: Uri,
     client: Client<HttpConnector, Full<Bytes>>,
     inner: Mutex<Inner>,
+    go: Notify,
 }
 
 struct Inner {
     life: Duration,
     down: bool,
+    /// The next question waits for leave to be answered.
+    hold: bool,
+    held: u64,
     approved: bool,
     count: u64,
     tokens: BTreeSet<String>,
@@ -56,6 +61,8 @@ impl SignIn {
         let inner = Inner {
             life,
             down: false,
+            hold: false,
+            held: 0,
             approved: false,
             count: 0,
             tokens: BTreeSet::new(),
@@ -64,7 +71,7 @@ impl SignIn {
             grants: BTreeMap::new(),
             refused: 0,
         };
-        SignIn { shared: Arc::new(Shared { service, client, inner: Mutex::new(inner) }) }
+        SignIn { shared: Arc::new(Shared { service, client, inner: Mutex::new(inner), go: Notify::new() }) }
     }
 
     /// Serves until `tasks` is told to drain.
@@ -94,6 +101,7 @@ impl SignIn {
         Ok(if let Some(order) = path.strip_prefix("/simulator/") {
             self.order(&head.method, order)
         } else if path.ends_with("/token") {
+            self.wait_for_leave().await;
             self.token(&form(&body))
         } else if path.ends_with("/devicecode") {
             self.device()
@@ -102,12 +110,28 @@ impl SignIn {
         })
     }
 
+    async fn wait_for_leave(&self) {
+        let leave = self.shared.go.notified();
+        if self.is_held() {
+            leave.await;
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        let mut inner = self.inner();
+        let is_held = std::mem::take(&mut inner.hold);
+        inner.held += u64::from(is_held);
+        is_held
+    }
+
     /// What a test sets and reads.
     fn order(&self, method: &Method, order: &str) -> Response<Full<Bytes>> {
         let mut inner = self.inner();
         match (method, order) {
             (&Method::GET, "sign-in") => {}
             (&Method::POST, "down") => inner.down = true,
+            (&Method::POST, "hold") => inner.hold = true,
+            (&Method::POST, "go") => self.shared.go.notify_waiters(),
             (&Method::POST, "up") => inner.down = false,
             (&Method::POST, "approve") => inner.approved = true,
             (&Method::POST, "revoke") => inner.tokens.clear(),
@@ -116,7 +140,7 @@ impl SignIn {
         }
         let said = json!({
             "granted": inner.count, "grants": inner.grants, "refused": inner.refused,
-            "last_assertion": inner.last_assertion,
+            "last_assertion": inner.last_assertion, "held": inner.held,
         });
         reply(StatusCode::OK, &said)
     }

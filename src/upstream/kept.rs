@@ -22,6 +22,14 @@ impl Kept {
         Ok(Kept::Once(Some(body)))
     }
 
+    /// Whether there is something to send (again).
+    pub(super) fn is_left(&self) -> bool {
+        match self {
+            Kept::Whole(_) => true,
+            Kept::Once(body) => body.is_some(),
+        }
+    }
+
     /// The bytes to send, if they can be sent (again).
     pub(super) fn take(&mut self) -> Option<Body> {
         match self {

@@ -13,6 +13,7 @@ mod bad_configuration;
 mod bad_input;
 mod certificates;
 mod cloud;
+mod cloud_renewal;
 mod connections;
 mod cost;
 mod curl;

@@ -12,7 +12,8 @@ use tokio::net::TcpListener;
 /// A sign-in service that grants tokens, before a simulated service that takes no request without one.
 ///
 /// It takes the secret simulated-secret, any signed assertion, and a person's code once it is approved:
-/// POST /simulator/approve. Further orders: down, up, revoke, lose-refresh; GET /simulator/sign-in counts.
+/// POST /simulator/approve. Further orders: down, up, revoke, lose-refresh, hold (the next question for a token
+/// waits) and go; GET /simulator/sign-in counts.
 ///
 /// Examples:
 ///   rmsc simulate sign-in --listen 127.0.0.1:18090 --service http://127.0.0.1:18080
