@@ -194,7 +194,7 @@ impl CloudService for Service {
 }
 
 impl Service {
-    /// Waits for another token; the leader gets it.
+    /// Waits for another token.
     async fn other_than(&self, token: &CloudToken) -> Result<proto::CloudTokenTimes, Status> {
         let mut roster = self.survey.cluster().roster();
         let other = async {

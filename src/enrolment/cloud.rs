@@ -299,11 +299,11 @@ fn context(cluster_id: &str, name: &str) -> String {
     format!("{cluster_id} secret {name}")
 }
 
-const ENROLMENT: &str = "cloud-enrolment";
-const TOKEN: &str = "cloud-token";
-const REFUSED: &str = "cloud-token-refused";
-const RENEWAL: &str = "cloud-renewal";
+pub(super) const ENROLMENT: &str = "cloud-enrolment";
+pub(super) const TOKEN: &str = "cloud-token";
+pub(super) const REFUSED: &str = "cloud-token-refused";
+pub(super) const RENEWAL: &str = "cloud-renewal";
 const SIGNED_OUT: &str = "cloud-signed-out";
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -47,6 +47,12 @@ impl State {
         Ok(())
     }
 
+    /// Drops secrets that a new lineage must not go on with.
+    pub fn forget_secrets(&mut self, names: &[String]) {
+        let roster = Arc::make_mut(&mut self.roster);
+        names.iter().for_each(|name| drop(roster.secrets.remove(name)));
+    }
+
     /// Says of everything that it changed at this log index: what was before, some reader may have seen
     /// with a higher one.
     pub fn begin_again(&mut self, log_index: u64) {

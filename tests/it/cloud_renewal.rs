@@ -44,7 +44,7 @@ fn another_node_renews_when_the_leader_cannot_ask() {
     let cut_off = cluster.leader();
     // The service can be reached without that web proxy, which is none.
     let section = "[upstream.oauth]\n";
-    let proxy = "[upstream.proxy]\nurl = \"http://127.0.0.1:9\"\nno_proxy = [\"127.0.0.1\"]\n\n";
+    let proxy = "clear_text = \"allow\"\n\n[upstream.proxy]\nurl = \"http://127.0.0.1:9\"\nno_proxy = [\"127.0.0.1\"]\n\n";
     cluster.reconfigure(&cut_off, section, &format!("{proxy}{section}"));
     cluster.await_rotation();
     cluster.rmsc(&["cluster", "transfer", &cut_off]).check_code(0);

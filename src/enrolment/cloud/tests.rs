@@ -125,3 +125,19 @@ fn what_a_later_build_kept_is_not_guessed() {
     let short = stored::CloudToken { id: vec![1; 15], enrolment: vec![1; 16], ..Default::default() };
     assert!(token_from(short).is_none());
 }
+
+/// For the tests of what a new lineage goes on with.
+pub(in crate::enrolment) fn secret() -> Secret<String> {
+    Secret::new("canary".into())
+}
+
+pub(in crate::enrolment) fn roster_of(credential: CloudCredential, key: &Key) -> Roster {
+    let mut roster = Roster::default();
+    for (name, plain) in [
+        (ENROLMENT, enrolment_to(&enrolment(credential)).encode_to_vec()),
+        (TOKEN, token_to(&token()).encode_to_vec()),
+    ] {
+        roster.secrets.insert(name.into(), Sealed(key.seal(&context("c1", name), &plain)));
+    }
+    roster
+}

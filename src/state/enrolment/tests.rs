@@ -266,3 +266,14 @@ fn secrets_change_together_and_only_where_nobody_was_first() {
     let needs = Change::Roster(RosterChange::PutSecrets(PutSecrets::default())).version();
     assert_eq!(needs, 2, "a build that does not know it must not apply less than the others");
 }
+
+#[test]
+fn a_new_lineage_forgets_the_secrets_that_it_must() {
+    let mut state = founded();
+    for (at, name) in [(3, "stays"), (4, "goes")] {
+        let sealed = Some(Sealed(vec![1]));
+        apply(&mut state, at, RosterChange::PutSecret { name: name.into(), sealed });
+    }
+    state.forget_secrets(&["goes".into(), "never was".into()]);
+    assert_eq!(state.roster.secrets.keys().collect::<Vec<_>>(), ["stays"]);
+}
