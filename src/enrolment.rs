@@ -4,6 +4,7 @@
 mod administrators;
 mod authority;
 mod cloud;
+mod cloud_anew;
 mod found;
 mod identity_file;
 mod join;
@@ -20,7 +21,11 @@ mod tokens;
 
 pub use administrators::{AddError, Administrator, AdministratorAdded, NewKey, of_roster};
 pub use authority::{CertifyError, authority_of};
-pub use cloud::{Cloud, CloudCredential, CloudEnrolment, CloudError, CloudToken};
+pub use cloud::{
+    Cloud, CloudCredential, CloudEnrolment, CloudError, CloudMarks, CloudRenewal, CloudRenewalFailure,
+    CloudSettings, CloudSignedOut, CloudToken, cloud_of,
+};
+pub use cloud_anew::{CloudAnew, CloudLogin, cloud_anew};
 pub use found::{Founding, InitError, init};
 pub use identity_file::{Card, Identity, IdentityError, card, load};
 pub use join::{JoinError, Joined, join};

@@ -295,6 +295,28 @@ pub enum Event<'a> {
         /// Until when the new one can be used.
         until: &'a str,
     },
+    /// 1016: an administrator signed the connector in at the cloud.
+    CloudSignedIn {
+        /// With what.
+        method: &'a str,
+        /// The administrator.
+        by: &'a str,
+    },
+    /// 1017: an administrator asked for a new token.
+    CloudRenewalAsked {
+        /// The administrator.
+        by: &'a str,
+    },
+    /// 4085: nobody is signed in at the cloud any more.
+    CloudSignedOut {
+        /// The administrator.
+        by: &'a str,
+    },
+    /// 4086: the login was made for other settings than this node's.
+    CloudSettingsDiffer {
+        /// Which one, and what it is.
+        difference: &'a str,
+    },
     /// 4082: the token for the cloud cannot be renewed.
     CloudTokenNotRenewed {
         /// Until when the old one can be used.

@@ -335,6 +335,7 @@ fn label(outcome: &Outcome) -> metrics::Outcome {
         | Outcome::Overloaded
         | Outcome::Failed(
             Failure::Upstream { .. }
+            | Failure::Unsent { .. }
             | Failure::Lasting { .. }
             | Failure::Throttled { .. }
             | Failure::Overdue

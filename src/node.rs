@@ -97,6 +97,7 @@ impl Node {
         let duty = Duty::new(own.node_id(), NodeKind::Relay);
         let rotation = Arc::new(OnceLock::new());
         let counted = Counted::new(&relay_metrics, &rotation, &keys, &directory, &config);
+        let difference = counted.cloud.clone();
         let (cluster, admission) = own.join_in(config.basics(), facts(&duty, &own, counted), &groups).await?;
         let enrolment = own.enrolment(config.basics(), &cluster, &mut registry);
         enrolment.renew_if_due();
@@ -106,7 +107,8 @@ impl Node {
         groups.storage.spawn("service keys", following);
         let (tokens, token_source) = Tokens::new();
         let upstream = upstream(&config, tokens, &mut registry, &groups)?;
-        let in_cloud = cloud::keep(&config, (&cluster, &enrolment), token_source, &mut registry, &groups)?;
+        let source = (token_source, difference);
+        let in_cloud = cloud::keep(&config, (&cluster, &enrolment), source, &mut registry, &groups)?;
         let relay = Relay::new(
             cluster.state(),
             duty.serving(),

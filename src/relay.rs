@@ -138,6 +138,12 @@ pub enum Failure {
         /// Why, with the causes.
         reason: String,
     },
+    /// Nothing was sent to the service, for what this node alone may lack: another node may have it.
+    #[error("{reason}")]
+    Unsent {
+        /// Why, with the causes.
+        reason: String,
+    },
     /// The service did not answer well, and no other node would fare better.
     #[error("{reason}")]
     Lasting {

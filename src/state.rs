@@ -19,10 +19,12 @@ pub use apply::{Outcome, Rejection};
 pub use authorization::{Entries, Entry, ParseWordError, Role, Table};
 pub use clients::{Answered, Clients};
 pub use command::{
-    Change, ClientId, Command, Digest, NewAdministrator, NewEntry, NewNode, PutServiceKeys, RosterChange,
+    Change, ClientId, Command, Digest, NewAdministrator, NewEntry, NewNode, PutSecrets, PutServiceKeys,
+    RosterChange,
 };
 pub use roster::{
-    Drained, FOUNDER, KeyHash, Node, NodeKind, RemovedNode, Roster, Sealed, Token, TokenFate, TokenId,
+    Drained, FOUNDER, KeyHash, Node, NodeKind, RemovedNode, Roster, SealMark, Sealed, Token, TokenFate,
+    TokenId,
 };
 pub use service_keys::{KeyMark, NewServiceKey, RemovedServiceKey, ServiceKey, ServiceKeyId};
 pub use sorted::Sorted;

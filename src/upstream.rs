@@ -219,8 +219,8 @@ impl Upstream {
     ) -> Result<Response<Body>, (Trouble, Option<BodyError>)> {
         let Kind::OAuth(oauth) = &self.config.kind else { return Err((Trouble::NoToken, None)) };
         let (parts, body) = request.into_parts();
-        let mut body = Kept::of(body, gate).await.map_err(|error| (Trouble::Lost, Some(error)))?;
         let mut token = tokens.now().ok_or((Trouble::NoToken, None))?;
+        let mut body = Kept::of(body, gate).await.map_err(|error| (Trouble::Lost, Some(error)))?;
         for attempt in 1..=TOKENS_MAX {
             let Some(bytes) = body.take() else { break };
             let mut request = Request::from_parts(parts.clone(), bytes);
@@ -232,6 +232,11 @@ impl Upstream {
             let response = shared(client, request).await?;
             if response.status() != StatusCode::UNAUTHORIZED {
                 return Ok(response);
+            }
+            // What was streamed cannot be sent again: nobody waits for another token for that.
+            if !body.is_left() {
+                tokens.refuse(token.id);
+                break;
             }
             if attempt < TOKENS_MAX {
                 token = tokens.other_than(token.id).await.ok_or((Trouble::TokenRefused, None))?;

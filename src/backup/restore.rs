@@ -3,7 +3,7 @@
 use super::archive::{Archive, Summary};
 use super::verify::VerifyError;
 use crate::cluster::{Beginning, RecoverError};
-use crate::enrolment::{self, Administrator, Host, InitError, Kept, Refounding};
+use crate::enrolment::{self, Administrator, CloudAnew, CloudLogin, Host, InitError, Kept, Refounding};
 use crate::state::Timestamp;
 use crate::storage::{create_folder, sync_folder};
 use std::fs::{self, File};
@@ -24,6 +24,8 @@ pub struct Restore<'a> {
     pub certificate_life: Duration,
     /// Whether nodes of the old cluster may still answer.
     pub old_nodes: OldNodes,
+    /// What becomes of the login at the cloud.
+    pub cloud_login: CloudLogin,
 }
 
 /// Whether nodes of the old cluster may still answer.
@@ -47,6 +49,8 @@ pub struct Restored {
     pub administrators: Vec<String>,
     /// The Kerberos keys that are taken again. Those that were removed since are among them, and newer ones are not.
     pub service_keys: Vec<String>,
+    /// The login at the cloud, and what became of it.
+    pub cloud: CloudAnew,
     founding: Refounding,
     data_dir: PathBuf,
 }
@@ -96,7 +100,7 @@ impl Archive {
     /// # Errors
     /// [`RestoreError`].
     pub async fn restore(self, how: Restore<'_>) -> Result<Restored, RestoreError> {
-        let Restore { host, administrator, now, certificate_life, old_nodes } = how;
+        let Restore { host, administrator, now, certificate_life, old_nodes, cloud_login } = how;
         self.check()?;
         let data_dir = &host.data_dir;
         check_empty(data_dir)?;
@@ -117,12 +121,20 @@ impl Archive {
         let failed = |source| RestoreError::Io { path: data_dir.clone(), source };
         begin(data_dir).map_err(failed)?;
         let (node, new) = (founding.node.clone(), founding.new_administrator.clone());
-        let beginning = Beginning { data_dir, node, administrator: Some(new), by: administrator, at };
+        let cloud = enrolment::cloud_anew(&roster, Some((&summary.cluster_id, &data_key)), cloud_login);
+        let beginning = Beginning {
+            data_dir,
+            node,
+            administrator: Some(new),
+            by: administrator,
+            forgotten: &cloud.forgotten,
+            at,
+        };
         copied.begin(beginning).await?;
         let others = roster.administrators.keys().filter(|name| *name != administrator);
         let (administrators, data_dir) = (others.cloned().collect(), data_dir.clone());
         let service_keys = roster.service_keys.keys().map(ToString::to_string).collect();
-        Ok(Restored { summary, node_id, removed, administrators, service_keys, founding, data_dir })
+        Ok(Restored { summary, node_id, removed, administrators, service_keys, cloud, founding, data_dir })
     }
 }
 

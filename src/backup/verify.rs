@@ -104,7 +104,14 @@ pub async fn verify(
     let begun = Instant::now();
     let data_dir = scratch.join("data");
     let node = node();
-    let beginning = Beginning { data_dir: &data_dir, node: node.clone(), administrator: None, by: BY, at };
+    let beginning = Beginning {
+        data_dir: &data_dir,
+        node: node.clone(),
+        administrator: None,
+        by: BY,
+        forgotten: &[],
+        at,
+    };
     let node_id = copied.begin(beginning).await?;
     let tasks = Tasks::new();
     let config = config((&data_dir, clock), &summary.cluster_id, node_id, &node);

@@ -9,6 +9,7 @@ use super::{Exit, Global, host, owner};
 use crate::backup::{Lock, NewKey, OldNodes, Restore, Restored, Summary, verify};
 use crate::config::Config;
 use crate::control::Context;
+use crate::enrolment::CloudLogin;
 use crate::proto::control::v1 as proto;
 use crate::proto::control::v1::backup_part::Part;
 use crate::secret::Secret;
@@ -130,6 +131,9 @@ pub struct RestoreBackup {
     /// Go on although nodes of the cluster still answer.
     #[arg(long)]
     force: bool,
+    /// Go on with the login at the cloud, and its token: nobody else uses it. Without this a person's login is forgotten.
+    #[arg(long)]
+    keep_cloud_login: bool,
 }
 
 impl Backup {
@@ -284,6 +288,7 @@ impl RestoreBackup {
             now: OffsetDateTime::now_utc(),
             certificate_life: config.node.certificate_life,
             old_nodes: if self.force { OldNodes::MayRun } else { OldNodes::MustBeOff },
+            cloud_login: if self.keep_cloud_login { CloudLogin::Keep } else { CloudLogin::Forget },
         });
         let restored = restored.await?;
         let endpoints = vec![config.listen.admin.to_string()];
@@ -300,7 +305,7 @@ impl RestoreBackup {
                 let more = json!({
                     "node_id": restored.node_id, "name": config.node.name, "context": context,
                     "administrator": self.administrator, "other_administrators": restored.administrators,
-                    "kerberos_keys": restored.service_keys,
+                    "kerberos_keys": restored.service_keys, "cloud_login": restored.cloud.words(),
                 });
                 output::json(&output::merged(in_json(&restored.summary), more))?;
             }
@@ -308,6 +313,7 @@ impl RestoreBackup {
                 told(&restored, &config.node.name);
                 say_administrators(&self.administrator, context, &restored.administrators);
                 say_service_keys(&restored.service_keys);
+                restored.cloud.words().iter().for_each(|words| output::line(&format!("‼ {words}")));
                 output::line("\nNext:");
                 output::line(&format!(
                     "  systemctl enable --now rmsc        or: rmsc server --config {}",

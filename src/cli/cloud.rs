@@ -79,7 +79,7 @@ pub struct Test {}
 #[command(verbatim_doc_comment)]
 pub struct Tokens {}
 
-/// Have the leader get a new token now, and wait for it.
+/// Have a new token got now, and wait for it.
 ///
 /// Nobody waits: the old one goes on until the new one is there.
 ///
@@ -186,7 +186,9 @@ async fn logout(yes: bool, global: &Global) -> anyhow::Result<Exit> {
             Some(login) => {
                 output::line(&format!("forgotten: {}", login_words(login)));
                 effect::print(&effect);
-                output::line("The sign-in service still knows it: take it back there, too.");
+                output::line(
+                    "The sign-in service still knows it, and older backups hold it: take it back there, too.",
+                );
                 output::line("To undo this: rmsc cloud login");
             }
             None => output::line("nobody had signed in; nothing was changed"),

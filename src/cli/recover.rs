@@ -6,7 +6,7 @@ use super::{Exit, host, owner};
 use crate::cluster::{self, Comparison, Known, Loss, Offline, Recovered, Survey};
 use crate::config::{Any, Basics};
 use crate::control::{Context, WrittenContext};
-use crate::enrolment::{self, NewAdministrator};
+use crate::enrolment::{self, CloudAnew, CloudLogin, NewAdministrator};
 use crate::seal;
 use crate::state::Timestamp;
 use anyhow::{Context as _, bail};
@@ -42,6 +42,9 @@ pub struct Recover {
     /// Do not ask for confirmation.
     #[arg(long, conflicts_with = "inspect")]
     yes: bool,
+    /// Go on with the login at the cloud, and its token: nobody else uses it. Without this a person's login is forgotten.
+    #[arg(long, conflicts_with = "inspect")]
+    keep_cloud_login: bool,
     /// Also make a new administrator of this name, where no key of one is left. If there is one of that name,
     /// its old key is good no more.
     #[arg(long, value_name = "NAME", conflicts_with = "inspect", requires = "context_dir", value_parser = host::word)]
@@ -100,18 +103,28 @@ impl Recover {
         }
         let made = self.make_administrator(config, &offline)?;
         let (written, new) = made.unzip();
-        let recovered = match offline.recover(new, BY, now()).await {
+        let cloud = self.cloud_anew(config, &offline);
+        let recovered = match offline.recover(new, (BY, &cloud.forgotten), now()).await {
             Ok(recovered) => recovered,
             Err(error) => {
                 written.into_iter().for_each(WrittenContext::undo);
                 return Err(error.into());
             }
         };
-        told(&survey, &recovered, written.as_ref().map(WrittenContext::path), format)
+        told(&survey, &recovered, (written.as_ref().map(WrittenContext::path), &cloud), format)
     }
 }
 
 impl Recover {
+    /// What the new lineage does about the login at the cloud.
+    fn cloud_anew(&self, config: Basics<'_>, offline: &Offline) -> CloudAnew {
+        let key = seal::find(config.secrets).ok();
+        let identity = key.and_then(|found| enrolment::load(&config.node.data_dir, &found.key).ok());
+        let keys = identity.as_ref().map(|identity| (identity.cluster_id.as_str(), &identity.data_key));
+        let wanted = if self.keep_cloud_login { CloudLogin::Keep } else { CloudLogin::Forget };
+        enrolment::cloud_anew(&offline.roster(), keys, wanted)
+    }
+
     /// A new administrator's context, written before it counts; and what the roster is to have.
     fn make_administrator(
         &self,
@@ -233,13 +246,14 @@ fn show(survey: &Survey, format: Format) -> anyhow::Result<Exit> {
 fn told(
     survey: &Survey,
     recovered: &Recovered,
-    context: Option<&Path>,
+    (context, cloud): (Option<&Path>, &CloudAnew),
     format: Format,
 ) -> anyhow::Result<Exit> {
     match format {
         Format::Json => output::json(&json!({
             "cluster_id": survey.cluster_id, "node_id": survey.node_id, "name": survey.name,
             "group": recovered.group, "log_index": recovered.log_index, "copy": recovered.copy, "context": context,
+            "cloud_login": cloud.words(),
             "removed": recovered.removed.iter().map(|node| &node.name).collect::<Vec<_>>(),
         }))?,
         Format::Table => {
@@ -251,6 +265,7 @@ fn told(
             if let Some(context) = context {
                 output::line(&format!("✔ a new administrator: {}", context.display()));
             }
+            cloud.words().iter().for_each(|words| output::line(&format!("‼ {words}")));
             output::line("");
             output::line("Next:");
             output::line("  systemctl start rmsc               on this host; it serves and accepts changes");

@@ -113,7 +113,7 @@ async fn take(
             };
         }
         Step::HandOver => {
-            let next = members::best_successor(seen, seen.id).ok_or("no other voter answers")?;
+            let next = members::best_successor(seen, roster, seen.id).ok_or("no other voter answers")?;
             return Ok(raft.trigger().transfer_leader(next).await?);
         }
     };

@@ -9,16 +9,27 @@ use crate::tasks::Tasks;
 use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::RaftServerMetrics;
 use openraft::{Instant as _, RaftMetrics, ServerState};
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// The voter that should lead next, when this node leads: one that answers, and has most of the log.
-pub(super) fn best_successor(metrics: &RaftMetrics<TypeConfig>, own: u64) -> Option<u64> {
+pub(super) fn best_successor(metrics: &RaftMetrics<TypeConfig>, roster: &Roster, own: u64) -> Option<u64> {
     let replication = metrics.replication.as_ref().filter(|_| metrics.state == ServerState::Leader)?;
     let voters = metrics.membership_config.voter_ids();
     let voters = voters.filter(|node_id| *node_id != own && answers(metrics, *node_id));
-    voters.max_by_key(|node_id| replication.get(node_id).cloned().flatten())
+    best_of(voters.map(|node_id| (replication.get(&node_id).cloned().flatten(), node_id)), roster)
+}
+
+/// Of those with as much of the log a relay before a witness, and then the eldest.
+fn best_of<T: Ord>(voters: impl Iterator<Item = (T, u64)>, roster: &Roster) -> Option<u64> {
+    let is_relay = |id: u64| roster.nodes.get(&id).is_some_and(|node| node.kind == NodeKind::Relay);
+    let best = voters.max_by(|one, other| {
+        let key = |(_, id): &(T, u64)| (is_relay(*id), Reverse(*id));
+        one.0.cmp(&other.0).then_with(|| key(one).cmp(&key(other)))
+    });
+    best.map(|(_, id)| id)
 }
 
 /// Whether a node answered this leader a moment ago.
@@ -88,3 +99,33 @@ fn members_of(metrics: &RaftServerMetrics<TypeConfig>, roster: &Roster) -> Arc<V
 const SILENT_AFTER: Duration = Duration::from_secs(1);
 /// A new voter must not hold up the others.
 const CLOSE_ENTRIES: u64 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{KeyHash, Node, Timestamp};
+
+    #[test]
+    fn a_witness_leads_next_only_where_no_relay_has_as_much() {
+        let node = |kind| Node {
+            name: String::new(),
+            peer_address: String::new(),
+            admin_address: String::new(),
+            kind,
+            incarnation: 0,
+            key: KeyHash::default(),
+            build: 1,
+            joined_at: Timestamp(0),
+            drained: None,
+            leaving: None,
+        };
+        let nodes = [(1, NodeKind::Relay), (4, NodeKind::Relay), (7, NodeKind::Witness)];
+        let nodes = nodes.map(|(id, kind)| (id, node(kind))).into();
+        let roster = Roster { nodes, ..Roster::default() };
+        let best = |voters: &[(u64, u64)]| best_of(voters.iter().copied(), &roster);
+        assert_eq!(best(&[(9, 4), (9, 7)]), Some(4));
+        assert_eq!(best(&[(9, 7), (9, 1), (9, 4)]), Some(1));
+        assert_eq!(best(&[(8, 1), (9, 7)]), Some(7));
+        assert_eq!(best(&[]), None);
+    }
+}

@@ -148,8 +148,8 @@ impl Offline {
         self.log.close();
     }
 
-    /// Makes a new lineage with this node alone, and where it is wanted with one more administrator. Can be
-    /// repeated.
+    /// Makes a new lineage with this node alone, where it is wanted with one more administrator, and without the
+    /// secrets that are to be forgotten. Can be repeated.
     ///
     /// Everything in the log is kept, whether it was committed or not: what a quorum of lost nodes had
     /// acknowledged may be here as an entry that nobody has told this node to be committed.
@@ -159,7 +159,7 @@ impl Offline {
     pub async fn recover(
         mut self,
         administrator: Option<NewAdministrator>,
-        by: &str,
+        (by, forgotten): (&str, &[String]),
         at: Timestamp,
     ) -> Result<Recovered, RecoverError> {
         let copy = copy_aside(&self.data_dir, at)?;
@@ -172,6 +172,7 @@ impl Offline {
             Outcome::Rejected(rejection) => return Err(rejection.into()),
             other => return Err(RecoverError::Write(io::Error::other(format!("{other:?}")))),
         }
+        self.contents.state.forget_secrets(forgotten);
         self.contents.state.begin_again(last.index());
         let state = std::mem::take(&mut self.contents.state);
         let meta = alone(self.node_id, &state, last);
@@ -199,6 +200,8 @@ pub struct Beginning<'a> {
     pub administrator: Option<NewAdministrator>,
     /// Who does it.
     pub by: &'a str,
+    /// The secrets that it does not go on with.
+    pub forgotten: &'a [String],
     /// When.
     pub at: Timestamp,
 }
@@ -214,11 +217,12 @@ pub(super) async fn seed(
     (mut state, meta): (State, SnapshotMeta),
     beginning: Beginning<'_>,
 ) -> Result<u64, RecoverError> {
-    let Beginning { data_dir, node, administrator, by, at } = beginning;
+    let Beginning { data_dir, node, administrator, by, forgotten, at } = beginning;
     let last = next(&meta, at);
     let node_id = last.index();
     let change = Change::Roster(RosterChange::Recover { node_id, administrator: administrator.clone() });
     state.restore(node_id, (&node, administrator.as_ref()), &command(change, 0, by, at))?;
+    state.forget_secrets(forgotten);
     let path = data_dir.join(LOG);
     let owner = super::owner(cluster_id, node_id);
     let made = version::make(data_dir, &path, &owner, node.incarnation).map_err(OpenError::from);

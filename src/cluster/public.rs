@@ -70,6 +70,8 @@ pub struct Facts {
     pub winbind_away: bool,
     /// Whether callers of several roles are one account of the connector's at the service.
     pub account_shared: bool,
+    /// Which of its settings is another one than that of the login at the cloud; empty: none.
+    pub cloud_differs: String,
     /// What it opens Kerberos tickets with.
     pub service_keys: Vec<KeyInUse>,
     /// What time it is there.

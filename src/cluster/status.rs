@@ -42,6 +42,12 @@ impl Cluster {
         (self.standing().leader == Some(config.node_id)).then_some(config.name.as_str())
     }
 
+    /// This node's id and name.
+    #[must_use]
+    pub fn node(&self) -> (u64, &str) {
+        (self.shared.config.node_id, &self.shared.config.name)
+    }
+
     /// What a member last said when it refused this node as none of the cluster: one that was removed while it
     /// was off hears of it in no other way. One node's word, for people.
     #[must_use]
@@ -96,6 +102,7 @@ pub(super) fn to_wire(status: NodeStatus) -> wire::StatusResponse {
         directory_away_ms: facts.directory_away.map(milliseconds),
         winbind_away: facts.winbind_away,
         account_shared: facts.account_shared,
+        cloud_differs: facts.cloud_differs,
         service_keys: facts.service_keys.into_iter().map(key_to_wire).collect(),
         clock_ms: facts.clock.map_or(0, |clock| clock.0),
     }
@@ -137,6 +144,7 @@ pub(super) fn from_wire(status: wire::StatusResponse) -> NodeStatus {
             directory_away: status.directory_away_ms.map(Duration::from_millis),
             winbind_away: status.winbind_away,
             account_shared: status.account_shared,
+            cloud_differs: status.cloud_differs,
             service_keys: status.service_keys.into_iter().take(KEYS_MAX).map(key_from_wire).collect(),
             clock: known(status.clock_ms),
         },
@@ -171,6 +179,7 @@ mod tests {
             directory_away: Some(Duration::from_secs(7)),
             winbind_away: true,
             account_shared: true,
+            cloud_differs: "url".into(),
             service_keys: vec![KeyInUse {
                 id: ServiceKeyId { service: "HTTP/rms@R".into(), version: 3, etype: 18 },
                 of_file: true,

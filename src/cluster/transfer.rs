@@ -43,6 +43,7 @@ async fn attempt(cluster: &Cluster, to: Option<u64>) -> Result<u64, TransferErro
 pub(super) async fn transfer_here(cluster: &Cluster, to: Option<u64>) -> Result<u64, TransferError> {
     let (raft, own) = (cluster.raft(), cluster.config().node_id);
     let mut metrics = raft.metrics();
+    let roster = cluster.state().borrow().roster.clone();
     let target = {
         let now = metrics.borrow_watched();
         if now.state != ServerState::Leader {
@@ -53,7 +54,7 @@ pub(super) async fn transfer_here(cluster: &Cluster, to: Option<u64>) -> Result<
                 return Err(TransferError::NoVoter { node_id: to });
             }
             Some(to) => to,
-            None => members::best_successor(&now, own).ok_or(TransferError::Alone)?,
+            None => members::best_successor(&now, &roster, own).ok_or(TransferError::Alone)?,
         }
     };
     let asked = raft.trigger().transfer_leader(target).await;

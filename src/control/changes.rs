@@ -78,6 +78,7 @@ pub(super) fn rejected(rejection: &Rejection) -> Status {
         | Rejection::ServiceKeyRemoved { .. }
         | Rejection::ServiceKeyRealms { .. }
         | Rejection::TooManyServiceKeys { .. }
+        | Rejection::SecretChanged { .. }
         | Rejection::TokenExpired { .. }
         | Rejection::TokenUsed { .. }
         | Rejection::TokenRevoked { .. }

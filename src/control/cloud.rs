@@ -2,15 +2,16 @@
 
 mod login;
 
-use super::changes::{now, write, write_roster};
+use super::changes::{now, rejected, write};
 use super::survey::Survey;
 use super::{administrator, effect, status};
-use crate::enrolment::{Cloud, CloudEnrolment, CloudToken, Enrolment};
-use crate::event::with_causes;
+use crate::cluster::Written;
+use crate::enrolment::{Cloud, CloudEnrolment, CloudMarks, CloudSignedOut, CloudToken, Enrolment};
+use crate::event::{Event, with_causes};
 use crate::proto::control::v1 as proto;
 use crate::proto::control::v1::cloud_server::Cloud as CloudService;
 use crate::proto::control::v1::reach_cloud_request::What;
-use crate::state::{Change, Timestamp};
+use crate::state::{Outcome, Timestamp};
 use crate::tasks::Tasks;
 use crate::upstream::cloud::{OAuthConfig, Provider, Purpose, Reach};
 use std::pin::Pin;
@@ -128,18 +129,12 @@ impl CloudService for Service {
     ) -> Result<Response<proto::LogoutCloudResponse>, Status> {
         let by = administrator(&request)?;
         let before = self.newest().await?;
-        let mut log_index = None;
-        for change in Enrolment::forget_cloud() {
-            let Change::Roster(change) = change else { continue };
-            let written = write_roster(self.survey.cluster(), &by, change, &[]).await?;
-            if written.changed {
-                log_index = Some(written.log_index);
-            }
+        if before.marks == CloudMarks::default() {
+            return Ok(Response::new(proto::LogoutCloudResponse { login: None, effect: None }));
         }
-        let effect = match log_index {
-            Some(log_index) => Some(effect::of(&self.survey, log_index).await),
-            None => None,
-        };
+        let change = self.enrolment.sign_out_at_cloud(&CloudSignedOut { by: by.clone(), at: now() });
+        let written = written(write(self.survey.cluster(), &by, change, &[]).await?)?;
+        let effect = Some(effect::of(&self.survey, written.log_index).await);
         let login = before.enrolment.as_ref().map(login_of);
         Ok(Response::new(proto::LogoutCloudResponse { login, effect }))
     }
@@ -153,11 +148,13 @@ impl CloudService for Service {
         let before = self.newest().await?;
         let Some(token) = before.token.clone() else {
             return Err(Status::failed_precondition(match before.enrolment {
-                Some(_) => "there is no token yet; the leader tries to get one: see rmsc cloud show",
+                Some(_) => "there is no token yet; the nodes try to get one: see rmsc cloud show",
                 None => "nobody has logged in: rmsc cloud login",
             }));
         };
-        let change = self.enrolment.refuse_cloud_token(token.id);
+        Event::CloudRenewalAsked { by: &by }.log();
+        let change = self.enrolment.refuse_cloud_token_now(&before, token.id);
+        // Where something was changed meanwhile there is another token already, or another attempt is made.
         write(self.survey.cluster(), &by, change, &[]).await?;
         let now = self.other_than(&token).await?;
         let (before, now) = (Some(times(&token, &before)), Some(now));
@@ -197,7 +194,7 @@ impl CloudService for Service {
 }
 
 impl Service {
-    /// Waits for another token; the leader gets it.
+    /// Waits for another token.
     async fn other_than(&self, token: &CloudToken) -> Result<proto::CloudTokenTimes, Status> {
         let mut roster = self.survey.cluster().roster();
         let other = async {
@@ -213,8 +210,8 @@ impl Service {
         let renewed = tokio::time::timeout(RENEW_TIMEOUT, other).await.ok().flatten();
         renewed.ok_or_else(|| {
             Status::unavailable(
-                "the leader has not got a new token yet, and goes on trying: event 4082 in its log says why. The old \
-                 one goes on while the service takes it",
+                "there is no new token yet, and the nodes go on trying: rmsc cloud show says why. The old one goes on \
+                 while the service takes it",
             )
         })
     }
@@ -238,20 +235,43 @@ fn times(token: &CloudToken, cloud: &Cloud) -> proto::CloudTokenTimes {
     }
 }
 
+/// A change of secrets was made.
+fn written(written: Written) -> Result<Written, Status> {
+    if let Outcome::Rejected(rejection) = &written.outcome {
+        return Err(rejected(rejection));
+    }
+    Ok(written)
+}
+
 /// What is wrong with the sign-in, and what to do.
 pub(super) fn problems(cloud: &Cloud, now: Timestamp) -> Vec<String> {
     let mut problems = Vec::new();
     let Some(enrolment) = &cloud.enrolment else {
-        return vec![
-            "the connector is not signed in at the cloud, so nothing is relayed: rmsc cloud login".into(),
-        ];
+        let who = cloud.signed_out.as_ref().map(|out| format!(" ({} signed it out)", out.by));
+        return vec![format!(
+            "the connector is not signed in at the cloud{}, so nothing is relayed: rmsc cloud login",
+            who.unwrap_or_default()
+        )];
     };
-    match &cloud.token {
-        None => problems.push("there is no token for the cloud yet: see event 4082 of the leader".into()),
-        Some(token) if token.expires_at <= now => problems.push(
-            "the token for the cloud has expired, so nothing is relayed: see event 4082 of the leader".into(),
+    let overdue = match &cloud.token {
+        None => Some("there is no token for the cloud yet"),
+        Some(token) if token.expires_at <= now => {
+            Some("the token for the cloud has expired, so the service takes no requests")
+        }
+        Some(token) if is_overdue(token, now) => Some(
+            "the token for the cloud should have been renewed long ago; the old one goes on until it is over",
         ),
-        Some(_) => {}
+        Some(_) => None,
+    };
+    if let Some(overdue) = overdue {
+        let why = match cloud.renewal.as_ref().map(|renewal| (renewal.node_id, &renewal.failure)) {
+            Some((node, Some(failure))) => format!("node {node} tried last: {} (event 4082)", failure.reason),
+            Some((node, None)) => format!("node {node} asks for a new one"),
+            None => "no node asks for a new one: see that one with kind = \"oauth\" and the settings of the login \
+                     is up, and that changes are possible"
+                .into(),
+        };
+        problems.push(format!("{overdue}; {why}"));
     }
     if let Some(expires_at) = enrolment.expires_at {
         let left = expires_at.0.saturating_sub(now.0);
@@ -261,14 +281,23 @@ pub(super) fn problems(cloud: &Cloud, now: Timestamp) -> Vec<String> {
                 "what the connector signs in with has expired: rmsc cloud login, with a new one".into(),
             );
         } else if days <= CREDENTIAL_DAYS {
+            let when = if days == 0 { "within a day".into() } else { format!("in {days} days") };
             problems.push(format!(
-                "what the connector signs in with ends in {days} days: rmsc cloud login, with a new one"
+                "what the connector signs in with ends {when}: rmsc cloud login, with a new one"
             ));
         }
     }
     problems
 }
 
+/// A tenth of the life later than the latest time at which it is renewed, and no less than the steps to that take.
+fn is_overdue(token: &CloudToken, now: Timestamp) -> bool {
+    let life = token.expires_at.0.saturating_sub(token.issued_at.0);
+    let late = now.0.saturating_sub(token.issued_at.0).saturating_sub(life / 3 * 2 + life / 20);
+    late > (life / 10).max(LATE_MIN_MS)
+}
+
+const LATE_MIN_MS: i64 = 1_000;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 /// As the first event about it.
 const CREDENTIAL_DAYS: i64 = 45;

@@ -56,10 +56,9 @@ impl Service {
 
     /// What is wrong with the sign-in at the cloud, where there is one.
     fn about_cloud(&self, picture: &Picture) -> Vec<String> {
-        if self.config.upstream_kind != OAUTH {
-            return Vec::new();
-        }
         match self.enrolment.cloud(&picture.state.roster) {
+            // Where nobody has signed in a witness, for one, does not know whether somebody should.
+            Ok(cloud) if self.config.upstream_kind != OAUTH && cloud.enrolment.is_none() => Vec::new(),
             Ok(cloud) => super::cloud::problems(&cloud, super::changes::now()),
             Err(error) => vec![with_causes(&error)],
         }

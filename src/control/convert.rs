@@ -90,6 +90,7 @@ pub(super) fn node(seat: &Seat, standing: &Standing) -> proto::Node {
             .map(|away| u64::try_from(away.as_millis()).unwrap_or(u64::MAX)),
         winbind_away: facts.winbind_away,
         account_shared: facts.account_shared,
+        cloud_differs: facts.cloud_differs,
     }
 }
 

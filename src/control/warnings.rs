@@ -27,6 +27,7 @@ pub(super) fn of(seen: &Seen<'_>) -> Vec<String> {
     warnings.extend(seen.nodes.iter().filter_map(about_directory));
     warnings.extend(seen.nodes.iter().filter_map(about_winbind));
     warnings.extend(seen.nodes.iter().filter_map(about_account));
+    warnings.extend(seen.nodes.iter().filter_map(about_settings));
     warnings.extend(about_voters(seen.nodes, seen.survivals.changes));
     if seen.entries == 0 {
         warnings.push("the table is empty, so nobody is served: rmsc authz add".into());
@@ -104,6 +105,15 @@ fn about_account(node: &proto::Node) -> Option<String> {
     })
 }
 
+fn about_settings(node: &proto::Node) -> Option<String> {
+    (!node.cloud_differs.is_empty()).then(|| {
+        format!(
+            "{} sends no token to the cloud: {}; make the node files alike, see event 4086 there",
+            node.name, node.cloud_differs
+        )
+    })
+}
+
 fn about_voters(nodes: &[proto::Node], changes_survive: i32) -> Option<String> {
     let voters = nodes.iter().filter(|node| node.voter).count();
     match (changes_survive, voters) {
@@ -175,6 +185,8 @@ mod tests {
         check(&[ready("a"), mute, ready("c")], 1, &["b asked winbind about a logon and got no answer"]);
         let shared = proto::Node { account_shared: true, ..ready("b") };
         check(&[ready("a"), shared, ready("c")], 1, &["b calls the service with one account for callers"]);
+        let other = proto::Node { cloud_differs: "client_id is x".into(), ..ready("b") };
+        check(&[ready("a"), other, ready("c")], 1, &["b sends no token to the cloud: client_id is x"]);
         let silent = proto::Node { up: false, ready: false, reason: "does not answer".into(), ..ready("b") };
         check(
             &[ready("a"), silent.clone(), ready("c")],

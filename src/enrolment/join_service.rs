@@ -219,6 +219,7 @@ fn rejected(rejection: &Rejection) -> No {
         | Rejection::ServiceKeyRemoved { .. }
         | Rejection::ServiceKeyRealms { .. }
         | Rejection::TooManyServiceKeys { .. }
+        | Rejection::SecretChanged { .. }
         | Rejection::Version { .. } => Why::Rejected,
     };
     No { why, reason: rejection.to_string() }

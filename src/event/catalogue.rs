@@ -39,6 +39,8 @@ pub const CATALOGUE: &[Description] = &[
     DIRECTORY_BACK,
     WINBIND_BACK,
     CLOUD_TOKEN_RENEWED,
+    CLOUD_SIGNED_IN,
+    CLOUD_RENEWAL_ASKED,
     PRINCIPAL_INVALID,
     ACCESS_REFUSED,
     CLEAR_TEXT,
@@ -97,6 +99,8 @@ pub const CATALOGUE: &[Description] = &[
     CLOUD_TOKEN_NOT_RENEWED,
     CLOUD_CREDENTIAL_EXPIRES,
     UPSTREAM_IN_THE_CLEAR,
+    CLOUD_SIGNED_OUT,
+    CLOUD_SETTINGS_DIFFER,
     BadAnswers::Denied.description(),
     BadAnswers::OtherService.description(),
     BadAnswers::Throttled.description(),
@@ -153,11 +157,35 @@ pub(super) const CLOUD_TOKEN_RENEWED: Description = Description {
     words: "the token for the cloud is renewed again",
     remedy: "",
 };
+pub(super) const CLOUD_SIGNED_IN: Description = Description {
+    number: 1016,
+    level: Level::Information,
+    words: "an administrator signed the connector in at the cloud",
+    remedy: "",
+};
+pub(super) const CLOUD_RENEWAL_ASKED: Description = Description {
+    number: 1017,
+    level: Level::Information,
+    words: "an administrator asked for a new token for the cloud",
+    remedy: "",
+};
+pub(super) const CLOUD_SIGNED_OUT: Description = Description {
+    number: 4085,
+    level: Level::Warning,
+    words: "an administrator signed the connector out at the cloud, and nothing is relayed",
+    remedy: "if that was not meant: rmsc cloud login",
+};
+pub(super) const CLOUD_SETTINGS_DIFFER: Description = Description {
+    number: 4086,
+    level: Level::Warning,
+    words: "the login at the cloud was made for other settings than this node's, so the node sends no token",
+    remedy: "make the node files alike; if the new setting is meant on every node, sign in again: rmsc cloud login",
+};
 pub(super) const CLOUD_TOKEN_NOT_RENEWED: Description = Description {
     number: 4082,
     level: Level::Warning,
     words: "the token for the cloud cannot be renewed; the old one goes on until its time is over",
-    remedy: "read the reason; test the way from the leader: rmsc cloud test; if the sign-in is refused: rmsc cloud login",
+    remedy: "read the reason; test the way from that node: rmsc cloud test; if the sign-in is refused: rmsc cloud login",
 };
 pub(super) const CLOUD_CREDENTIAL_EXPIRES: Description = Description {
     number: 4083,

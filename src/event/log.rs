@@ -2,12 +2,13 @@
 
 use super::catalogue::{
     ACCESS_ALLOWED, ACCESS_REFUSED, ADMINISTRATOR_ADDED, ADMINISTRATOR_REMOVED, AMBIGUOUS,
-    CERTIFICATE_RENEWED, CLEAR_TEXT, CLOUD_CREDENTIAL_EXPIRES, CLOUD_TOKEN_NOT_RENEWED, CLOUD_TOKEN_RENEWED,
-    DAMAGE_SET_ASIDE, DIRECTORY_AWAY, DIRECTORY_BACK, DIRECTORY_UNREADABLE, DISK_FULL, DISK_HAS_ROOM,
-    KEPT_ANSWER, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, NTLM_REFUSED,
-    PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED,
-    SERVICE_STARTED, SERVICE_STOPPED, SWITCHED_TO_HTTPS, TABLE_EMPTY, TABLE_UPDATED, THRESHOLD_TOO_LOW,
-    UNEXPECTED, UPSTREAM_IN_THE_CLEAR, WINBIND_AWAY, WINBIND_BACK,
+    CERTIFICATE_RENEWED, CLEAR_TEXT, CLOUD_CREDENTIAL_EXPIRES, CLOUD_RENEWAL_ASKED, CLOUD_SETTINGS_DIFFER,
+    CLOUD_SIGNED_IN, CLOUD_SIGNED_OUT, CLOUD_TOKEN_NOT_RENEWED, CLOUD_TOKEN_RENEWED, DAMAGE_SET_ASIDE,
+    DIRECTORY_AWAY, DIRECTORY_BACK, DIRECTORY_UNREADABLE, DISK_FULL, DISK_HAS_ROOM, KEPT_ANSWER,
+    NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, NTLM_REFUSED, PRINCIPAL_INVALID,
+    RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED, SERVICE_STARTED,
+    SERVICE_STOPPED, SWITCHED_TO_HTTPS, TABLE_EMPTY, TABLE_UPDATED, THRESHOLD_TOO_LOW, UNEXPECTED,
+    UPSTREAM_IN_THE_CLEAR, WINBIND_AWAY, WINBIND_BACK,
 };
 use super::{Description, Event, Who};
 use tracing::{error, info, warn};
@@ -52,6 +53,10 @@ impl Event<'_> {
             Event::KeptAnswer { .. } => KEPT_ANSWER,
             Event::UpstreamTrouble { why, .. } => why.description(),
             Event::CloudTokenRenewed { .. } => CLOUD_TOKEN_RENEWED,
+            Event::CloudSignedIn { .. } => CLOUD_SIGNED_IN,
+            Event::CloudRenewalAsked { .. } => CLOUD_RENEWAL_ASKED,
+            Event::CloudSignedOut { .. } => CLOUD_SIGNED_OUT,
+            Event::CloudSettingsDiffer { .. } => CLOUD_SETTINGS_DIFFER,
             Event::CloudTokenNotRenewed { .. } => CLOUD_TOKEN_NOT_RENEWED,
             Event::CloudCredentialExpires { .. } => CLOUD_CREDENTIAL_EXPIRES,
             Event::UpstreamInTheClear { .. } => UPSTREAM_IN_THE_CLEAR,
@@ -113,6 +118,10 @@ impl Event<'_> {
                 warn!(event, added, removed, by, remedy, "{words}");
             }
             Event::CloudTokenRenewed { until } => info!(event, until, "{words}"),
+            Event::CloudSignedIn { method, by } => info!(event, method, by, "{words}"),
+            Event::CloudRenewalAsked { by } => info!(event, by, "{words}"),
+            Event::CloudSignedOut { by } => warn!(event, by, remedy, "{words}"),
+            Event::CloudSettingsDiffer { difference } => warn!(event, difference, remedy, "{words}"),
             Event::CloudTokenNotRenewed { until, reason } => {
                 warn!(event, until, reason, remedy, "{words}");
             }

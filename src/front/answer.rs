@@ -72,7 +72,7 @@ fn failed(failure: &Failure, soap: SoapVersion) -> Response<Body> {
         Failure::TooLarge { .. } | Failure::OverLimit(_) => {
             text(StatusCode::PAYLOAD_TOO_LARGE, &sentence("Too large", &failure.to_string()))
         }
-        Failure::Upstream { .. } | Failure::Lasting { .. } => text(
+        Failure::Upstream { .. } | Failure::Unsent { .. } | Failure::Lasting { .. } => text(
             StatusCode::INTERNAL_SERVER_ERROR,
             "The rights management service cannot be reached now. Try again.",
         ),
@@ -172,6 +172,7 @@ mod tests {
         }
         for failure in [
             Failure::Upstream { reason: String::new() },
+            Failure::Unsent { reason: String::new() },
             Failure::Lasting { reason: String::new() },
             Failure::Throttled { retry_after: "7".into() },
             Failure::Overdue,

@@ -26,6 +26,8 @@ pub struct Attempts {
 enum Next {
     /// The request did not start: another node may have it.
     Another(String),
+    /// Nothing was sent to the service: another node may have what this one lacks.
+    Elsewhere(HopError),
     /// It may have started: once more, if the budget allows.
     Retry(HopError),
     /// It is over.
@@ -110,6 +112,10 @@ impl Attempts {
                 Ok(answered) => return (Outcome::Answered(answered), Some(target.name.clone())),
                 Err(Next::Over(outcome)) => return (outcome, Some(target.name.clone())),
                 Err(Next::Another(reason)) => why = format!("{}: {reason}", target.name),
+                Err(Next::Elsewhere(error)) => {
+                    why = format!("{}: {error}", target.name);
+                    last = Some(error);
+                }
                 Err(Next::Retry(error)) => {
                     why = format!("{}: {error}", target.name);
                     if !payload.is_left() || head.attempt >= attempts_max || !self.budget.spend() {
@@ -154,7 +160,7 @@ impl Attempts {
         match &attempted {
             // It was none.
             Err(Next::Another(_)) => drop(head.course.replace(before)),
-            Err(Next::Retry(_) | Next::Over(_)) => {
+            Err(Next::Elsewhere(_) | Next::Retry(_) | Next::Over(_)) => {
                 head.course.note(|now| now.may_be_kept |= before.may_be_kept);
             }
             Ok(_) => {}
@@ -195,6 +201,7 @@ fn next(error: HopError) -> Next {
     match error {
         HopError::NotAccepted { reason } => Next::Another(reason),
         HopError::Failure(Failure::NotReady(reason)) => Next::Another(reason),
+        HopError::Failure(Failure::Unsent { .. }) => Next::Elsewhere(error),
         HopError::Lost { .. } | HopError::Failure(Failure::Upstream { .. }) => Next::Retry(error),
         HopError::Failure(_) | HopError::TimedOut | HopError::BodyGone => Next::Over(over(error)),
     }

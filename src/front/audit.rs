@@ -213,7 +213,7 @@ pub fn result(outcome: &Outcome) -> &'static str {
             Failure::TooLarge { .. } => "too-large",
             Failure::OverLimit(_) => "over-limit",
             Failure::BrokenOff => "broken-off",
-            Failure::Upstream { .. } | Failure::Lasting { .. } => "service-failed",
+            Failure::Upstream { .. } | Failure::Unsent { .. } | Failure::Lasting { .. } => "service-failed",
             Failure::Throttled { .. } => "throttled",
             Failure::Overdue => "overdue",
             Failure::NotReady(_) => "not-ready",

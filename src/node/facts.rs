@@ -1,5 +1,6 @@
 //! What a node that relays tells the others about itself.
 
+use super::cloud::Difference;
 use super::duty::Duty;
 use super::own::{self, Own};
 use super::service_keys::ServiceKeys;
@@ -21,6 +22,7 @@ pub(super) struct Counted {
     ntlm: NtlmRules,
     directory: Arc<Directory>,
     account_shared: bool,
+    pub(super) cloud: Difference,
 }
 
 impl Counted {
@@ -39,6 +41,7 @@ impl Counted {
             ntlm: config.identity.ntlm,
             directory: directory.clone(),
             account_shared: config.upstream.kind.shares_an_account(),
+            cloud: Difference::default(),
         }
     }
 }
@@ -63,6 +66,7 @@ pub(super) fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() ->
             directory_away: counted.directory.away_for(),
             winbind_away: counted.directory.winbind_is_away(),
             account_shared: counted.account_shared,
+            cloud_differs: counted.cloud.now(),
             service_keys: counted.keys.shown(),
             clock: Some(now()),
         }

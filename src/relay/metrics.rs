@@ -125,6 +125,7 @@ impl Metrics {
             ) => Outcome::Malformed,
             Err(
                 Failure::Upstream { .. }
+                | Failure::Unsent { .. }
                 | Failure::Lasting { .. }
                 | Failure::Throttled { .. }
                 | Failure::Overdue

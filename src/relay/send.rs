@@ -108,6 +108,9 @@ impl Relay {
         } else {
             tracing::debug!(reason, "the service failed again");
         }
+        if error.trouble == Trouble::NoToken {
+            return Failure::Unsent { reason };
+        }
         if helps_again(&error.trouble) { Failure::Upstream { reason } } else { Failure::Lasting { reason } }
     }
 

@@ -172,6 +172,7 @@ pub(super) fn failure_frame(failure: &Failure, facts: &Facts) -> Bytes {
         Failure::TooLarge { bytes_max } => (Kind::TooLarge, bytes_max.to_string()),
         Failure::OverLimit(reason) => (Kind::TooLarge, reason.clone()),
         Failure::Upstream { reason } => (Kind::Upstream, reason.clone()),
+        Failure::Unsent { reason } => (Kind::NotReady, reason.clone()),
         Failure::Lasting { reason } => (Kind::Upstream, reason.clone()),
         Failure::Throttled { .. } => (Kind::Upstream, failure.to_string()),
         Failure::Overdue => (Kind::Overdue, String::new()),
@@ -180,6 +181,7 @@ pub(super) fn failure_frame(failure: &Failure, facts: &Facts) -> Bytes {
     };
     let facts = Some(encode_facts(facts));
     let lasting = matches!(failure, Failure::Lasting { .. });
+    let unsent = matches!(failure, Failure::Unsent { .. });
     let retry_after = match failure {
         Failure::Throttled { retry_after } => Some(retry_after.clone()),
         _ => None,
@@ -190,13 +192,14 @@ pub(super) fn failure_frame(failure: &Failure, facts: &Facts) -> Bytes {
         facts,
         lasting,
         retry_after,
+        unsent,
     }))
 }
 
 fn failure(message: proto::Failure) -> Failure {
     use failure::Kind;
     let kind = message.kind();
-    let proto::Failure { reason, lasting, retry_after, .. } = message;
+    let proto::Failure { reason, lasting, retry_after, unsent, .. } = message;
     match kind {
         Kind::NotAuthorized => Failure::NotAuthorized(reason),
         Kind::RoleRefused => Failure::RoleRefused(reason),
@@ -214,6 +217,7 @@ fn failure(message: proto::Failure) -> Failure {
         },
         Kind::Overdue => Failure::Overdue,
         Kind::BrokenOff => Failure::BrokenOff,
+        Kind::NotReady if unsent => Failure::Unsent { reason },
         Kind::NotReady => Failure::NotReady(reason),
         // Of a later version: the node is well, and has judged the request.
         Kind::Unspecified => {
@@ -423,6 +427,7 @@ mod tests {
             Failure::Throttled { retry_after: "7".into() },
             Failure::Throttled { retry_after: String::new() },
             Failure::NotReady(reason()),
+            Failure::Unsent { reason: reason() },
         ] {
             let frame = failure_frame(&failure, &Facts::default());
             let Ok(Read::Failure { failure: read, .. }) = read(frame).await else { panic!("{failure}") };

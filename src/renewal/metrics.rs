@@ -42,7 +42,7 @@ impl Metrics {
         );
         registry.register(
             "rmsc_cloud_renewals",
-            "Attempts of this node to get a token for the cloud, as the leader",
+            "Attempts of this node to get a token for the cloud",
             metrics.renewals.clone(),
         );
         metrics

@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// The application's secret that it takes.
 pub const CLIENT_SECRET: &str = "simulated-secret";
@@ -50,12 +51,16 @@ struct Shared {
     config: SignInConfig,
     client: Client<HttpConnector, Full<Bytes>>,
     inner: Mutex<Inner>,
+    go: Notify,
 }
 
 #[derive(Default)]
 struct Inner {
     down: bool,
     takes_none: bool,
+    /// The next question waits for leave to be answered.
+    hold: bool,
+    held: u64,
     approved: bool,
     count: u64,
     tokens: BTreeSet<String>,
@@ -73,7 +78,7 @@ impl SignIn {
     #[must_use]
     pub fn new(config: SignInConfig) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        SignIn { shared: Arc::new(Shared { config, client, inner: Mutex::default() }) }
+        SignIn { shared: Arc::new(Shared { config, client, inner: Mutex::default(), go: Notify::new() }) }
     }
 
     /// Serves until `tasks` is told to drain.
@@ -130,6 +135,7 @@ impl SignIn {
         } else if paths == Paths::Control {
             nothing()
         } else if path.ends_with("/token") {
+            self.wait_for_leave().await;
             self.token(path, &form(&body))
         } else if path.ends_with("/devicecode") {
             self.device(path, &form(&body))
@@ -138,12 +144,28 @@ impl SignIn {
         })
     }
 
+    async fn wait_for_leave(&self) {
+        let leave = self.shared.go.notified();
+        if self.is_held() {
+            leave.await;
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        let mut inner = self.inner();
+        let is_held = std::mem::take(&mut inner.hold);
+        inner.held += u64::from(is_held);
+        is_held
+    }
+
     /// What a test sets and reads.
     fn order(&self, method: &Method, order: &str) -> Response<Full<Bytes>> {
         let mut inner = self.inner();
         match (method, order) {
             (&Method::GET, "sign-in") => {}
             (&Method::POST, "down") => inner.down = true,
+            (&Method::POST, "hold") => inner.hold = true,
+            (&Method::POST, "go") => self.shared.go.notify_waiters(),
             (&Method::POST, "up") => inner.down = false,
             (&Method::POST, "approve") => inner.approved = true,
             (&Method::POST, "revoke") => inner.tokens.clear(),
@@ -155,6 +177,7 @@ impl SignIn {
         let said = json!({
             "granted": inner.count, "grants": inner.grants, "refused": inner.refused,
             "last_assertion": inner.last_assertion, "last": inner.heard, "apart_ms": inner.apart_ms(),
+            "held": inner.held,
         });
         reply(StatusCode::OK, &said)
     }

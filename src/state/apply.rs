@@ -182,6 +182,12 @@ pub enum Rejection {
         /// How many may be.
         keys_max: u64,
     },
+    /// Somebody else was first.
+    #[error("the secret {name} was changed meanwhile")]
+    SecretChanged {
+        /// Its name.
+        name: String,
+    },
     /// Not all nodes know those rules, or the cluster keeps to newer ones.
     #[error(
         "the cluster cannot keep to the rules of version {wanted}; it keeps to {now}, and all nodes know {known}"

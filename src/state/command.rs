@@ -1,6 +1,6 @@
 //! What a node may propose to change the state.
 
-use super::{KeyHash, Kind, NewServiceKey, NodeKind, Role, Sealed, Timestamp, Token, TokenId};
+use super::{KeyHash, Kind, NewServiceKey, NodeKind, Role, SealMark, Sealed, Timestamp, Token, TokenId};
 use crate::principal::Sid;
 
 /// One proposed change, with all that applying it may depend on.
@@ -65,6 +65,8 @@ pub enum RosterChange {
         /// The secret, sealed; nothing drops it.
         sealed: Option<Sealed>,
     },
+    /// Keep and drop secrets together, or none of them.
+    PutSecrets(PutSecrets),
     /// Make a token.
     CreateToken {
         /// Its id.
@@ -151,6 +153,15 @@ pub enum RosterChange {
     DropRetiredKeys,
 }
 
+/// Secrets that change together, or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PutSecrets {
+    /// Their names, and what is kept under them from now on; nothing drops it.
+    pub secrets: Vec<(String, Option<Sealed>)>,
+    /// What must be kept until then: who has seen something else has decided by something else.
+    pub expected: Vec<(String, Option<SealMark>)>,
+}
+
 /// Keys of services that come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PutServiceKeys {
@@ -220,6 +231,7 @@ impl Change {
     #[must_use]
     pub fn version(&self) -> u32 {
         match self {
+            Change::Roster(RosterChange::PutSecrets(_)) => 2,
             Change::Allow(_) | Change::Remove { .. } | Change::Roster(_) => 1,
         }
     }

@@ -1,8 +1,8 @@
 //! Applies a change to the roster: pure, and the same on every node.
 
 use super::{
-    Command, Drained, FOUNDER, NewAdministrator, NewNode, Node, NodeKind, Outcome, Rejection, RemovedNode,
-    Roster, RosterChange, State, Timestamp, Token, TokenFate, TokenId,
+    Command, Drained, FOUNDER, NewAdministrator, NewNode, Node, NodeKind, Outcome, PutSecrets, Rejection,
+    RemovedNode, Roster, RosterChange, Sealed, State, Timestamp, Token, TokenFate, TokenId,
 };
 use std::sync::Arc;
 
@@ -47,6 +47,12 @@ impl State {
         Ok(())
     }
 
+    /// Drops secrets that a new lineage must not go on with.
+    pub fn forget_secrets(&mut self, names: &[String]) {
+        let roster = Arc::make_mut(&mut self.roster);
+        names.iter().for_each(|name| drop(roster.secrets.remove(name)));
+    }
+
     /// Says of everything that it changed at this log index: what was before, some reader may have seen
     /// with a higher one.
     pub fn begin_again(&mut self, log_index: u64) {
@@ -77,6 +83,7 @@ impl Roster {
                 Some(sealed) => drop(self.secrets.insert(name.clone(), sealed.clone())),
                 None => drop(self.secrets.remove(name)),
             },
+            RosterChange::PutSecrets(put) => self.put_secrets(put)?,
             RosterChange::CreateToken { id, token } => self.create_token(*id, token, command),
             RosterChange::RevokeToken { id } => {
                 let token = self.tokens.get_mut(id).ok_or(Rejection::NoSuchToken { id: *id })?;
@@ -144,6 +151,21 @@ impl Roster {
         self.version = version;
         self.nodes.insert(FOUNDER, node_of(node, at));
         Ok(Outcome::Admitted { node_id: FOUNDER })
+    }
+
+    fn put_secrets(&mut self, put: &PutSecrets) -> Result<(), Rejection> {
+        for (name, mark) in &put.expected {
+            if self.secrets.get(name).map(Sealed::mark) != *mark {
+                return Err(Rejection::SecretChanged { name: name.clone() });
+            }
+        }
+        for (name, sealed) in &put.secrets {
+            match sealed {
+                Some(sealed) => drop(self.secrets.insert(name.clone(), sealed.clone())),
+                None => drop(self.secrets.remove(name)),
+            }
+        }
+        Ok(())
     }
 
     fn create_token(&mut self, id: TokenId, token: &Token, command: &Command) {

@@ -140,6 +140,21 @@ pub enum TokenFate {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Sealed(pub Vec<u8>);
 
+/// Tells two sealings apart, even of the same bytes: the end of what was sealed, which depends on all of it and on a
+/// random number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealMark(pub [u8; 16]);
+
+impl Sealed {
+    /// Which sealing it is.
+    #[must_use]
+    pub fn mark(&self) -> SealMark {
+        let mut mark = [0; 16];
+        self.0.iter().rev().zip(&mut mark).for_each(|(byte, mark)| *mark = *byte);
+        SealMark(mark)
+    }
+}
+
 impl fmt::Debug for Sealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sealed({} bytes)", self.0.len())

@@ -1,7 +1,9 @@
 //! The cloud: which there are, and how the connector signs in there. Experimental: what the original connector and
 //! the cloud say to each other is not public, so every part of it is a setting.
 
+mod answers;
 mod environment;
+mod form;
 mod provider;
 mod reach;
 

@@ -29,6 +29,14 @@ impl Kept {
         Ok(Kept { bytes: Left::Once(Some(body)), gate })
     }
 
+    /// Whether there is something to send (again).
+    pub(super) fn is_left(&self) -> bool {
+        match &self.bytes {
+            Left::Whole(_) => true,
+            Left::Once(body) => body.is_some(),
+        }
+    }
+
     /// The bytes to send, if they can be sent (again).
     pub(super) fn take(&mut self) -> Option<Body> {
         let body = match &mut self.bytes {

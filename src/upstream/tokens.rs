@@ -3,7 +3,6 @@
 use crate::secret::Secret;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
 
 /// A token.
@@ -13,8 +12,6 @@ pub struct AccessToken {
     pub id: [u8; 16],
     /// The token.
     pub text: Secret<String>,
-    /// Until when it can be used.
-    pub expires_at: OffsetDateTime,
 }
 
 /// Where tokens come from. Clones are the same.
@@ -47,16 +44,20 @@ impl Tokens {
         )
     }
 
-    /// The newest, if its time is not over.
+    /// The newest. Whether its time is over is for the service to say: a clock here may be wrong.
     pub(super) fn now(&self) -> Option<Arc<AccessToken>> {
-        let newest = self.newest.borrow().clone();
-        newest.filter(|token| token.expires_at > OffsetDateTime::now_utc())
+        self.newest.borrow().clone()
+    }
+
+    /// Says that a token was not taken.
+    pub(super) fn refuse(&self, id: [u8; 16]) {
+        // Full: that it was not taken is known already.
+        let _ = self.refused.try_send(id);
     }
 
     /// Another one than one that was not taken: however many requests ask, one is got.
     pub(super) async fn other_than(&self, id: [u8; 16]) -> Option<Arc<AccessToken>> {
-        // Full: that it was not taken is known already.
-        let _ = self.refused.try_send(id);
+        self.refuse(id);
         let mut newest = self.newest.clone();
         let in_vain = || self.in_vain.lock().unwrap_or_else(PoisonError::into_inner);
         let timeout = if *in_vain() == Some(id) { Duration::ZERO } else { OTHER_TIMEOUT };

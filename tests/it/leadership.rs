@@ -15,13 +15,13 @@ fn show_tells_what_the_nodes_agree_on() {
     assert_eq!(shown["service_name"], cluster.lab().service_name.as_str(), "{shown}");
     assert_eq!(shown["voters"], json!(["node-1", "node-2", "node-3"]), "{shown}");
     assert_eq!((&shown["learners"], &shown["witnesses"]), (&json!([]), &json!([])), "{shown}");
-    assert_eq!((&shown["version"], &shown["version_known"]), (&json!(1), &json!(1)), "{shown}");
+    assert_eq!((&shown["version"], &shown["version_known"]), (&json!(2), &json!(2)), "{shown}");
     assert_eq!((&shown["relay_survives"], &shown["changes_survive"]), (&json!(2), &json!(1)), "{shown}");
     assert_eq!(shown["authority_key"].as_str().map(str::len), Some(64), "{shown}");
     assert_eq!(shown["group"].as_str().map(str::len), Some(32), "{shown}");
     assert!(shown["last_log_index"].as_u64() >= shown["applied"].as_u64(), "{shown}");
     let ran = cluster.rmsc(&["cluster", "show"]);
-    for words in ["Rules      version 1, the newest", "Voters     node-1 node-2 node-3", "CA key"] {
+    for words in ["Rules      version 2, the newest", "Voters     node-1 node-2 node-3", "CA key"] {
         assert!(ran.stdout.contains(words), "no {words:?} in {}", ran.stdout);
     }
 }

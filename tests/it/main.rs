@@ -13,6 +13,7 @@ mod bad_configuration;
 mod bad_input;
 mod certificates;
 mod cloud;
+mod cloud_renewal;
 mod cloud_settings;
 mod cloud_tokens;
 mod connections;

@@ -2,9 +2,11 @@
 
 use super::cluster::{NewDir, TestCluster};
 use super::http::{self, Request};
-use super::program::{rmsc, started};
+use super::program::{Ran, rmsc, started};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 
 /// It runs until it is dropped.
@@ -45,17 +47,27 @@ impl SignIn {
     /// Makes all nodes of a cluster sign in here.
     #[track_caller]
     pub fn serve(&self, cluster: &TestCluster) {
-        let more =
-            format!("sign_in = {:?}\npath_prefix = {PREFIX:?}\nentry_header = \"x-entry\"\n", self.url);
-        self.serve_by(cluster, "", &more);
+        self.serve_by(cluster, "", &usual(&self.url));
     }
 
-    /// The same, with these lines in the sections of the service and of signing in.
+    /// The same, and the sign-in has another name than the service.
+    #[track_caller]
+    pub fn serve_by_name(&self, cluster: &TestCluster) {
+        let sign_in = self.url.replace("127.0.0.1", "localhost");
+        self.serve_hosts(cluster, "[\"127.0.0.1\", \"localhost\"]", "", &usual(&sign_in));
+    }
+
+    /// Makes all nodes sign in here, with these lines in the sections of the service and of signing in.
     #[track_caller]
     pub fn serve_by(&self, cluster: &TestCluster, upstream: &str, oauth: &str) {
+        self.serve_hosts(cluster, "[\"127.0.0.1\"]", upstream, oauth);
+    }
+
+    #[track_caller]
+    fn serve_hosts(&self, cluster: &TestCluster, hosts: &str, upstream: &str, oauth: &str) {
         let before = format!("kind = \"simulated\"\nurl = \"{}\"\n", cluster.lab().simulator);
         let after = format!(
-            "kind = \"oauth\"\nurl = {:?}\nhosts = [\"127.0.0.1\"]\n{upstream}\n[upstream.oauth]\n\
+            "kind = \"oauth\"\nurl = {:?}\nhosts = {hosts}\n{upstream}\n[upstream.oauth]\n\
              environment = \"AzureCloud\"\ntenant = \"contoso.com\"\nclient_id = \"connector\"\n{oauth}",
             self.url
         );
@@ -94,11 +106,37 @@ impl SignIn {
     }
 }
 
+/// A file that its owner alone may read.
+pub fn secret(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let file = folder.join(name);
+    fs::write(&file, text).expect("the temporary folder can be written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    file
+}
+
+/// Signs in with a secret.
+pub fn login(cluster: &TestCluster, secret: &Path, more: &[&str]) -> Ran {
+    let file = secret.to_str().expect("a path of the test is a text");
+    cluster.rmsc(&[&["cloud", "login", "--client-secret-file", file], more].concat())
+}
+
+/// Which token requests carry.
+#[track_caller]
+pub fn token(cluster: &TestCluster) -> String {
+    let tokens = cluster.rmsc(&["cloud", "tokens", "-o", "json"]).field("tokens");
+    tokens.pointer("/0/id").and_then(Value::as_str).unwrap_or_else(|| panic!("no token: {tokens}")).to_owned()
+}
+
 impl Drop for SignIn {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Where to sign in, and settings that are not those that a node has by itself.
+fn usual(sign_in: &str) -> String {
+    format!("sign_in = {sign_in:?}\npath_prefix = {PREFIX:?}\nentry_header = \"x-entry\"\n")
 }
 
 /// Not the one that a node has by itself.

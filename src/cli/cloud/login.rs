@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use time::macros::format_description;
 use time::{Date, Time};
 
-/// Sign the connector in at the cloud, once for all nodes; the leader keeps its token fresh from then on.
+/// Sign the connector in at the cloud, once for all nodes; they keep its token fresh from then on.
 ///
 /// With the secret or the certificate of an application that was registered for this connector, or as a person with
 /// a code that is typed elsewhere. It is tried first, and kept sealed if it is good. Experimental: what the original

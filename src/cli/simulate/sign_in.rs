@@ -12,7 +12,8 @@ use std::time::Duration;
 /// A sign-in service that grants tokens, before a simulated service that takes no request without one.
 ///
 /// It takes the secret simulated-secret, any signed assertion, and a person's code once it is approved:
-/// POST /simulator/approve. Further orders: down, up, revoke, refuse-all, take-again, lose-refresh.
+/// POST /simulator/approve. Further orders: down, up, revoke, refuse-all, take-again, lose-refresh,
+/// hold (the next question for a token waits) and go.
 /// GET /simulator/sign-in shows counts, and what the last request and the last sign-in said.
 ///
 /// Examples:

@@ -1,6 +1,7 @@
 //! The roster and its changes to the stored messages, and back.
 
 mod administrators;
+mod secrets;
 mod service_keys;
 
 use super::raft::{random_from, random_to};
@@ -32,6 +33,7 @@ pub(super) fn change_to(change: &RosterChange) -> StoredChange {
             let sealed = sealed.as_ref().map(|sealed| sealed.0.clone());
             StoredChange::PutSecret(stored::PutSecret { name: name.clone(), sealed })
         }
+        RosterChange::PutSecrets(put) => StoredChange::PutSecrets(secrets::put_to(put)),
         RosterChange::CreateToken { id, token } => {
             StoredChange::CreateToken(stored::CreateToken { token: Some(token_to(*id, token)) })
         }
@@ -89,6 +91,7 @@ pub(super) fn change_from(change: StoredChange) -> Result<RosterChange> {
         StoredChange::PutSecret(put) => {
             RosterChange::PutSecret { name: put.name, sealed: put.sealed.map(Sealed) }
         }
+        StoredChange::PutSecrets(put) => RosterChange::PutSecrets(secrets::put_from(put)?),
         StoredChange::CreateToken(create) => {
             let (id, token) = token_from(create.token.unwrap_or_default())?;
             RosterChange::CreateToken { id, token }
@@ -165,6 +168,7 @@ pub(super) fn rejection_to(rejection: &Rejection) -> stored::Rejection {
         }
         Rejection::ServiceKeyRealms { realms } => StoredRejection::ServiceKeyRealms(realms.clone()),
         Rejection::TooManyServiceKeys { keys_max } => StoredRejection::TooManyServiceKeys(*keys_max),
+        Rejection::SecretChanged { name } => StoredRejection::SecretChanged(name.clone()),
     };
     stored::Rejection { rejection: Some(rejection) }
 }
@@ -206,6 +210,7 @@ pub(super) fn rejection_from(rejection: stored::Rejection) -> Result<Rejection> 
         StoredRejection::ServiceKeyRemoved(removed) => service_keys::rejected_from(removed)?,
         StoredRejection::ServiceKeyRealms(realms) => Rejection::ServiceKeyRealms { realms },
         StoredRejection::TooManyServiceKeys(keys_max) => Rejection::TooManyServiceKeys { keys_max },
+        StoredRejection::SecretChanged(name) => Rejection::SecretChanged { name },
     })
 }
 

@@ -231,7 +231,7 @@ fn role_from(role: i32) -> Result<Role> {
 }
 
 /// The newest version of the rules of the state that this build knows: raised with each change to them.
-pub const KNOWN: u32 = 1;
+pub const KNOWN: u32 = 2;
 
 #[cfg(test)]
 mod tests {

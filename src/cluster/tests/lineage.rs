@@ -17,7 +17,7 @@ async fn survey(lab: &Lab, number: u64) -> Survey {
 
 async fn recover(lab: &Lab, number: u64) -> Recovered {
     let offline = Offline::open(&lab.data_dir(number)).await.unwrap();
-    offline.recover(None, "admin", Timestamp(7)).await.unwrap()
+    offline.recover(None, ("admin", &[]), Timestamp(7)).await.unwrap()
 }
 
 /// All of them stopped; the third, which has no part in the last changes, first.
@@ -119,7 +119,7 @@ async fn recover_later(lab: &Lab, number: u64) -> Recovered {
     let offline = Offline::open(&lab.data_dir(number)).await.unwrap();
     assert!(offline.survey().is_alone());
     let now = 1_795_000_000_000;
-    let recovered = offline.recover(None, "admin", Timestamp(now)).await.unwrap();
+    let recovered = offline.recover(None, ("admin", &[]), Timestamp(now)).await.unwrap();
     // The later of two lineages begins later, even if both begin out of the same state.
     assert!(recovered.log_index >= now.unsigned_abs());
     recovered
@@ -189,8 +189,14 @@ async fn a_copy_begins_a_lineage_of_its_own() {
     let wanted = copied.next_node_id(Timestamp(9));
     let new = NewAdministrator { name: "alice".into(), key: KeyHash([7; 32]) };
     let administrator = Some(new);
-    let beginning =
-        Beginning { data_dir: &lab.data_dir(9), node, administrator, by: "admin", at: Timestamp(9) };
+    let beginning = Beginning {
+        data_dir: &lab.data_dir(9),
+        node,
+        administrator,
+        by: "admin",
+        forgotten: &[],
+        at: Timestamp(9),
+    };
     assert_eq!(copied.begin(beginning).await.unwrap(), wanted);
     assert!(wanted > last.log_index + 900_000);
 

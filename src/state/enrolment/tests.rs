@@ -231,3 +231,49 @@ fn tokens_of_the_past_do_not_pile_up() {
     assert_eq!(state.roster.tokens.len(), TOKENS_MAX);
     assert!(state.roster.tokens.contains_key(&TokenId((2 + 2 * TOKENS_MAX as u64).to_be_bytes())));
 }
+
+#[test]
+fn secrets_change_together_and_only_where_nobody_was_first() {
+    let mut state = founded();
+    let sealed = |text: &str| Sealed(text.repeat(9).into_bytes());
+    let put =
+        |state: &mut State, at, secrets: &[(&str, Option<Sealed>)], expected: &[(&str, Option<Sealed>)]| {
+            let secrets = secrets.iter().map(|(name, sealed)| ((*name).to_owned(), sealed.clone())).collect();
+            let mark = |sealed: &Option<Sealed>| sealed.as_ref().map(Sealed::mark);
+            let expected = expected.iter().map(|(name, sealed)| ((*name).to_owned(), mark(sealed))).collect();
+            apply(state, at, RosterChange::PutSecrets(PutSecrets { secrets, expected }))
+        };
+    let changed = |name: &str| Outcome::Rejected(Rejection::SecretChanged { name: name.into() });
+    let login = [("login", Some(sealed("e1"))), ("token", Some(sealed("t1")))];
+    assert_eq!(put(&mut state, 3, &login, &[("login", None)]), Outcome::RosterChanged);
+    assert_eq!(put(&mut state, 4, &login, &[("login", None)]), changed("login"));
+    let (first, second) = (("token", Some(sealed("t1"))), ("token", Some(sealed("t2"))));
+    assert_eq!(
+        put(&mut state, 5, std::slice::from_ref(&second), &[login[0].clone(), first.clone()]),
+        Outcome::RosterChanged
+    );
+    // Who was held up between asking and writing finds that another one was written.
+    assert_eq!(
+        put(&mut state, 6, &[("token", Some(sealed("t3"))), ("new", Some(sealed("n")))], &[first]),
+        changed("token")
+    );
+    assert_eq!(state.roster.secrets["token"], sealed("t2"));
+    assert!(!state.roster.secrets.contains_key("new"));
+    assert_eq!(put(&mut state, 7, &[("login", None), ("token", None)], &[]), Outcome::RosterChanged);
+    // What was dropped meanwhile does not come back.
+    assert_eq!(put(&mut state, 8, &[("token", Some(sealed("t4")))], &[second]), changed("token"));
+    assert!(state.roster.secrets.is_empty());
+    let needs = Change::Roster(RosterChange::PutSecrets(PutSecrets::default())).version();
+    assert_eq!(needs, 2, "a build that does not know it must not apply less than the others");
+}
+
+#[test]
+fn a_new_lineage_forgets_the_secrets_that_it_must() {
+    let mut state = founded();
+    for (at, name) in [(3, "stays"), (4, "goes")] {
+        let sealed = Some(Sealed(vec![1]));
+        apply(&mut state, at, RosterChange::PutSecret { name: name.into(), sealed });
+    }
+    state.forget_secrets(&["goes".into(), "never was".into()]);
+    assert_eq!(state.roster.secrets.keys().collect::<Vec<_>>(), ["stays"]);
+}

@@ -4,18 +4,18 @@ use super::super::connect::Dialer;
 use super::super::proxy::Proxy;
 use super::super::trouble::{Trouble, When};
 use super::super::{Body, Config, Kind};
+use super::answers::{asked, granted, refusal};
+use super::form::Form;
 use super::{Audience, OAuthConfig};
 use crate::secret::Secret;
 use crate::tls::{self, AssertionKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
-use serde::Deserialize;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -53,7 +53,7 @@ pub struct Asked {
     pub every: Duration,
     /// For how long it can be done.
     pub life: Duration,
-    device_code: Secret<String>,
+    pub(super) device_code: Secret<String>,
 }
 
 /// There is no token.
@@ -84,6 +84,17 @@ pub enum SignInError {
     /// The person has not signed in yet.
     #[error("nobody has signed in with the code yet")]
     Pending,
+    /// The same, and it was asked too often (RFC 8628 3.5).
+    #[error("nobody has signed in with the code yet, and the sign-in service wants to be asked less often")]
+    TooOften,
+    /// A token that no change of the cluster could hold.
+    #[error("the sign-in service gives a token of {bytes} bytes; at most {bytes_max} can be kept")]
+    TooLarge {
+        /// Together with what the next one is got with.
+        bytes: usize,
+        /// How many can be kept.
+        bytes_max: usize,
+    },
     /// The system has no random numbers.
     #[error("the assertion cannot be signed")]
     Unsigned,
@@ -95,44 +106,14 @@ pub struct Provider {
     client: Client<HttpsConnector<Dialer>, Body>,
     dialer: Dialer,
     config: Arc<OAuthConfig>,
+    /// The host and the port of the service that tokens are for.
+    service: String,
 }
 
 impl fmt::Debug for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Provider").field("sign_in", &self.config.sign_in).finish_non_exhaustive()
     }
-}
-
-#[derive(Deserialize)]
-struct Token {
-    access_token: String,
-    expires_in: Seconds,
-    refresh_token: Option<String>,
-}
-
-/// A number, or the text of one: version 1 of the endpoints writes it so.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Seconds {
-    Number(u64),
-    Text(String),
-}
-
-#[derive(Deserialize)]
-struct Device {
-    device_code: String,
-    user_code: String,
-    #[serde(alias = "verification_url")]
-    verification_uri: String,
-    expires_in: Seconds,
-    interval: Option<Seconds>,
-}
-
-#[derive(Deserialize)]
-struct Refusal {
-    error: String,
-    #[serde(default)]
-    error_description: String,
 }
 
 impl Provider {
@@ -146,7 +127,21 @@ impl Provider {
         let dialer = Dialer::new(proxy, config.hosts.clone());
         let roots = tls::Roots::of(oauth.sign_in_authority.as_deref());
         let client = super::super::client(dialer.clone(), tls::service_client(roots)?);
-        Ok(Some(Provider { client, dialer, config: Arc::new((**oauth).clone()) }))
+        let base = &config.base;
+        let port = base.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+        let service = format!("{}{port}", base.host().unwrap_or_default().to_ascii_lowercase());
+        Ok(Some(Provider { client, dialer, config: Arc::new((**oauth).clone()), service }))
+    }
+
+    /// What a login here is good for: where one signs in, the application, what tokens are asked for, the service.
+    #[must_use]
+    pub fn settings(&self) -> [String; 4] {
+        let OAuthConfig { sign_in, client_id, audience, .. } = &*self.config;
+        let audience = match audience {
+            Audience::Scope(scope) => format!("scope={scope}"),
+            Audience::Resource(resource) => format!("resource={resource}"),
+        };
+        [sign_in.to_string(), client_id.clone(), audience, self.service.clone()]
     }
 
     /// Gets a token.
@@ -159,18 +154,18 @@ impl Provider {
         match credential {
             Credential::ClientSecret(secret) => {
                 form.audience(&self.config.audience, None);
-                form.add("grant_type", "client_credentials").add("client_secret", secret.expose());
+                form.add("grant_type", "client_credentials").secret("client_secret", secret);
             }
             Credential::Certificate(key) => {
                 let assertion = assertion(key, &self.config.client_id, &url, now)?;
                 form.audience(&self.config.audience, None);
                 form.add("grant_type", "client_credentials")
                     .add("client_assertion_type", ASSERTION_TYPE)
-                    .add("client_assertion", assertion.expose());
+                    .secret("client_assertion", &assertion);
             }
             Credential::RefreshToken(token) => {
                 form.audience(&self.config.audience, Some(OFFLINE));
-                form.add("grant_type", "refresh_token").add("refresh_token", token.expose());
+                form.add("grant_type", "refresh_token").secret("refresh_token", token);
             }
         }
         granted(&self.post(&url, form).await?)
@@ -184,15 +179,7 @@ impl Provider {
         let mut form = Form::new(&self.config.client_id);
         form.audience(&self.config.audience, Some(OFFLINE));
         let answer = self.post(&self.url("devicecode"), form).await?;
-        let device: Device = parsed(&answer)?;
-        let seconds = |seconds: &Seconds| Duration::from_secs(seconds.number().min(SECONDS_MAX));
-        Ok(Asked {
-            address: shown(&device.verification_uri),
-            user_code: shown(&device.user_code),
-            every: device.interval.as_ref().map_or(POLL_EVERY, seconds).max(Duration::from_secs(1)),
-            life: seconds(&device.expires_in),
-            device_code: Secret::new(device.device_code),
-        })
+        asked(&answer)
     }
 
     /// Whether the person has signed in, and what that grants.
@@ -201,13 +188,12 @@ impl Provider {
     /// [`SignInError::Pending`]: not yet.
     pub async fn has_signed_in(&self, asked: &Asked) -> Result<Granted, SignInError> {
         let mut form = Form::new(&self.config.client_id);
-        form.add("grant_type", DEVICE_GRANT).add("device_code", asked.device_code.expose());
+        form.add("grant_type", DEVICE_GRANT).secret("device_code", &asked.device_code);
         match self.post(&self.url("token"), form).await {
-            Err(SignInError::Refused { error, .. })
-                if error == "authorization_pending" || error == "slow_down" =>
-            {
+            Err(SignInError::Refused { error, .. }) if error == "authorization_pending" => {
                 Err(SignInError::Pending)
             }
+            Err(SignInError::Refused { error, .. }) if error == "slow_down" => Err(SignInError::TooOften),
             answer => granted(&answer?),
         }
     }
@@ -224,7 +210,7 @@ impl Provider {
         let host = self.config.sign_in.host().unwrap_or_default().to_owned();
         let failed = |trouble| SignInError::Unreachable { host: host.clone(), trouble };
         let unsendable = |error: http::Error| failed(Trouble::Unsendable { reason: error.to_string() });
-        let body: Body = Full::new(Bytes::from(form.finish())).map_err(|never| match never {}).boxed_unsync();
+        let body: Body = Full::new(form.bytes()).map_err(|never| match never {}).boxed_unsync();
         let mut request = Request::post(url)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::ACCEPT, "application/json")
@@ -251,13 +237,7 @@ impl Provider {
         if status == StatusCode::OK {
             return Ok(body);
         }
-        Err(match serde_json::from_slice::<Refusal>(body.expose()) {
-            Ok(refusal) => SignInError::Refused {
-                error: shown(&refusal.error),
-                description: shown(&refusal.error_description),
-            },
-            Err(_) => SignInError::NoAnswer { status },
-        })
+        Err(refusal(status, &body, &form))
     }
 }
 
@@ -266,82 +246,17 @@ impl SignInError {
     #[must_use]
     pub fn passes(&self) -> bool {
         match self {
-            SignInError::Unreachable { .. } | SignInError::Pending | SignInError::Unsigned => true,
+            SignInError::Unreachable { .. }
+            | SignInError::Pending
+            | SignInError::TooOften
+            | SignInError::Unsigned => true,
+            SignInError::TooLarge { .. } => false,
             SignInError::NoAnswer { status } => status.is_server_error() || status.as_u16() == 429,
             SignInError::Refused { error, .. } => {
                 matches!(error.as_str(), "temporarily_unavailable" | "server_error")
             }
         }
     }
-}
-
-impl Seconds {
-    fn number(&self) -> u64 {
-        match self {
-            Seconds::Number(number) => *number,
-            Seconds::Text(text) => text.parse().unwrap_or(0),
-        }
-    }
-}
-
-/// What is sent: pairs, each written so that it stays one.
-struct Form(Secret<String>);
-
-impl Form {
-    fn new(client_id: &str) -> Self {
-        let mut form = Form(Secret::new(String::with_capacity(4_096)));
-        form.add("client_id", client_id);
-        form
-    }
-
-    fn add(&mut self, name: &str, value: &str) -> &mut Self {
-        let text = self.0.expose_mut();
-        if !text.is_empty() {
-            text.push('&');
-        }
-        text.push_str(name);
-        text.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    text.push(char::from(byte));
-                }
-                // Into a text, which takes everything.
-                _ => drop(write!(text, "%{byte:02X}")),
-            }
-        }
-        self
-    }
-
-    fn audience(&mut self, audience: &Audience, also: Option<&str>) {
-        match (audience, also) {
-            (Audience::Scope(scope), Some(also)) => self.add("scope", &format!("{scope} {also}")),
-            (Audience::Scope(scope), None) => self.add("scope", scope),
-            (Audience::Resource(resource), _) => self.add("resource", resource),
-        };
-    }
-
-    fn finish(self) -> Vec<u8> {
-        self.0.expose().clone().into_bytes()
-    }
-}
-
-fn granted(answer: &Secret<Vec<u8>>) -> Result<Granted, SignInError> {
-    let token: Token = parsed(answer)?;
-    // A header must be able to carry it.
-    if token.access_token.is_empty() || !token.access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(SignInError::NoAnswer { status: StatusCode::OK });
-    }
-    Ok(Granted {
-        access: Secret::new(token.access_token),
-        life: Duration::from_secs(token.expires_in.number().min(SECONDS_MAX)),
-        refresh: token.refresh_token.map(Secret::new),
-    })
-}
-
-fn parsed<T: for<'a> Deserialize<'a>>(answer: &Secret<Vec<u8>>) -> Result<T, SignInError> {
-    // The parser's own words could hold what it read.
-    serde_json::from_slice(answer.expose()).map_err(|_| SignInError::NoAnswer { status: StatusCode::OK })
 }
 
 /// RFC 7523 3: who, to whom, for how long, and a number that makes it the only one.
@@ -365,21 +280,11 @@ fn assertion(
     Ok(Secret::new(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))))
 }
 
-/// A text of the sign-in service as it goes into events and terminals.
-fn shown(text: &str) -> String {
-    text.chars().filter(|char| !char.is_control()).take(SHOWN_CHARS_MAX).collect()
-}
-
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// Asks for what the next token is got with.
 const OFFLINE: &str = "offline_access";
-/// RFC 8628 3.5.
-const POLL_EVERY: Duration = Duration::from_secs(5);
 /// Such a service answers within a second.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// A token has a few KiB.
 const ANSWER_BYTES_MAX: usize = 256 << 10;
-/// A year: no token lives longer.
-const SECONDS_MAX: u64 = 365 * 24 * 3_600;
-const SHOWN_CHARS_MAX: usize = 300;

@@ -90,9 +90,11 @@ async fn a_sign_in_that_leads_elsewhere_is_not_followed() {
 
 #[tokio::test]
 async fn an_answer_that_is_none_shows_nothing_of_itself() {
-    for body in
-        ["{\"access_token\":\"canary\"}", "canary", "{\"access_token\":\"canary\\n\",\"expires_in\":1}"]
-    {
+    for body in [
+        "{\"access_token\":\"canary\",\"expires_in\":true}",
+        "canary",
+        "{\"access_token\":\"canary\\n\",\"expires_in\":60}",
+    ] {
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         let (url, _asked) = answers(answer).await;
         let error = token(&oauth(&url)).await.unwrap_err();

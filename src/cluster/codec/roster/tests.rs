@@ -4,7 +4,8 @@ use super::super::values::{command_from, command_to, outcome_from, outcome_to};
 use super::*;
 use crate::state::{
     Administrator, Change, ClientId, Command, Digest, FormerAdministrator, KeyMark, NewAdministrator,
-    NewServiceKey, Outcome, PutServiceKeys, RemovedServiceKey, ServiceKey, ServiceKeyId,
+    NewServiceKey, Outcome, PutSecrets, PutServiceKeys, RemovedServiceKey, SealMark, ServiceKey,
+    ServiceKeyId,
 };
 use crate::storage::frozen;
 use prost::Message;
@@ -53,7 +54,7 @@ fn token() -> Token {
 const ID: TokenId = TokenId([8; 8]);
 
 /// Each kind of change, with the name of its frozen bytes.
-fn changes() -> [(&'static str, RosterChange); 22] {
+fn changes() -> [(&'static str, RosterChange); 23] {
     [
         (
             "found",
@@ -66,6 +67,13 @@ fn changes() -> [(&'static str, RosterChange); 22] {
         ),
         ("put_secret", RosterChange::PutSecret { name: "a".into(), sealed: Some(Sealed(vec![5])) }),
         ("drop_secret", RosterChange::PutSecret { name: "a".into(), sealed: None }),
+        (
+            "put_secrets",
+            RosterChange::PutSecrets(PutSecrets {
+                secrets: vec![("a".into(), Some(Sealed(vec![5]))), ("b".into(), None)],
+                expected: vec![("a".into(), Some(SealMark([7; 16]))), ("b".into(), None)],
+            }),
+        ),
         ("create_token", RosterChange::CreateToken { id: ID, token: token() }),
         ("revoke_token", RosterChange::RevokeToken { id: ID }),
         ("admit", RosterChange::Admit { token: ID, node: new_node() }),
@@ -166,6 +174,7 @@ fn outcomes_come_back_as_they_were_and_as_they_were_frozen() {
         Rejection::TooManyServiceKeys { keys_max: 9 },
         Rejection::ServiceKeyRemoved { id: service_key_id(), by: "alice".into() },
         Rejection::ServiceKeyRealms { realms: "A and B".into() },
+        Rejection::SecretChanged { name: "x".into() },
     ];
     let outcomes = rejections.into_iter().map(Outcome::Rejected).chain(others);
     let outcomes = outcomes.chain(later.into_iter().map(Outcome::Rejected));
