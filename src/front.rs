@@ -173,12 +173,20 @@ impl Front {
 
     async fn soap(&self, headers: &HeaderMap, mut head: Head, body: Body, told: &mut audit::Told) -> Handled {
         let refused_headers = check_headers(headers);
-        let soap = content_type(Some(&head.content_type))
-            .map_or(SoapVersion::V1_1, |content_type| content_type.soap);
+        let read = content_type(Some(&head.content_type));
+        let soap = read.as_ref().map_or(SoapVersion::V1_1, |content_type| content_type.soap);
         let begun = Deadline::now();
         let failed = |failure| Handled { soap, ..plain(Outcome::Failed(failure)) };
         if let Err(failure) = refused_headers {
             return Handled { close: true, ..failed(failure) };
+        }
+        // Here, and not where it is relayed alone: a node of an earlier build hands it on as it came.
+        if let Err(unsupported) = read {
+            return Handled { close: true, ..failed(Failure::UnsupportedMedia(unsupported.to_string())) };
+        }
+        if head.via.is_too_long() {
+            let reason = "x-rmsc-via names eight clusters: no connectors are chained so far";
+            return Handled { close: true, ..failed(Failure::Malformed(reason.into())) };
         }
         if head.via.comes_back_to(&self.mark) {
             // The other end is a connector, which reads the answer when all is sent.

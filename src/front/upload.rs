@@ -13,16 +13,26 @@ use tokio::time::{Instant, Sleep, sleep};
 /// The bytes as they come. What whoever takes them needs is not the client's time.
 pub(super) struct Upload {
     body: Body,
+    patience: Duration,
     left: Duration,
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl Upload {
-    /// `patience` is for all of them.
+    /// `patience` is for all of them; whoever sends fast enough does not use it up.
     pub(super) fn new(body: Body, patience: Duration) -> Self {
-        Upload { body, left: patience, waiting: None }
+        Upload { body, patience, left: patience, waiting: None }
     }
 }
+
+/// The time that so many bytes may take.
+fn earned(bytes: usize) -> Duration {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    Duration::from_secs(1) * bytes / RATE_MIN
+}
+
+/// In bytes a second: a branch office has more.
+const RATE_MIN: u32 = 128 << 10;
 
 impl HttpBody for Upload {
     type Data = Bytes;
@@ -36,6 +46,10 @@ impl HttpBody for Upload {
         if polled.is_ready() {
             if let Some((since, _)) = self.waiting.take() {
                 self.left = self.left.saturating_sub(since.elapsed());
+            }
+            if let Poll::Ready(Some(Ok(frame))) = &polled {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                self.left = (self.left + earned(bytes)).min(self.patience);
             }
             return polled;
         }
@@ -61,12 +75,16 @@ mod tests {
 
     /// A body of which a byte comes every so often, so many times.
     fn trickling(every: Duration, times: u32) -> Body {
+        trickling_by(1, every, times)
+    }
+
+    fn trickling_by(bytes: usize, every: Duration, times: u32) -> Body {
         let stream = futures::stream::unfold(0, move |sent| async move {
             if sent == times {
                 return None;
             }
             sleep(every).await;
-            Some((Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x"))), sent + 1))
+            Some((Ok::<_, Infallible>(Frame::data(vec![b'x'; bytes].into())), sent + 1))
         });
         StreamBody::new(stream).map_err(|never| match never {}).boxed_unsync()
     }
@@ -77,7 +95,10 @@ mod tests {
         let begun = Instant::now();
         let slow = Upload::new(trickling(Duration::from_secs(1), 100), patience).collect().await;
         assert!(slow.unwrap_err().is::<Failure>());
-        assert_eq!(begun.elapsed(), patience);
+        assert!((patience..patience + Duration::from_secs(1)).contains(&begun.elapsed()));
+        // It takes longer, at a rate of half a megabyte a second.
+        let steady = trickling_by(64 << 10, Duration::from_millis(150), 128);
+        assert_eq!(Upload::new(steady, patience).collect().await.unwrap().to_bytes().len(), 8 << 20);
         // All the time goes by while nobody asks.
         let mut body = Upload::new(trickling(Duration::from_millis(100), 100), patience);
         let mut bytes = 0;

@@ -181,6 +181,10 @@ impl Inspected {
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(data.len() as u64).ok_or(Failure::BrokenOff)?;
         }
+        // White space may follow the message: what is held ends it all the same.
+        if self.passing.finish().is_ok() {
+            self.gate.check()?;
+        }
         self.passing.read(&data).map_err(|malformed| unfit(&malformed))?;
         Ok(self.held.replace(data).unwrap_or_default())
     }

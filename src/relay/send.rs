@@ -77,8 +77,9 @@ impl Relay {
         let sent = self.upstream.send(outgoing).await;
         head.course.note(|facts| facts.service_time = Some(begun.elapsed()));
         let answer = match (sent, fault.failure().or_else(|| gate.refused())) {
-            (Ok(answer), _) => answer,
-            (Err(_), Some(failure)) => return Err(NoAnswer { failure, verdict: Verdict::Undecided }),
+            // Whatever comes back: it is for a request that was not sent to its end.
+            (_, Some(failure)) => return Err(NoAnswer { failure, verdict: Verdict::Undecided }),
+            (Ok(answer), None) => answer,
             (Err(error), None) => {
                 head.course.note(|facts| facts.trouble = error.trouble.word().to_owned());
                 let (failure, verdict) = (self.upstream_failure(&error), verdict(&error.trouble));

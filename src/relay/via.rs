@@ -40,10 +40,16 @@ impl Via {
         Via(marks.map(str::to_ascii_lowercase).collect())
     }
 
-    /// Whether the request has been through this cluster, or through more than anybody chains.
+    /// Whether the request has been through this cluster: nobody else can know its mark.
     #[must_use]
     pub fn comes_back_to(&self, own: &Mark) -> bool {
-        self.0.len() >= CLUSTERS_MAX || self.0.contains(&own.0)
+        self.0.contains(&own.0)
+    }
+
+    /// Whether it has been through more clusters than anybody chains, by its own word.
+    #[must_use]
+    pub fn is_too_long(&self) -> bool {
+        self.0.len() >= CLUSTERS_MAX
     }
 
     pub(super) fn marks(&self) -> &[String] {
@@ -98,7 +104,7 @@ mod tests {
         let made_up = via(&["x", "0123", &"g".repeat(32), &"0".repeat(33), "a\tb"]);
         assert_eq!(made_up, Via::default());
         let many = via(&[&vec!["0".repeat(32); 100].join(",")]);
-        assert!(many.comes_back_to(&own));
+        assert!(many.is_too_long() && !many.comes_back_to(&own));
         assert_eq!(many.marks().len(), CLUSTERS_MAX);
     }
 }
