@@ -187,7 +187,7 @@ fn a_hundred_long_requests_at_once_need_300_mb_at_most() {
 }
 
 #[expect(clippy::print_stdout, reason = "the figure is what it is for")]
-fn report(line: &str) {
+pub fn report(line: &str) {
     println!("{line}");
 }
 

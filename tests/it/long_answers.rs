@@ -69,7 +69,7 @@ fn long_answers_that_nobody_reads_are_not_kept() {
     const GROWTH_MAX: u64 = 300_000_000;
     let sink = Sink::start(When::Together(0));
     let cluster = cluster_with(&sink);
-    read(ask(&cluster).connection());
+    read(ask(&cluster).connection()).1.unwrap();
     sink.answer_with(60 * MEBIBYTE);
     let resident = || -> Vec<u64> {
         cluster.nodes().iter().map(|node| processes::resident_bytes(node.running_pid())).collect()
@@ -87,9 +87,15 @@ fn long_answers_that_nobody_reads_are_not_kept() {
         sent = now;
         times == 25
     });
-    for (before, node) in before.into_iter().zip(cluster.nodes()) {
-        let grown = processes::resident_bytes_max(node.running_pid()).saturating_sub(before);
-        assert!(grown <= GROWTH_MAX, "{}: {} MB", node.name, grown / 1_000_000);
-    }
-    assert!(sent < ANSWERS as u64 * 60 * MEBIBYTE / 2, "{} MB were taken", sent / 1_000_000);
+    let grown: Vec<u64> = before
+        .into_iter()
+        .zip(cluster.nodes())
+        .map(|(before, node)| processes::resident_bytes_max(node.running_pid()).saturating_sub(before))
+        .collect();
+    assert!(grown.iter().all(|grown| *grown <= GROWTH_MAX), "{grown:?} bytes");
+    let sent = sink.sent_bytes();
+    // The rest of it is in the buffers of the kernel's connections.
+    assert!(sent < ANSWERS as u64 * 60 * MEBIBYTE / 4 * 3, "{} MB were taken", sent / 1_000_000);
+    let line = format!("{ANSWERS} answers of 60 MiB, {} MB taken: {grown:?} bytes more", sent / 1_000_000);
+    super::limits::report(&line);
 }
