@@ -26,16 +26,18 @@ fn cluster_with(sink: &Sink) -> TestCluster {
 
 /// Sends a request through the first node.
 fn ask(cluster: &TestCluster) -> Session {
-    let mut session = Session::open(cluster.any_node().front(), &cluster.exchange()).unwrap();
+    let session = Session::open(cluster.any_node().front(), &cluster.exchange());
+    let mut session = session.expect("the node listens");
     let request = Request::soap(&ACQUIRE_LICENSE);
     let length = format!("Content-Length: {}", request.body.len());
-    session.begin(&request, &length).unwrap().send(&request.body).unwrap();
+    let begun = session.begin(&request, &length);
+    begun.and_then(|connection| connection.send(&request.body)).expect("the account is known");
     session
 }
 
 /// What came, and whether it is whole.
 fn read(connection: &mut Connection) -> (Vec<u8>, io::Result<()>) {
-    let head = connection.answer_head().unwrap();
+    let head = connection.answer_head().expect("there is an answer");
     assert_eq!(head.status, 200, "{head:?}");
     let mut body = Vec::new();
     let whole = connection.pieces(&head, |piece| body.extend_from_slice(piece));
