@@ -1,13 +1,13 @@
 //! What a node says to the service and where it signs in: every setting of `[upstream.oauth]`, as it arrives.
 
 use crate::support::cluster::{NewDir, TestCluster};
+use crate::support::files::private;
 use crate::support::http::Request;
 use crate::support::log::{await_event, field};
 use crate::support::sign_in::SignIn;
 use crate::support::soap::ACQUIRE_LICENSE;
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 /// Makes an account a member of a group, and authorizes the group: its SID.
 #[track_caller]
@@ -49,9 +49,7 @@ fn the_service_and_the_sign_in_are_told_what_is_set() {
         sign_in.url()
     );
     sign_in.serve_by(&cluster, &format!("authority = {wrong}\n"), &oauth);
-    let secret = folder.path().join("secret");
-    fs::write(&secret, "simulated-secret").expect("the temporary folder can be written");
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let secret = private(folder.path(), "secret", "simulated-secret");
     let secret = secret.display().to_string();
     let login = || cluster.rmsc(&["cloud", "login", "--client-secret-file", &secret]);
     // Where one signs in has an authority of its own, and so has the service.

@@ -1,14 +1,13 @@
 //! Tokens for the cloud from one to the next: when a new one is got, and that a service which takes none costs little.
 
 use crate::support::cluster::{NewDir, TestCluster};
+use crate::support::files::private;
 use crate::support::http::{Answer, Request};
 use crate::support::log::events;
 use crate::support::sign_in::SignIn;
 use crate::support::soap::ACQUIRE_LICENSE;
 use crate::support::wait;
 use serde_json::Value;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 /// A cluster that is signed in.
 #[track_caller]
@@ -16,9 +15,7 @@ fn signed_in(nodes: usize, token_life: &str) -> (TestCluster, SignIn) {
     let (cluster, folder) = (TestCluster::start(nodes), NewDir::made());
     let sign_in = SignIn::start(&cluster, token_life);
     sign_in.serve(&cluster);
-    let file = folder.path().join("secret");
-    fs::write(&file, "simulated-secret").expect("the temporary folder can be written");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let file = private(folder.path(), "secret", "simulated-secret");
     let file = file.display().to_string();
     cluster.rmsc(&["cloud", "login", "--client-secret-file", &file]).check_code(0);
     (cluster, sign_in)

@@ -37,6 +37,17 @@ fn await_files(node: &Node, count: usize) {
     wait::until_true("the answers are on disk", wait::PATIENCE, || files(node).len() == count);
 }
 
+/// The age that the record of a request says.
+#[track_caller]
+fn kept_seconds(cluster: &TestCluster, answer: &Answer) -> Option<u64> {
+    let id = answer.header("x-rmsc-request-id").expect("every answer has it");
+    let record = wait::until("the audit record", wait::PATIENCE, || {
+        let mut all = cluster.nodes().into_iter().flat_map(|node| lines(&node));
+        all.find(|line| line["record"] == "audit" && line["request_id"] == id)
+    });
+    record.get("kept_seconds").and_then(serde_json::Value::as_u64)
+}
+
 #[test]
 fn kept_answers_outlive_the_service_and_the_node_and_stay_with_their_entry() {
     let cluster = TestCluster::start(1);
@@ -70,15 +81,10 @@ fn kept_answers_outlive_the_service_and_the_node_and_stay_with_their_entry() {
     assert!(metrics.contains("rmsc_relay_kept_answers_total{operation=\"get_server_info\"} 7"), "{metrics}");
     // With its age, in the record of the request and in the event.
     let certificate = &questions()[1];
-    let kept_seconds = || {
-        let answer = ask(&cluster, &exchange, certificate);
-        let id = answer.header("x-rmsc-request-id").expect("every answer has it").to_owned();
-        let lines = lines(&node).into_iter();
-        let mut records = lines.filter(|line| line["record"] == "audit" && line["request_id"] == *id);
-        records.next().and_then(|record| record["kept_seconds"].as_u64())
-    };
     simulator.fail("503");
-    let age = wait::until("it is a second old", wait::PATIENCE, || kept_seconds().filter(|age| *age >= 1));
+    let age = wait::until("it is a second old", wait::PATIENCE, || {
+        kept_seconds(&cluster, &ask(&cluster, &exchange, certificate)).filter(|age| *age >= 1)
+    });
     // Who judges nothing leaves Exchange with what it must know, and the others with the word of the service.
     for fault in ["429=3", "redirect"] {
         simulator.fail(fault);
@@ -114,7 +120,8 @@ fn kept_answers_outlive_the_service_and_the_node_and_stay_with_their_entry() {
         event["operation"] == certificate.operation
             && event["age_seconds"].as_u64().is_some_and(|seconds| seconds >= age)
     });
-    wait::until_true("the record says it too", wait::PATIENCE, || kept_seconds().is_some_and(|it| it >= age));
+    let answer = ask(&cluster, &exchange, certificate);
+    assert!(kept_seconds(&cluster, &answer).is_some_and(|seconds| seconds >= age));
 }
 
 #[test]
@@ -171,6 +178,14 @@ fn kept_answers_are_found_on_whichever_node_they_are() {
             let answer = cluster.call(node, &exchange, &Request::soap(&SERVER_INFO));
             assert_eq!((answer.status, &answer.body), (200, &before.body), "{fault} {}", answer.text());
         }
+    }
+    // Its age is that of the node which has it.
+    wait::until_true("it is a second old", wait::PATIENCE, || {
+        kept_seconds(&cluster, &ask(&cluster, &exchange, &SERVER_INFO)).is_some_and(|seconds| seconds >= 1)
+    });
+    for node in cluster.nodes().iter().cycle().take(6) {
+        let answer = cluster.call(node, &exchange, &Request::soap(&SERVER_INFO));
+        assert!(kept_seconds(&cluster, &answer).is_some_and(|seconds| seconds >= 1), "{}", node.name);
     }
     // Of a service that says nothing too, before Exchange has gone.
     simulator.fail("silent");

@@ -109,10 +109,12 @@ fn send_as(cluster: &TestCluster, message: &Message, body: &[u8], length: Length
     match length {
         Length::Told => send(cluster, message, request.body),
         Length::Chunked => {
-            let mut session = Session::open(cluster.any_node().front(), &cluster.exchange()).unwrap();
-            let connection = session.begin(&request, "Transfer-Encoding: chunked").unwrap();
+            let session = Session::open(cluster.any_node().front(), &cluster.exchange());
+            let mut session = session.expect("the node listens");
+            let begun = session.begin(&request, "Transfer-Encoding: chunked");
+            let connection = begun.expect("the account is known");
             connection.send_chunked(body);
-            connection.answer(false).unwrap()
+            connection.answer(false).expect("a refusal is an answer too")
         }
     }
 }
@@ -187,7 +189,7 @@ fn a_hundred_long_requests_at_once_need_300_mb_at_most() {
 }
 
 #[expect(clippy::print_stdout, reason = "the figure is what it is for")]
-fn report(line: &str) {
+pub fn report(line: &str) {
     println!("{line}");
 }
 

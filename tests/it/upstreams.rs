@@ -3,6 +3,7 @@
 
 use crate::support::cluster::{NewDir, TestCluster};
 use crate::support::domain::{Domain, PASSWORD};
+use crate::support::files::private;
 use crate::support::http::Request;
 use crate::support::load::Load;
 use crate::support::log::{await_event, events, field};
@@ -12,16 +13,8 @@ use crate::support::wait;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-
-/// A file that the node alone may read.
-fn secret(folder: &Path, name: &str, text: &str) -> PathBuf {
-    let file = folder.join(name);
-    fs::write(&file, text).expect("the temporary folder can be written");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
-    file
-}
 
 /// Has the one node of a cluster call another service.
 #[track_caller]
@@ -57,7 +50,7 @@ fn account_section(name: &str, password: &Path, more: &str) -> String {
 fn relays_to_another_connector_with_ntlm_over_http_and_https() {
     let (own, other, folder) = (TestCluster::start(1), TestCluster::start(1), NewDir::made());
     let account = other.exchange();
-    let password = secret(folder.path(), "password", &format!("{}\n", account.password));
+    let password = private(folder.path(), "password", &format!("{}\n", account.password));
     let section = account_section(&account.name, &password, "protocol = \"ntlm\"\nconnections_max = 3\n");
     let authority = format!("authority = {:?}\n", other.lab().ca.display().to_string());
     let node = other.any_node();
@@ -110,12 +103,12 @@ fn relays_to_another_connector_with_ntlm_over_http_and_https() {
         .check(500, &["System.UnauthorizedAccessException"]);
     assert_eq!(other.counts().total, 0);
     // Another password is one proof too many, then the event.
-    secret(folder.path(), "password", "wrong\n");
+    private(folder.path(), "password", "wrong\n");
     own.call(&own.any_node(), &own.exchange(), &Request::soap(&ACQUIRE_LICENSE))
         .check(500, &["cannot be reached"]);
     let event = await_event(&own.any_node(), 4079, |_| true);
     assert!(field(&event, "reason").contains("401 to a whole proof"), "{event}");
-    secret(folder.path(), "password", &account.password);
+    private(folder.path(), "password", &account.password);
     check_relayed(&own, &other);
     fs::set_permissions(&password, fs::Permissions::from_mode(0o644)).expect("it is ours");
     own.call(&own.any_node(), &own.exchange(), &Request::soap(&ACQUIRE_LICENSE))
@@ -160,7 +153,7 @@ fn relays_to_a_cluster_of_the_domain_with_kerberos() {
     let (group, sid) = ("CONTOSO\\RMS Everything", domain.sid("RMS Everything"));
     let arguments = ["authz", "add", "--yes", "--role", "exchange", "--group", group, "--sid", &sid];
     other.rmsc(&arguments).check_code(0);
-    let password = secret(folder.path(), "password", PASSWORD);
+    let password = private(folder.path(), "password", PASSWORD);
     let address = domain.controller()[0].trim_start_matches("ldaps://").to_owned();
     // By default it is Kerberos, where a KDC answers. The other cluster knows nobody of this domain by NTLM.
     let kerberos =
@@ -262,7 +255,7 @@ impl Drop for WebProxy {
 fn relays_through_a_web_proxy_and_says_what_is_wrong_with_it() {
     let (cluster, folder) = (TestCluster::start(1), NewDir::made());
     let proxy = WebProxy::start(folder.path(), "BasicAuth svc-rmsc Passw0rd");
-    let password = secret(folder.path(), "password", "Passw0rd\n");
+    let password = private(folder.path(), "password", "Passw0rd\n");
     let section = format!(
         "\n[upstream.proxy]\nurl = \"http://{}\"\nusername = \"svc-rmsc\"\npassword_file = {:?}\nno_proxy = []\n",
         proxy.address,
@@ -271,9 +264,9 @@ fn relays_through_a_web_proxy_and_says_what_is_wrong_with_it() {
     let simulator = cluster.lab().simulator;
     call(&cluster, "simulated", &simulator, &section);
     check_relayed(&cluster, &cluster);
-    secret(folder.path(), "password", "wrong");
+    private(folder.path(), "password", "wrong");
     check_fails(&cluster, 4075);
-    secret(folder.path(), "password", "Passw0rd");
+    private(folder.path(), "password", "Passw0rd");
     drop(proxy);
     check_fails(&cluster, 4074);
     // The proxy is gone, so this goes without it.
@@ -287,7 +280,7 @@ fn tokens_and_requests_go_through_the_tunnel_of_a_web_proxy_that_wants_a_login()
     let (cluster, folder) = (TestCluster::start(1), NewDir::made());
     let sign_in = SignIn::with_tls(&cluster, &[]);
     let proxy = WebProxy::start(folder.path(), "BasicAuth svc-rmsc Passw0rd");
-    let password = secret(folder.path(), "password", "Passw0rd\n");
+    let password = private(folder.path(), "password", "Passw0rd\n");
     let authority = sign_in.authority().display().to_string();
     let section = format!(
         "sign_in = {:?}\nsign_in_authority = {authority:?}\n\n[upstream.proxy]\nurl = \"http://{}\"\n\
@@ -297,19 +290,19 @@ fn tokens_and_requests_go_through_the_tunnel_of_a_web_proxy_that_wants_a_login()
         password.display().to_string()
     );
     sign_in.serve_by(&cluster, &format!("authority = {authority:?}\n"), &section);
-    let file = secret(folder.path(), "secret", "simulated-secret");
+    let file = private(folder.path(), "secret", "simulated-secret");
     let file = file.display().to_string();
     cluster.rmsc(&["cloud", "login", "--client-secret-file", &file]).check_code(0);
     check_relayed(&cluster, &cluster);
     // Another password opens no tunnel, and one that is open may be used on.
-    secret(folder.path(), "password", "wrong");
+    private(folder.path(), "password", "wrong");
     cluster.kill("node-1");
     cluster.restart("node-1");
     cluster.await_rotation();
     check_fails(&cluster, 4075);
     let renewed = cluster.rmsc(&["cloud", "renew"]);
     assert_ne!(renewed.code, Some(0), "{renewed:?}");
-    secret(folder.path(), "password", "Passw0rd");
+    private(folder.path(), "password", "Passw0rd");
     cluster.rmsc(&["cloud", "renew"]).check_code(0);
     check_relayed(&cluster, &cluster);
     // One that lets through to other ports alone.

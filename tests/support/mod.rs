@@ -4,6 +4,7 @@ pub mod certificates;
 pub mod cluster;
 pub mod disk;
 pub mod domain;
+pub mod files;
 pub mod host;
 pub mod http;
 pub mod keytab;
