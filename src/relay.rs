@@ -16,6 +16,8 @@ mod metrics;
 mod ntlm;
 mod send;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod trouble;
 mod via;
 mod wire;

@@ -104,7 +104,9 @@ impl Passing {
             State::Text | State::Comment(_) | State::CData(_) | State::Quoted(_) => self.offset,
             _ => self.markup_at,
         };
-        let mut open = self.open.iter();
+        // Of the element whose tag this is, nothing has come yet.
+        let in_own_tag = matches!(self.state, State::Quoted(_)) && self.inside == 0;
+        let mut open = self.open.iter().take(self.open.len() - usize::from(in_own_tag));
         open.try_for_each(|open| open.place.within(content_end.saturating_sub(open.begin)))
     }
 

@@ -128,6 +128,33 @@ fn knows_whether_more_recipients_may_come() {
 }
 
 #[test]
+fn what_is_too_long_is_seen_inside_whatever_it_is() {
+    for begin in ["<![CDATA[", "<!-- ", "<a b='", "<a b=\"", "<a/><a><b c='"] {
+        let message = license(&format!("<ApplicationData>{begin}{}", "x".repeat(1 << 20)));
+        let mut passing = Passing::default();
+        let mut pieces = message.as_bytes().chunks(4_096);
+        let read = pieces.position(|piece| passing.read(piece).is_err()).expect("it is far over the limit");
+        assert!((25..28).contains(&read), "{begin}: {read}");
+    }
+    // The tag itself is no content of its element.
+    let attribute = "x".repeat(110_000);
+    assert_eq!(verdict(&license(&format!("<ApplicationData a='{attribute}'>x</ApplicationData>"))), Ok(0));
+}
+
+#[test]
+fn refuses_what_is_no_text() {
+    check_refused(&license("\0"), "a character that XML forbids");
+    let mut bytes = license("<a>#</a>").into_bytes();
+    for byte in &mut bytes {
+        if *byte == b'#' {
+            *byte = 0xff;
+        }
+    }
+    let mut passing = Passing::default();
+    assert!(matches!(passing.read(&bytes), Err(Malformed::NotUtf8 { .. })));
+}
+
+#[test]
 fn tags_are_where_a_parser_sees_them() {
     for hidden in [
         "<!-- <a> </b> > -->",
