@@ -37,7 +37,7 @@ use crate::state::{NodeKind, Timestamp};
 use crate::tasks::Tasks;
 use crate::telemetry::Registry;
 use crate::tls::{FrontServer, Guests};
-use crate::upstream::{self, Tokens, Upstream};
+use crate::upstream::{self, TokenSource, Tokens, Upstream};
 use administrators::Administrators;
 use duty::Duty;
 use facts::{Counted, facts};
@@ -105,8 +105,7 @@ impl Node {
         keys.take(&cluster, &enrolment);
         let following = keys.clone().follow(cluster.clone(), enrolment.clone(), groups.storage.clone());
         groups.storage.spawn("service keys", following);
-        let (tokens, token_source) = Tokens::new();
-        let upstream = upstream(&config, tokens, &mut registry, &groups)?;
+        let (upstream, token_source) = upstream(&config, &mut registry, &groups)?;
         let source = (token_source, difference);
         let in_cloud = cloud::keep(&config, (&cluster, &enrolment), source, &mut registry, &groups)?;
         let relay = Relay::new(
@@ -120,12 +119,8 @@ impl Node {
         let relays = relays::follow(&cluster, &groups.hops);
         let logins = relays::logins(&config, &relays, &front_metrics, &groups.clients);
         let hop = relay::Server::new(relay.clone(), groups.hops.clone(), relays::vouched(logins.clone()));
-        let service = peer_service::PeerService::new(
-            Some(hop),
-            cluster.routes(),
-            JoinService::into_routes(enrolment.clone()),
-            admission,
-        );
+        let join = JoinService::into_routes(enrolment.clone());
+        let service = peer_service::PeerService::new(Some(hop), cluster.routes(), join, admission);
         serve_peers(&config.listen, &own, service, &groups).await?;
         let survey = Survey::new(cluster.clone(), control::Metrics::register(&mut registry));
         let parts = control_parts(&survey, &enrolment, &directory, in_cloud);
@@ -323,15 +318,15 @@ async fn serve_administrators(
 /// Its connections outlive the hops, whose requests go over them.
 fn upstream(
     config: &Config,
-    tokens: Tokens,
     registry: &mut Registry,
     groups: &Groups,
-) -> Result<Upstream, StartError> {
+) -> Result<(Upstream, TokenSource), StartError> {
     if config.upstream.in_the_clear() {
         Event::UpstreamInTheClear { url: &config.upstream.base.to_string() }.log();
     }
     let metrics = upstream::Metrics::register(registry);
-    Ok(Upstream::new(config.upstream.clone(), tokens, metrics, groups.control.clone())?)
+    let (tokens, source) = Tokens::new();
+    Ok((Upstream::new(config.upstream.clone(), tokens, metrics, groups.control.clone())?, source))
 }
 
 /// Who comes before `ready` waits to be accepted.

@@ -121,3 +121,30 @@ async fn signs_in_through_the_web_proxy() {
     assert!(asked.contains("via: ") && !asked.contains("proxy-authorization"), "{asked}");
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+/// What was streamed cannot be sent again, so another token is of no use to it.
+#[tokio::test]
+async fn a_long_request_waits_for_no_other_token() {
+    let long = vec![b'x'; (1 << 20) + 1];
+    let length = long.len();
+    let url = server(move |mut stream| async move {
+        let (mut bytes, mut read) = (vec![0; 64 << 10], 0);
+        while read < length {
+            read += stream.read(&mut bytes).await.unwrap();
+        }
+        stream.write_all(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        stream.shutdown().await.unwrap();
+    })
+    .await;
+    let (tokens, mut source) = Tokens::new();
+    let token = AccessToken { id: [1; 16], text: Secret::new("canary".into()) };
+    source.newest.send_replace(Some(Arc::new(token)));
+    let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
+    let upstream = Upstream::new(oauth(&url), tokens, metrics, Tasks::new()).unwrap();
+    let body = Full::from(long).map_err(|never| match never {}).boxed_unsync();
+    let begun = Instant::now();
+    let sent = upstream.send(Outgoing { body, ..outgoing(Duration::from_secs(30)) }).await;
+    assert_eq!(sent.err().unwrap().trouble, Trouble::TokenRefused);
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert_eq!(source.refused.recv().await, Some([1; 16]));
+}

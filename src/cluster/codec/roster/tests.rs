@@ -39,6 +39,13 @@ fn put_removed_service_keys() -> RosterChange {
     RosterChange::PutServiceKeys(PutServiceKeys { keys, others_retire_at: None, removed_too: true })
 }
 
+fn put_secrets() -> RosterChange {
+    RosterChange::PutSecrets(PutSecrets {
+        secrets: vec![("a".into(), Some(Sealed(vec![5]))), ("b".into(), None)],
+        expected: vec![("a".into(), Some(SealMark([7; 16]))), ("b".into(), None)],
+    })
+}
+
 fn token() -> Token {
     Token {
         key: Sealed(vec![1, 2, 3]),
@@ -67,13 +74,7 @@ fn changes() -> [(&'static str, RosterChange); 23] {
         ),
         ("put_secret", RosterChange::PutSecret { name: "a".into(), sealed: Some(Sealed(vec![5])) }),
         ("drop_secret", RosterChange::PutSecret { name: "a".into(), sealed: None }),
-        (
-            "put_secrets",
-            RosterChange::PutSecrets(PutSecrets {
-                secrets: vec![("a".into(), Some(Sealed(vec![5]))), ("b".into(), None)],
-                expected: vec![("a".into(), Some(SealMark([7; 16]))), ("b".into(), None)],
-            }),
-        ),
+        ("put_secrets", put_secrets()),
         ("create_token", RosterChange::CreateToken { id: ID, token: token() }),
         ("revoke_token", RosterChange::RevokeToken { id: ID }),
         ("admit", RosterChange::Admit { token: ID, node: new_node() }),
