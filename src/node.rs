@@ -108,19 +108,14 @@ impl Node {
         let (upstream, token_source) = upstream(&config, &mut registry, &groups)?;
         let source = (token_source, difference);
         let in_cloud = cloud::keep(&config, (&cluster, &enrolment), source, &mut registry, &groups)?;
-        let relay = Relay::new(
-            cluster.state(),
-            duty.serving(),
-            upstream,
-            relay_settings(&config, &own),
-            relay_metrics,
-        );
+        let settings = relay_settings(&config, &own);
+        let relay = Relay::new(cluster.state(), duty.serving(), upstream, settings, relay_metrics);
         let front_metrics = front::Metrics::register(&mut registry);
         let relays = relays::follow(&cluster, &groups.hops);
         let logins = relays::logins(&config, &relays, &front_metrics, &groups.clients);
         let hop = relay::Server::new(relay.clone(), groups.hops.clone(), relays::vouched(logins.clone()));
-        let join = JoinService::into_routes(enrolment.clone());
-        let service = peer_service::PeerService::new(Some(hop), cluster.routes(), join, admission);
+        let joins = JoinService::into_routes(enrolment.clone());
+        let service = peer_service::PeerService::new(Some(hop), cluster.routes(), joins, admission);
         serve_peers(&config.listen, &own, service, &groups).await?;
         let survey = Survey::new(cluster.clone(), control::Metrics::register(&mut registry));
         let parts = control_parts(&survey, &enrolment, &directory, in_cloud);

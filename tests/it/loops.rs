@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 /// Has every node of a cluster relay to a connector, with an account of that one.
 fn chain(cluster: &TestCluster, url: &str, account: &Account, folder: &Path) {
     let password = folder.join(format!("password-{:08x}", rand::random::<u32>()));
-    fs::write(&password, &account.password).unwrap();
-    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&password, &account.password).expect("the temporary folder can be written");
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).expect("it is ours");
     let section = format!(
         "kind = \"chained\"\nurl = {url:?}\n\n[upstream.account]\nname = '{}'\npassword_file = {:?}\n\
          roles = [\"exchange\"]\nprotocol = \"ntlm\"\n",

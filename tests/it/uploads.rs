@@ -28,12 +28,13 @@ fn padded(message: &Message, bytes: usize) -> String {
 
 /// Sends these bytes of a chunked body, and waits for an answer.
 fn send_chunk(node: &Node, account: &Account, message: &Message, body: &[u8]) -> Answer {
-    let mut session = Session::open(node.front(), account).unwrap();
-    let connection = session.begin(&Request::soap(message), "Transfer-Encoding: chunked").unwrap();
-    connection.send(format!("{:x}\r\n", body.len()).as_bytes()).unwrap();
+    let mut session = Session::open(node.front(), account).expect("it listens");
+    let begun = session.begin(&Request::soap(message), "Transfer-Encoding: chunked");
+    let connection = begun.expect("it takes the head");
+    connection.send(format!("{:x}\r\n", body.len()).as_bytes()).expect("it takes the beginning");
     // A refusal may come before all is sent.
     let _ = connection.send(body).and_then(|()| connection.send(b"\r\n"));
-    connection.answer(false).unwrap()
+    connection.answer(false).expect("a refusal is an answer too")
 }
 
 fn await_nothing_in_flight(cluster: &TestCluster) {
