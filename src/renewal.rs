@@ -40,6 +40,12 @@ enum RenewError {
     /// The certificate of the login is of no use.
     #[error("the certificate of the login cannot be used")]
     Certificate(#[from] AssertionError),
+    /// It took so long to say that this node asks that another one may be asking.
+    #[error("the cluster took too long to take note that this node asks")]
+    HeldUp,
+    /// This node ends: another one asks.
+    #[error("this node is being stopped")]
+    Stopping,
 }
 
 /// What a node has in hand between two looks.
@@ -116,23 +122,32 @@ impl Renewal {
         let mut hand = InHand::default();
         loop {
             let roster = newest.borrow_and_update().clone();
-            let wait = self.look(&roster, &mut hand).await;
+            let wait = self.look(&roster, &mut hand, &tasks).await;
             tokio::select! {
                 changed = newest.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(wait.min(LOOK_EVERY)) => {}
-                () = tasks.draining() => return,
+                () = tasks.draining() => break,
             }
+        }
+        // What it was got with may be used up.
+        if let Some(got) = hand.got.take() {
+            self.keep_token(got, &mut hand).await;
         }
     }
 
     /// What is to be done now, and when to look again.
-    async fn look(&self, roster: &Roster, hand: &mut InHand) -> Duration {
+    async fn look(&self, roster: &Roster, hand: &mut InHand, tasks: &Tasks) -> Duration {
         // What does not open here is said where tokens are taken.
         let Ok(cloud) = self.enrolment.cloud(roster) else { return LOOK_EVERY };
-        let known = Known::note(hand.known, &cloud, self.now());
+        let mut known = Known::note(hand.known, &cloud, self.now());
+        let standing = self.cluster.standing();
+        if !standing.quorum {
+            // Whoever said that it asks may have got what it could not write, and does that first.
+            known.renewal_since = Instant::now();
+        }
         hand.known = Some(known);
         let Some(enrolment) = &cloud.enrolment else { return LOOK_EVERY };
-        let (own, leader) = (self.cluster.node().0, self.cluster.standing().leader);
+        let (own, leader) = (self.cluster.node().0, standing.leader);
         if rank(roster, leader, None, own) == 0 {
             self.warn_of_credential(enrolment, hand);
         }
@@ -154,8 +169,9 @@ impl Renewal {
         let renewal_age = known.renewal_since.elapsed();
         match next_step(Seen { cloud: &cloud, token_age: known.token_age(), renewal_age, rank }) {
             Step::Wait(wait) => wait,
+            Step::Renew if !standing.quorum || tasks.is_draining() => SOON,
             Step::Renew => {
-                self.renew(&cloud, enrolment, known, hand).await;
+                self.renew(&cloud, enrolment, known, (hand, tasks)).await;
                 SOON
             }
         }
@@ -163,18 +179,29 @@ impl Renewal {
 
     /// Says that this node asks, and asks if nobody else was first. Where no majority takes that, nothing is asked:
     /// what can be used once would be used up, and what came of it could not be kept.
-    async fn renew(&self, cloud: &Cloud, enrolment: &CloudEnrolment, known: Known, hand: &mut InHand) {
+    async fn renew(
+        &self,
+        cloud: &Cloud,
+        enrolment: &CloudEnrolment,
+        known: Known,
+        (hand, tasks): (&mut InHand, &Tasks),
+    ) {
         let before = cloud.renewal.as_ref();
         let failures = before.map_or(0, |it| it.failures.saturating_add(u32::from(it.failure.is_some())));
         let node_id = self.cluster.node().0;
         let asking = CloudRenewal { node_id, at: self.now(), failures, failure: None };
         let (change, marks) = self.enrolment.say_cloud_renewal(cloud.marks, &asking);
         let begun = Instant::now();
-        // Whoever was held up here for long does not ask: another node may be asking by now.
-        if !self.written(change).await || begun.elapsed() > ASK_WITHIN {
+        if !self.written(change).await {
             return;
         }
-        let asked = self.ask(cloud, enrolment, known).await;
+        let asked = match self.is_first(cloud.marks, marks).await {
+            // Whoever was held up here for long does not ask: another node may be asking by now.
+            _ if begun.elapsed() > ASK_WITHIN => Err(RenewError::HeldUp),
+            _ if tasks.is_draining() => Err(RenewError::Stopping),
+            true => self.ask(cloud, enrolment, known).await,
+            false => return,
+        };
         self.metrics.renewed(asked.is_ok());
         hand.failed = asked.is_err();
         match asked {
@@ -184,7 +211,9 @@ impl Renewal {
             }
             Err(error) => {
                 let failure = failure(&error);
-                if hand.said.replace(cloud.marks).is_none_or(|said| !follows(said, cloud.marks)) {
+                let is_trouble = !matches!(error, RenewError::Stopping);
+                if is_trouble && hand.said.replace(cloud.marks).is_none_or(|said| !follows(said, cloud.marks))
+                {
                     let until = cloud.token.as_ref().map(|token| date(token.expires_at));
                     let until = until.unwrap_or_else(|| "no token yet".into());
                     Event::CloudTokenNotRenewed { until: &until, reason: &failure.reason }.log();
@@ -193,6 +222,20 @@ impl Renewal {
                 self.written(self.enrolment.say_cloud_renewal(marks, &failed).0).await;
             }
         }
+    }
+
+    /// Whether what this node said is what is kept now, for the same token: somebody else may have been first.
+    async fn is_first(&self, before: CloudMarks, said: CloudMarks) -> bool {
+        let mut newest = self.cluster.roster();
+        let applied = newest.wait_for(|roster| {
+            self.enrolment
+                .cloud(roster)
+                .is_ok_and(|cloud| cloud.marks.renewal == said.renewal || !follows(before, cloud.marks))
+        });
+        let Ok(Ok(roster)) = tokio::time::timeout(ASK_WITHIN, applied).await else { return false };
+        self.enrolment
+            .cloud(&roster)
+            .is_ok_and(|cloud| follows(before, cloud.marks) && cloud.marks.renewal == said.renewal)
     }
 
     async fn ask(
@@ -263,6 +306,7 @@ fn failure(error: &RenewError) -> CloudRenewalFailure {
     let refused = match error {
         RenewError::SignIn(error) => matches!(error, SignInError::Refused { .. }) && !error.passes(),
         RenewError::Certificate(_) => true,
+        RenewError::HeldUp | RenewError::Stopping => false,
     };
     CloudRenewalFailure { reason: with_causes(error).chars().take(REASON_CHARS_MAX).collect(), refused }
 }

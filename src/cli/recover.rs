@@ -42,9 +42,9 @@ pub struct Recover {
     /// Do not ask for confirmation.
     #[arg(long, conflicts_with = "inspect")]
     yes: bool,
-    /// Go on with the login at the cloud, and its token: nobody else uses it. Without this a person's login is forgotten.
+    /// Do not go on with the login at the cloud: other nodes of the cluster run, and use it.
     #[arg(long, conflicts_with = "inspect")]
-    keep_cloud_login: bool,
+    forget_cloud_login: bool,
     /// Also make a new administrator of this name, where no key of one is left. If there is one of that name,
     /// its old key is good no more.
     #[arg(long, value_name = "NAME", conflicts_with = "inspect", requires = "context_dir", value_parser = host::word)]
@@ -121,7 +121,8 @@ impl Recover {
         let key = seal::find(config.secrets).ok();
         let identity = key.and_then(|found| enrolment::load(&config.node.data_dir, &found.key).ok());
         let keys = identity.as_ref().map(|identity| (identity.cluster_id.as_str(), &identity.data_key));
-        let wanted = if self.keep_cloud_login { CloudLogin::Keep } else { CloudLogin::Forget };
+        // The others are no majority any more, without which none of them asks for a token.
+        let wanted = if self.forget_cloud_login { CloudLogin::Forget } else { CloudLogin::Keep };
         enrolment::cloud_anew(&offline.roster(), keys, wanted)
     }
 

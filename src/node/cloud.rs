@@ -55,7 +55,8 @@ pub(super) fn keep(
         let telling = tell_refused(cluster.clone(), enrolment.clone(), refused, tasks.clone());
         groups.storage.spawn("cloud token", follow(cluster, enrolment, own, tasks.clone()));
         groups.storage.spawn("cloud token refused", telling);
-        groups.storage.spawn("cloud renewal", renewal.keep(tasks));
+        // It ends while the cluster still takes what it got.
+        groups.control.spawn("cloud renewal", renewal.keep(groups.control.clone()));
     }
     let oauth = match &upstream.kind {
         Kind::OAuth(oauth) => Some((**oauth).clone()),

@@ -64,7 +64,10 @@ pub(super) fn rank(roster: &Roster, leader: Option<u64>, failed: Option<u64>, ow
 pub(super) fn refused_before(cloud: &Cloud, token_age: Duration) -> u32 {
     let refused = cloud.token.as_ref().filter(|token| cloud.refused == Some(token.id));
     match refused {
-        Some(token) if token_age < YOUNG => token.refused_before.saturating_add(1),
+        // It was waited for before the next one was asked for.
+        Some(token) if milliseconds(token_age) < YOUNG_MS + 2 * refused_pause(token) => {
+            token.refused_before.saturating_add(1)
+        }
         Some(_) | None => 0,
     }
 }
@@ -129,7 +132,7 @@ const REFUSED_PAUSE_MS: i64 = 2_000;
 const SUDDEN_MAX: u32 = 3;
 const REFUSED_PAUSE_MAX_MS: i64 = 300_000;
 /// Who withdraws a right, or the tokens that there are, does it at any time.
-const YOUNG: Duration = Duration::from_secs(60);
+const YOUNG_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 /// Over; and the days at which people have time, should hurry, and must act.
 const WARNED_DAYS: [u16; 4] = [0, 3, 14, 45];

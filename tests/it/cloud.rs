@@ -1,11 +1,12 @@
 //! The cloud: signing in, tokens that every node has, and what happens when the sign-in service is away.
 
 use crate::support::cluster::{NewDir, TestCluster};
+use crate::support::files::private;
 use crate::support::http::Request;
 use crate::support::load::Load;
 use crate::support::log::{await_event, events, field};
 use crate::support::program::{Ran, run};
-use crate::support::sign_in::{SignIn, login, secret, token};
+use crate::support::sign_in::{SignIn, login, token};
 use crate::support::soap::ACQUIRE_LICENSE;
 use crate::support::wait;
 use serde_json::Value;
@@ -42,11 +43,11 @@ fn signs_in_once_for_all_nodes_and_out_again() {
     check_prints(&cluster.rmsc(&["cloud", "show"]), 3, &words);
     check_every_node(&cluster, 500);
     await_event(&cluster.any_node(), 4080, |_| true);
-    let wrong = secret(folder.path(), "wrong", "another-secret\n");
+    let wrong = private(folder.path(), "wrong", "another-secret\n");
     login(&cluster, &wrong, &[]).check_code(4).check_says(&["invalid_client"]);
     fs::set_permissions(&wrong, fs::Permissions::from_mode(0o644)).expect("it is ours");
     login(&cluster, &wrong, &[]).check_code(1).check_says(&["chmod 0600"]);
-    let right = secret(folder.path(), "right", "simulated-secret\n");
+    let right = private(folder.path(), "right", "simulated-secret\n");
     check_prints(&login(&cluster, &right, &[]), 0, &["in effect on 3/3 nodes", "rmsc cloud logout"]);
     check_every_node(&cluster, 200);
     for node in cluster.nodes() {
@@ -114,7 +115,7 @@ fn a_token_that_is_not_taken_is_renewed_once_and_no_request_fails() {
     let (cluster, folder) = (TestCluster::start(3), NewDir::made());
     let sign_in = SignIn::start(&cluster, "1h");
     sign_in.serve(&cluster);
-    login(&cluster, &secret(folder.path(), "right", "simulated-secret"), &[]).check_code(0);
+    login(&cluster, &private(folder.path(), "right", "simulated-secret"), &[]).check_code(0);
     let load = Load::start(&cluster.nodes(), &cluster.exchange(), &ACQUIRE_LICENSE, 8);
     load.await_more(50);
     let granted = sign_in.granted();
@@ -133,7 +134,7 @@ fn no_request_fails_while_the_sign_in_is_away_for_nine_tenths_of_a_tokens_life()
     sign_in.serve(&cluster);
     // Before the token's life begins, so that what is left of it is not less than a tenth.
     let begun = Instant::now();
-    login(&cluster, &secret(folder.path(), "right", "simulated-secret"), &[]).check_code(0);
+    login(&cluster, &private(folder.path(), "right", "simulated-secret"), &[]).check_code(0);
     let before = token(&cluster);
     sign_in.order("down");
     let load = Load::start(&cluster.nodes(), &cluster.exchange(), &ACQUIRE_LICENSE, 4);

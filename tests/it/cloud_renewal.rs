@@ -1,11 +1,13 @@
 //! Who gets the next token for the cloud, and that nobody takes a good one away.
 
 use crate::support::cluster::{NewDir, TestCluster};
+use crate::support::files::private;
 use crate::support::http::Request;
 use crate::support::load::Load;
-use crate::support::log::{await_event, field};
+use crate::support::log::{await_event, field, lines};
+use crate::support::processes;
 use crate::support::program::run;
-use crate::support::sign_in::{SignIn, login, secret, token};
+use crate::support::sign_in::{SignIn, login, token};
 use crate::support::soap::ACQUIRE_LICENSE;
 use crate::support::wait;
 use crate::support::witness::Witness;
@@ -24,7 +26,7 @@ fn a_relay_renews_while_a_witness_leads() {
     let _witness = Witness::join(&cluster, "witness-1");
     let sign_in = SignIn::start(&cluster, "30s");
     sign_in.serve(&cluster);
-    login(&cluster, &secret(folder.path(), "right", "simulated-secret"), &[]).check_code(0);
+    login(&cluster, &private(folder.path(), "right", "simulated-secret"), &[]).check_code(0);
     let (begun, before) = (Instant::now(), token(&cluster));
     cluster.rmsc(&["cluster", "transfer", "witness-1", "--force"]).check_code(0);
     wait::until_true("the witness leads", wait::PATIENCE, || cluster.leader() == "witness-1");
@@ -40,7 +42,7 @@ fn another_node_renews_when_the_leader_cannot_ask() {
     let (cluster, folder) = (TestCluster::start(3), NewDir::made());
     let sign_in = SignIn::start(&cluster, "30s");
     sign_in.serve_by_name(&cluster);
-    login(&cluster, &secret(folder.path(), "right", "simulated-secret"), &[]).check_code(0);
+    login(&cluster, &private(folder.path(), "right", "simulated-secret"), &[]).check_code(0);
     let cut_off = cluster.leader();
     // The service can be reached without that web proxy, which is none.
     let section = "[upstream.oauth]\n";
@@ -64,7 +66,7 @@ fn who_was_held_up_between_asking_and_writing_takes_no_newer_token_away() {
     let (cluster, folder) = (TestCluster::start(3), NewDir::made());
     let sign_in = SignIn::start(&cluster, "1h");
     sign_in.serve(&cluster);
-    login(&cluster, &secret(folder.path(), "right", "simulated-secret"), &[]).check_code(0);
+    login(&cluster, &private(folder.path(), "right", "simulated-secret"), &[]).check_code(0);
     let (leader, before) = (cluster.leader(), token(&cluster));
     sign_in.order("hold");
     std::thread::scope(|scope| {
@@ -82,12 +84,39 @@ fn who_was_held_up_between_asking_and_writing_takes_no_newer_token_away() {
     assert_ne!(token(&cluster), newer);
 }
 
+/// What came for it could not be asked for a second time with a person's login.
+#[test]
+fn a_node_that_is_stopped_keeps_what_it_has_asked_for() {
+    let (cluster, folder) = (TestCluster::start(1), NewDir::made());
+    let sign_in = SignIn::start(&cluster, "1h");
+    sign_in.serve(&cluster);
+    login(&cluster, &private(folder.path(), "right", "simulated-secret"), &[]).check_code(0);
+    let (node, before) = (cluster.any_node(), token(&cluster));
+    let pid = node.running_pid();
+    sign_in.order("hold");
+    std::thread::scope(|scope| {
+        scope.spawn(|| cluster.rmsc(&["cloud", "renew"]));
+        wait::until_true("it asks", wait::PATIENCE, || sign_in.counted()["held"] == 1);
+        cluster.signal(&node.name, Signal::TERM);
+        wait::until_true("it ends", wait::PATIENCE, || {
+            lines(&node).iter().any(|line| line["message"] == "draining")
+        });
+        wait::stays("it waits for the answer", Duration::from_secs(3), || processes::is_alive(pid));
+        sign_in.order("go");
+    });
+    processes::check_gone(&[pid], wait::PATIENCE);
+    cluster.restart(&node.name);
+    cluster.await_rotation();
+    assert_ne!(token(&cluster), before);
+    assert_eq!(sign_in.granted(), 2);
+}
+
 #[test]
 fn a_login_takes_the_place_of_another_at_once_or_not_at_all() {
     let (cluster, folder) = (TestCluster::start(3), NewDir::made());
     let sign_in = SignIn::start(&cluster, "1h");
     sign_in.serve(&cluster);
-    let right = secret(folder.path(), "right", "simulated-secret");
+    let right = private(folder.path(), "right", "simulated-secret");
     login(&cluster, &right, &[]).check_code(0);
     let (granted, before) = (sign_in.granted(), token(&cluster));
     let load = Load::start(&cluster.nodes(), &cluster.exchange(), &ACQUIRE_LICENSE, 4);
@@ -105,7 +134,7 @@ fn a_login_takes_the_place_of_another_at_once_or_not_at_all() {
     let one = fs::read_to_string(&certificate).expect("openssl wrote it");
     fs::write(&bundle, one.repeat(40)).expect("the temporary folder can be written");
     let padded = fs::read_to_string(&key).expect("openssl wrote it") + &"#\n".repeat(4_000);
-    let padded = secret(folder.path(), "padded.key", &padded);
+    let padded = private(folder.path(), "padded.key", &padded);
     let refused = cluster.rmsc(&[
         "cloud",
         "login",
@@ -117,7 +146,7 @@ fn a_login_takes_the_place_of_another_at_once_or_not_at_all() {
     assert!(refused.code != Some(0) && refused.stderr.contains("at most"), "{}", refused.stderr);
     assert_eq!(token(&cluster), after);
     // Of a bundle the certificate itself is enough.
-    let key = secret(folder.path(), "app.key", &fs::read_to_string(&key).expect("openssl wrote it"));
+    let key = private(folder.path(), "app.key", &fs::read_to_string(&key).expect("openssl wrote it"));
     cluster
         .rmsc(&["cloud", "login", "--certificate", &bundle, "--key", &key.display().to_string()])
         .check_code(0);
@@ -131,7 +160,7 @@ fn a_node_with_other_settings_sends_no_token_and_says_so() {
     let (cluster, folder) = (TestCluster::start(3), NewDir::made());
     let sign_in = SignIn::start(&cluster, "1h");
     sign_in.serve(&cluster);
-    login(&cluster, &secret(folder.path(), "right", "simulated-secret"), &[]).check_code(0);
+    login(&cluster, &private(folder.path(), "right", "simulated-secret"), &[]).check_code(0);
     let leader = cluster.leader();
     cluster.reconfigure(&leader, "client_id = \"connector\"", "client_id = \"another\"");
     cluster.await_rotation();
@@ -161,7 +190,7 @@ fn says_early_that_nobody_renews() {
     let sign_in = SignIn::start(&cluster, "20s");
     sign_in.serve(&cluster);
     let begun = Instant::now();
-    login(&cluster, &secret(folder.path(), "right", "simulated-secret"), &[]).check_code(0);
+    login(&cluster, &private(folder.path(), "right", "simulated-secret"), &[]).check_code(0);
     sign_in.order("down");
     let warned = |shown: &Value| shown.to_string().contains("should have been renewed long ago");
     wait::until_true("it is said", Duration::from_secs(20), || {

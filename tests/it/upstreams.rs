@@ -120,7 +120,7 @@ fn relays_to_another_connector_with_ntlm_over_http_and_https() {
 #[test]
 fn a_start_says_that_proofs_go_in_the_clear() {
     let (cluster, folder) = (TestCluster::start(1), NewDir::made());
-    let password = secret(folder.path(), "password", "a password");
+    let password = private(folder.path(), "password", "a password");
     let section = account_section(r"CONTOSO\svc-rmsc", &password, "protocol = \"ntlm\"\n");
     let url = "http://rms.contoso.test";
     call(&cluster, "ad-rms", url, &format!("clear_text = \"allow\"\n{section}"));

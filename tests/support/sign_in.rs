@@ -4,8 +4,6 @@ use super::cluster::{NewDir, TestCluster};
 use super::http::{self, Request};
 use super::program::{Ran, rmsc, started};
 use serde_json::Value;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 
@@ -104,14 +102,6 @@ impl SignIn {
     pub fn granted(&self) -> u64 {
         self.counted().get("granted").and_then(Value::as_u64).expect("a number")
     }
-}
-
-/// A file that its owner alone may read.
-pub fn secret(folder: &Path, name: &str, text: &str) -> PathBuf {
-    let file = folder.join(name);
-    fs::write(&file, text).expect("the temporary folder can be written");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
-    file
 }
 
 /// Signs in with a secret.
