@@ -6,7 +6,9 @@ use super::changes::{now, rejected, write};
 use super::survey::Survey;
 use super::{administrator, effect, status};
 use crate::cluster::Written;
-use crate::enrolment::{Cloud, CloudEnrolment, CloudMarks, CloudSignedOut, CloudToken, Enrolment};
+use crate::enrolment::{
+    Cloud, CloudEnrolment, CloudMarks, CloudRenewal, CloudSignedOut, CloudToken, Enrolment,
+};
 use crate::event::{Event, with_causes};
 use crate::proto::control::v1 as proto;
 use crate::proto::control::v1::cloud_server::Cloud as CloudService;
@@ -272,6 +274,15 @@ pub(super) fn problems(cloud: &Cloud, now: Timestamp) -> Vec<String> {
                 .into(),
         };
         problems.push(format!("{overdue}; {why}"));
+    } else if let Some(CloudRenewal { node_id, failure: Some(failure), .. }) = &cloud.renewal {
+        problems.push(format!(
+            "no new token was got when node {node_id} asked: {} (event 4082); the old one goes on until it is over",
+            failure.reason
+        ));
+    }
+    if cloud.token.as_ref().is_some_and(|token| cloud.refused == Some(token.id)) {
+        problems
+            .push("the service does not take the token (event 4081), and another one is asked for".into());
     }
     if let Some(expires_at) = enrolment.expires_at {
         let left = expires_at.0.saturating_sub(now.0);

@@ -67,7 +67,8 @@ impl Processes {
         };
         let mut running = self.lock();
         if let Some(Some(child)) = running.get(name) {
-            bail!("{name} runs already, pid {}", child.id().unwrap_or_default());
+            let pid = child.id().unwrap_or_default();
+            bail!("{name} runs already, pid {pid}; to start it anew: kill {pid}, then this again");
         }
         let child = spawn(node)?;
         let pid = child.id().context("the node ended at once")?;

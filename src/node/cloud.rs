@@ -53,7 +53,7 @@ pub(super) fn keep(
         let clock = OffsetDateTime::now_utc;
         let renewal = Renewal::new(cluster.clone(), enrolment.clone(), provider, metrics, clock);
         let telling = tell_refused(cluster.clone(), enrolment.clone(), refused, tasks.clone());
-        groups.storage.spawn("cloud token", follow(cluster, enrolment, own, tasks.clone()));
+        groups.storage.spawn("cloud token", follow(cluster, enrolment, own, tasks));
         groups.storage.spawn("cloud token refused", telling);
         // It ends while the cluster still takes what it got.
         groups.control.spawn("cloud renewal", renewal.keep(groups.control.clone()));

@@ -76,7 +76,7 @@ pub enum Trouble {
     #[error("the service broke off")]
     Lost,
     /// It took too long: the request may have been seen.
-    #[error("the service did not answer within {waited:?}")]
+    #[error("the service did not answer within {}", shown(*.waited))]
     TimedOut {
         /// For how long was waited.
         waited: Duration,
@@ -222,4 +222,13 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
         next = error.source();
     }
     None
+}
+
+/// As people say it; where no time was left, nothing was asked.
+fn shown(waited: Duration) -> String {
+    if waited.is_zero() {
+        "the time that was left: none".into()
+    } else {
+        format!("{:.1} s", waited.as_secs_f64())
+    }
 }
