@@ -16,18 +16,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Messages with secrets in them: nothing may print one.
-const SECRET: [&str; 5] = [
+const SECRET: [&str; 8] = [
+    ".rmsc.control.v1.ImportCertificateRequest",
     ".rmsc.control.v1.LoginCertificate",
     ".rmsc.control.v1.LoginCloudRequest",
     ".rmsc.state.v1.CloudCertificate",
     ".rmsc.state.v1.CloudEnrolment",
     ".rmsc.state.v1.CloudToken",
+    ".rmsc.state.v1.FrontCertificate",
+    ".rmsc.state.v1.FrontCertificateRequest",
 ];
 
-const FILES: [&str; 17] = [
+const FILES: [&str; 20] = [
     "rmsc/control/v1/administrators.proto",
     "rmsc/control/v1/authorization.proto",
     "rmsc/control/v1/backups.proto",
+    "rmsc/control/v1/balance.proto",
+    "rmsc/control/v1/certificates.proto",
     "rmsc/control/v1/cloud.proto",
     "rmsc/control/v1/cluster.proto",
     "rmsc/control/v1/directory.proto",
@@ -35,11 +40,12 @@ const FILES: [&str; 17] = [
     "rmsc/control/v1/nodes.proto",
     "rmsc/control/v1/tokens.proto",
     "rmsc/peer/v1/join.proto",
-    "rmsc/peer/v1/raft.proto",
     "rmsc/peer/v1/node.proto",
+    "rmsc/peer/v1/raft.proto",
     "rmsc/peer/v1/relay.proto",
     "rmsc/state/v1/backup.proto",
     "rmsc/state/v1/cloud.proto",
+    "rmsc/state/v1/front.proto",
     "rmsc/state/v1/identity.proto",
     "rmsc/state/v1/state.proto",
 ];

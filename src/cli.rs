@@ -3,6 +3,7 @@
 mod administrator;
 mod authorization;
 mod backup;
+mod certificate;
 mod cloud;
 mod cluster;
 mod config;
@@ -13,10 +14,12 @@ mod host;
 mod init;
 mod join;
 mod kerberos;
+mod lb;
 mod leave;
 mod node;
 mod output;
 mod owner;
+mod prompt;
 mod recover;
 mod server;
 mod simulate;
@@ -77,7 +80,11 @@ enum Command {
     #[command(subcommand)]
     Node(node::Node),
     #[command(subcommand)]
+    Lb(lb::Lb),
+    #[command(subcommand)]
     Kerberos(kerberos::Kerberos),
+    #[command(subcommand)]
+    Cert(certificate::Certificate),
     #[command(subcommand)]
     Cloud(cloud::Cloud),
     #[command(subcommand)]
@@ -142,7 +149,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Directory(directory) => directory.run(&global).await,
         Command::Status(status) => status.run(&global).await,
         Command::Node(node) => node.run(&global).await,
+        Command::Lb(lb) => lb.run(&global).await,
         Command::Kerberos(kerberos) => kerberos.run(&global).await,
+        Command::Cert(certificate) => certificate.run(&global).await,
         Command::Cloud(cloud) => cloud.run(&global).await,
         Command::Cluster(cluster) => cluster.run(&global).await,
         Command::Backup(backup) => backup.run(&global).await,

@@ -37,8 +37,8 @@ pub use found::Roots;
 pub use offline::{Beginning, Offline, RecoverError, Recovered};
 pub use peers::{Dial, Dialed, Stream};
 pub use public::{
-    Config, Facts, FoundError, KeyInUse, Member, NodeStatus, OpenError, ReadError, Standing, TransferError,
-    WriteError, Written,
+    Config, Facts, FoundError, KeyInUse, Member, NodeStatus, OpenError, ReadError, ShownCertificate,
+    Standing, TransferError, WriteError, Written,
 };
 pub use service::PeerNode;
 pub use survey::{CompareError, Comparison, Known, Loss, Place, Survey, compare};

@@ -52,6 +52,8 @@ pub struct Config {
     pub secrets: seal::Config,
     /// `[log]`.
     pub log: Log,
+    /// `[trace] otlp`: the collector that is told how long requests took; none without.
+    pub collector: Option<String>,
 }
 
 /// What every kind of node has.
@@ -85,8 +87,8 @@ pub struct Node {
 /// `[listen]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
-    /// For calling servers, and the certificate shown to them.
-    pub https: Option<(SocketAddr, Files)>,
+    /// For calling servers, and the certificate shown to them; without files it is the cluster's.
+    pub https: Option<(SocketAddr, Option<Files>)>,
     /// The same without TLS.
     pub http: Option<SocketAddr>,
     /// For nodes.
@@ -197,6 +199,7 @@ impl Config {
         let drain_timeout = sections::drain(&reader);
         let secrets = sections::secrets(&reader, node.as_ref());
         let log = sections::log(&reader);
+        let collector = sections::collector(&reader);
         let faults = reader.faults();
         match (node, listen, cluster, identity, upstream) {
             (Some(node), Some(listen), Some(cluster), Some(identity), Some(upstream))
@@ -214,6 +217,7 @@ impl Config {
                     drain_timeout,
                     secrets,
                     log,
+                    collector,
                 })
             }
             _ => Err(faults),
@@ -234,6 +238,7 @@ fn listed(faults: &[Fault]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry;
 
     const GOOD: &str = r#"
 [node]
@@ -271,6 +276,41 @@ url = "http://127.0.0.1:18080"
     }
 
     #[test]
+    fn without_files_the_certificate_is_the_clusters() {
+        let files = |text: &str| Config::parse(text).unwrap().listen.https.unwrap().1;
+        assert_eq!(files(GOOD).unwrap().key, Path::new("front.key"));
+        let without = GOOD.replace("certificate = \"front.pem\"\nkey = \"front.key\"\n", "");
+        assert_eq!(files(&without), None);
+        check_faults(
+            &GOOD.replace("key = \"front.key\"\n", ""),
+            &["listen.key: is missing; write the PEM file"],
+        );
+        check_faults(
+            &GOOD.replace("certificate = \"front.pem\"\n", ""),
+            &["listen.certificate: is missing; write the PEM file"],
+        );
+    }
+
+    #[test]
+    fn a_collector_is_refused_where_the_build_cannot_tell_it() {
+        assert_eq!(Config::parse(GOOD).unwrap().collector, None);
+        let with = |url: &str| format!("{GOOD}[trace]\notlp = \"{url}\"\n");
+        let good = with("http://127.0.0.1:4317");
+        if telemetry::CAN_TELL_A_COLLECTOR {
+            assert_eq!(Config::parse(&good).unwrap().collector.as_deref(), Some("http://127.0.0.1:4317"));
+        } else {
+            check_faults(
+                &good,
+                &["trace.otlp: is not in this program, which was built without the feature otlp"],
+            );
+        }
+        for wrong in ["127.0.0.1:4317", "https://collector:4317", "http://collector:4317/v1/traces"] {
+            let faults = Config::parse(&with(wrong)).unwrap_err();
+            assert!(faults.iter().any(|it| it.to_string().contains("write http://HOST:PORT")), "{faults:#?}");
+        }
+    }
+
+    #[test]
     fn answers_are_kept_for_a_week_for_as_long_as_is_said_or_never() {
         let kept = |text: &str| Config::parse(&format!("{GOOD}{text}")).unwrap().kept_answers;
         assert_eq!(kept(""), Some(Duration::from_secs(7 * 86_400)));
@@ -280,6 +320,28 @@ url = "http://127.0.0.1:18080"
             &format!("{GOOD}[relay]\nkept_answers = \"always\"\n"),
             &["relay.kept_answers: \"always\""],
         );
+    }
+
+    #[test]
+    fn one_source_and_one_account_have_half_unless_it_is_said_and_never_more_than_all() {
+        let read =
+            |limits: &str| Config::parse(&format!("{GOOD}[limits]\n{limits}")).map(|config| config.front);
+        let front = read("").unwrap();
+        assert_eq!((front.connections_max, front.connections_per_source_max), (5_000, 2_500));
+        let front = read("requests_max = 7\nrequests_per_source_max = 7\n").unwrap();
+        assert_eq!((front.requests_per_source_max, front.requests_per_account_max), (7, 4));
+        for (limits, fault) in [
+            (
+                "connections_max = 9\nconnections_per_source_max = 10",
+                "must not be more than connections_max, which is 9",
+            ),
+            ("requests_per_account_max = 401", "must not be more than requests_max, which is 400"),
+            ("requests_max = 1000", "write a whole number from 1 to 900"),
+            ("requests_per_source_max = 0", "limits.requests_per_source_max: 0 is not possible"),
+            ("buffered_mebibytes_max = 0", "limits.buffered_mebibytes_max: 0 is not possible"),
+        ] {
+            check_faults(&format!("{GOOD}[limits]\n{limits}\n"), &[fault]);
+        }
     }
 
     #[test]

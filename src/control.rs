@@ -3,6 +3,8 @@
 mod administrators;
 mod authorization;
 mod backup;
+mod balance;
+mod certificates;
 mod changes;
 mod client;
 mod cloud;
@@ -14,6 +16,7 @@ mod directory;
 mod drain;
 mod effect;
 mod entry;
+mod equality;
 mod kerberos;
 mod leadership;
 mod metrics;
@@ -38,6 +41,8 @@ use crate::enrolment::Enrolment;
 use crate::proto::control::v1::administrators_server::AdministratorsServer;
 use crate::proto::control::v1::authorizations_server::AuthorizationsServer;
 use crate::proto::control::v1::backups_server::BackupsServer;
+use crate::proto::control::v1::balance_server::BalanceServer;
+use crate::proto::control::v1::certificates_server::CertificatesServer;
 use crate::proto::control::v1::cloud_server::CloudServer;
 use crate::proto::control::v1::cluster_server::ClusterServer;
 use crate::proto::control::v1::directory_server::DirectoryServer;
@@ -105,6 +110,8 @@ pub async fn routes(
     let (service_name, node) = (config.service_name.clone(), config.node.clone());
     let administrators = administrators::Service::new(survey.clone(), enrolment.clone());
     let keys = kerberos::Service::new(survey.clone(), enrolment.clone(), service_name.clone());
+    let balance = balance::Service::new(survey.clone());
+    let certificates = certificates::Service::new(survey.clone(), enrolment.clone(), service_name.clone());
     let backups = backup::Service::new(raft, enrolment.clone(), service_name, node);
     let cluster = cluster::Service::new(config, survey, enrolment);
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -114,9 +121,11 @@ pub async fn routes(
     reporter.set_serving::<NodesServer<nodes::Service>>().await;
     reporter.set_serving::<TokensServer<tokens::Service>>().await;
     reporter.set_serving::<BackupsServer<backup::Service>>().await;
+    reporter.set_serving::<BalanceServer<balance::Service>>().await;
     reporter.set_serving::<AdministratorsServer<administrators::Service>>().await;
     reporter.set_serving::<KerberosKeysServer<kerberos::Service>>().await;
     reporter.set_serving::<CloudServer<cloud::Service>>().await;
+    reporter.set_serving::<CertificatesServer<certificates::Service>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -127,9 +136,11 @@ pub async fn routes(
         .with_service_name(NodesServer::<nodes::Service>::NAME)
         .with_service_name(TokensServer::<tokens::Service>::NAME)
         .with_service_name(BackupsServer::<backup::Service>::NAME)
+        .with_service_name(BalanceServer::<balance::Service>::NAME)
         .with_service_name(AdministratorsServer::<administrators::Service>::NAME)
         .with_service_name(KerberosKeysServer::<kerberos::Service>::NAME)
         .with_service_name(CloudServer::<cloud::Service>::NAME)
+        .with_service_name(CertificatesServer::<certificates::Service>::NAME)
         .with_service_name(HEALTH)
         .build_v1()?;
     Ok(Routes::new(AuthorizationsServer::new(authorizations))
@@ -138,9 +149,11 @@ pub async fn routes(
         .add_service(NodesServer::new(nodes))
         .add_service(TokensServer::new(tokens))
         .add_service(BackupsServer::new(backups))
+        .add_service(BalanceServer::new(balance))
         .add_service(AdministratorsServer::new(administrators))
         .add_service(KerberosKeysServer::new(keys))
         .add_service(CloudServer::new(in_cloud))
+        .add_service(CertificatesServer::new(certificates))
         .add_service(health)
         .add_service(reflection))
 }

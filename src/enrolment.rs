@@ -6,6 +6,7 @@ mod authority;
 mod cloud;
 mod cloud_anew;
 mod found;
+mod front_certificate;
 mod identity_file;
 mod join;
 mod join_service;
@@ -27,6 +28,7 @@ pub use cloud::{
 };
 pub use cloud_anew::{CloudAnew, CloudLogin, cloud_anew};
 pub use found::{Founding, InitError, init};
+pub use front_certificate::{Front, FrontError, FrontMarks, KeptCertificate, KeptRequest};
 pub use identity_file::{Card, Identity, IdentityError, card, load};
 pub use join::{JoinError, Joined, join};
 pub use join_service::{Guest, JoinService};

@@ -4,25 +4,28 @@
 mod answers;
 mod catalogue;
 mod causes;
+mod certificates;
 mod log;
 mod logins;
 mod membership;
 mod seen;
+mod shed;
 mod tally;
 mod upstream;
 mod who;
 
+pub use self::{seen::Seen, shed::Shed};
 pub use answers::BadAnswers;
 pub use catalogue::{CATALOGUE, Description, Level};
 pub use causes::with_causes;
+pub use certificates::Certificates;
 pub use logins::LoginsLimited;
 pub use membership::{NotJoined, Refused};
-pub use seen::Seen;
 pub use tally::Tally;
 pub use upstream::UpstreamTrouble;
 pub use who::Who;
 
-use std::fmt;
+use std::fmt::Display;
 use std::path::Path;
 
 /// Something an administrator may want to know, with the fields that belong to it.
@@ -102,12 +105,12 @@ pub enum Event<'a> {
         /// Its name.
         name: &'a str,
         /// The token that it came with.
-        token: &'a dyn fmt::Display,
+        token: &'a dyn Display,
     },
     /// 1011: this node has a new certificate.
     CertificateRenewed {
         /// Until when it can be used.
-        until: &'a dyn fmt::Display,
+        until: &'a dyn Display,
     },
     /// 1012: this node is none of the cluster any more, and ends.
     NodeLeft {
@@ -123,7 +126,7 @@ pub enum Event<'a> {
         /// `peer` or `admin`.
         port: &'a str,
         /// Where it came from.
-        remote: &'a dyn fmt::Display,
+        remote: &'a dyn Display,
         /// Who, as far as the certificate says, and what else is known.
         who: &'a str,
     },
@@ -132,23 +135,23 @@ pub enum Event<'a> {
         /// Why.
         why: NotJoined,
         /// Where it came from.
-        remote: &'a dyn fmt::Display,
+        remote: &'a dyn Display,
         /// The token's id.
-        token: &'a dyn fmt::Display,
+        token: &'a dyn Display,
         /// Why, in words.
         reason: &'a str,
     },
     /// 4040: this node's certificate could not be renewed.
     RenewalFailed {
         /// Until when the old one can be used.
-        until: &'a dyn fmt::Display,
+        until: &'a dyn Display,
         /// What went wrong, with its causes.
         reason: &'a str,
     },
     /// 4041: this node's seal key lies in the clear.
     SealKeyInFile {
         /// The file.
-        path: &'a dyn fmt::Display,
+        path: &'a dyn Display,
     },
     /// 4000: more than one entry of the table matches an account.
     Ambiguous {
@@ -196,7 +199,7 @@ pub enum Event<'a> {
         /// The administrator's name.
         administrator: &'a str,
         /// SHA-256 of the key.
-        key: &'a dyn fmt::Display,
+        key: &'a dyn Display,
         /// Who added it.
         by: &'a str,
     },
@@ -205,7 +208,7 @@ pub enum Event<'a> {
         /// The administrator's name.
         administrator: &'a str,
         /// SHA-256 of the key.
-        key: &'a dyn fmt::Display,
+        key: &'a dyn Display,
         /// Who removed it.
         by: &'a str,
     },
@@ -221,9 +224,9 @@ pub enum Event<'a> {
     /// 4051: a Kerberos key of the cluster is of no use here.
     ServiceKeyClosed {
         /// Which one.
-        key: &'a dyn fmt::Display,
+        key: &'a dyn Display,
         /// Why.
-        reason: &'a dyn fmt::Display,
+        reason: &'a dyn Display,
     },
     /// 4042: another node says that this one is none of the cluster.
     NodeRefused {
@@ -279,7 +282,7 @@ pub enum Event<'a> {
         /// The domain.
         domain: &'a str,
         /// The account.
-        account: &'a dyn fmt::Display,
+        account: &'a dyn Display,
         /// What it does not show.
         reason: &'a str,
     },
@@ -317,6 +320,13 @@ pub enum Event<'a> {
         /// Which one, and what it is.
         difference: &'a str,
     },
+    /// 1021: this node has a way to the service again.
+    ServiceInReach,
+    /// 4130: this node has no way to the service.
+    ServiceOutOfReach {
+        /// Why.
+        reason: &'a str,
+    },
     /// 4082: the token for the cloud cannot be renewed.
     CloudTokenNotRenewed {
         /// Until when the old one can be used.
@@ -336,6 +346,13 @@ pub enum Event<'a> {
         /// Where the service is.
         url: &'a str,
     },
+    /// 4110 to 4115: the certificate that calling servers see, or another one, needs a look.
+    Certificate {
+        /// What it is about.
+        why: Certificates,
+        /// The same in detail.
+        reason: &'a str,
+    },
     /// 4090 to 4095 and 4097: the service answers what no calling server may get.
     BadAnswer {
         /// What is wrong.
@@ -354,6 +371,24 @@ pub enum Event<'a> {
         /// How many were not said before this one.
         left_out: u64,
     },
+    /// 4100: what a client sent is no good HTTP.
+    NotHttp {
+        /// Where from.
+        computer: &'a str,
+        /// What is wrong.
+        reason: &'a str,
+        /// How many were not said before this one.
+        left_out: u64,
+    },
+    /// 4101: there is no room for what a client sends.
+    Shed(Shed<'a>),
+    /// 4102: this process may not have as many connections as are configured.
+    FewOpenFiles {
+        /// How many files it may have open.
+        has: u64,
+        /// How many it needs.
+        needed: u64,
+    },
     /// 3000: an unexpected error on the way to the service or in the node.
     Unexpected {
         /// What was being done.
@@ -361,12 +396,6 @@ pub enum Event<'a> {
         /// What went wrong, with its causes.
         reason: &'a str,
     },
-}
-
-impl fmt::Debug for Event<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Event({})", self.description().number)
-    }
 }
 
 #[cfg(test)]

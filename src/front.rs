@@ -1,5 +1,6 @@
 //! Where requests come in: authenticate the caller, pick the node whose turn it is, hand over, answer.
 
+mod admission;
 mod answer;
 mod attempts;
 mod audit;
@@ -8,6 +9,9 @@ mod balance;
 mod budget;
 mod channels;
 mod failures;
+mod handled;
+mod headers;
+mod held;
 mod listener;
 mod logins;
 mod metrics;
@@ -16,6 +20,8 @@ mod payload;
 mod peers;
 mod report;
 mod route;
+mod strict;
+mod times;
 mod upload;
 
 pub use authenticate::{Authenticator, Connection};
@@ -23,7 +29,7 @@ pub use failures::LoginLimits;
 pub use listener::{Config, Listener};
 pub use logins::Logins;
 pub use metrics::Metrics;
-pub use peers::{Peer, Peers};
+pub use peers::{Counts, Peer, Peers, Seen, Standing};
 
 use crate::principal::{Caller, Channel};
 use crate::relay::{self, Course, Deadline, Failure, Head, Mark, REQUEST_BYTES_MAX, Via};
@@ -31,15 +37,20 @@ use crate::rms::agreement::content_type;
 use crate::rms::content::Content;
 use crate::rms::{Endpoint, EndpointKind, Operation, SoapVersion};
 use crate::state::State;
+use crate::trace::{self, Spans, TraceContext};
 use crate::upstream::Body;
+use admission::{Admission, Held};
 use answer::Outcome;
 use authenticate::Authenticated;
-use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
-use peers::Payload;
+use handled::{Handled, finish, full, plain, turned_away};
+use headers::{check_headers, claimed, host, text};
+use http::{HeaderMap, HeaderName, Request, Response, header};
+use payload::Payload;
 use route::Route;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use strict::Kind;
+use times::BODY_TIMEOUT;
 use tokio::sync::watch;
 
 /// The front of one node.
@@ -52,6 +63,8 @@ pub struct Front {
     attempts: attempts::Attempts,
     reports: report::Reports,
     tenant_url: String,
+    spans: Spans,
+    admission: Arc<Admission>,
     metrics: Metrics,
 }
 
@@ -73,19 +86,12 @@ pub struct Parts {
     pub state: watch::Receiver<Arc<State>>,
     /// The service's own URL.
     pub tenant_url: String,
+    /// Who is told how long requests took.
+    pub spans: Spans,
+    /// How much it takes at once, and who is told when that is nearly reached.
+    pub limits: (Config, Arc<watch::Sender<bool>>),
     /// What is counted.
     pub metrics: Metrics,
-}
-
-/// What a request is known by while it is handled.
-struct Handled {
-    outcome: Outcome,
-    soap: SoapVersion,
-    token: Option<String>,
-    served_by: Option<String>,
-    close: bool,
-    /// For the audit record of a SOAP request.
-    told: Option<Box<audit::Told>>,
 }
 
 impl Front {
@@ -93,7 +99,7 @@ impl Front {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         Front {
-            attempts: attempts::Attempts::new(parts.peers, parts.metrics.clone()),
+            attempts: attempts::Attempts::new(parts.peers, parts.spans.clone(), parts.metrics.clone()),
             reports: report::Reports::new(parts.state),
             node: parts.node,
             version: parts.version,
@@ -101,6 +107,8 @@ impl Front {
             mark: parts.mark,
             authenticator: parts.authenticator,
             tenant_url: parts.tenant_url,
+            spans: parts.spans,
+            admission: Admission::new(parts.limits.0, parts.metrics.clone(), parts.limits.1),
             metrics: parts.metrics,
         }
     }
@@ -108,21 +116,53 @@ impl Front {
     /// The life of one request.
     pub async fn handle(&self, connection: &Connection, request: Request<Body>) -> Response<Body> {
         let begun = Instant::now();
-        let request_id = format!("{:032x}", rand::random::<u128>());
+        let number = rand::random::<u128>();
+        let request_id = format!("{number:032x}");
+        let parent = TraceContext::of(request.headers());
+        // The client's word goes into the log and to the collector alone: the request's id is ours.
+        let trace = parent.as_ref().map_or_else(|| TraceContext::begin(number), TraceContext::child);
+        let mut span = self.spans.begin("request", trace::Kind::Server, trace, parent);
+        span.note("rmsc.request_id", || request_id.clone());
+        span.note("url.path", || request.uri().path().chars().take(PATH_CHARS_MAX).collect());
         let origin = audit::Origin {
             request_id: request_id.clone(),
+            trace,
             front_node: self.node.clone(),
             begun,
             metrics: self.metrics.clone(),
         };
-        let mut handled = self.outcome(connection, request, origin).await;
-        self.metrics.ended(label(&handled.outcome), begun.elapsed());
+        let mut handled = match self.admission.request(connection.remote.ip()) {
+            Ok(held) => self.outcome(connection, request, origin, held).await,
+            Err(_) => full(request.into_body()).await,
+        };
+        self.metrics.ended(handled.outcome.label(), begun.elapsed());
+        span.note("rmsc.outcome", || format!("{:?}", handled.outcome.label()).to_lowercase());
         let (told, served_by) = (handled.told.take(), handled.served_by.clone());
+        let held = std::mem::take(&mut handled.held);
         let response = finish(handled, &request_id);
-        match told {
+        let response = match told {
             Some(told) => told.follow(response, served_by),
             None => response,
-        }
+        };
+        response.map(|body| held::until_the_end(body, held))
+    }
+
+    /// The answer to a request that is no good HTTP; its connection ends.
+    fn not_http(&self, connection: &Connection, kind: Kind) -> Response<Body> {
+        self.metrics.refused(kind);
+        self.reports.not_http(connection.remote.ip(), kind);
+        self.last_answer(Outcome::NotHttp(kind))
+    }
+
+    /// The answer on a connection for which there is no room.
+    fn no_room(&self) -> Response<Body> {
+        self.last_answer(Outcome::Full)
+    }
+
+    fn last_answer(&self, outcome: Outcome) -> Response<Body> {
+        self.metrics.ended(outcome.label(), Duration::ZERO);
+        let request_id = format!("{:032x}", rand::random::<u128>());
+        finish(Handled { close: true, ..plain(outcome) }, &request_id)
     }
 
     async fn outcome(
@@ -130,6 +170,7 @@ impl Front {
         connection: &Connection,
         request: Request<Body>,
         origin: audit::Origin,
+        held: Held,
     ) -> Handled {
         let (parts, body) = request.into_parts();
         let route = route::route(&parts.method, parts.uri.path(), parts.uri.query());
@@ -143,10 +184,13 @@ impl Front {
         };
         let (caller, token) = match self.authenticator.authenticate(connection, &parts.headers).await {
             Authenticated::Caller { caller, token } => (caller, token),
+            // While their bodies are read away they take no place of those that have proven something.
             Authenticated::Challenge(challenges) => {
+                drop(held);
                 return turned_away(Outcome::Unauthenticated(challenges), &parts.headers, body).await;
             }
             Authenticated::Overloaded => {
+                drop(held);
                 return turned_away(Outcome::Overloaded, &parts.headers, body).await;
             }
             Authenticated::TooOften(challenges) => {
@@ -162,11 +206,23 @@ impl Front {
             }
             Route::Soap(_) | Route::NotFound | Route::MethodNotAllowed(_) => {}
         }
-        let head = self.head(endpoint, &parts.headers, &caller, &origin.request_id);
+        let head = self.head(endpoint, &parts.headers, &caller, &origin);
         let claimed = claimed(endpoint, &head.soap_action);
         let mut told = Box::new(audit::Told::new(origin, caller, endpoint, claimed, head.course.clone()));
-        let handled = self.soap(&parts.headers, head, body, &mut told).await;
-        self.reports.ended(&told.caller, &handled.outcome);
+        let handled = match self.admission.account(&told.caller.account.sid) {
+            Ok(of_account) => {
+                let mut handled = self.soap(&parts.headers, head, body, &mut told).await;
+                handled.held.extend([held, of_account]);
+                handled
+            }
+            Err(_) => full(body).await,
+        };
+        let (trace, request_id) = told.names();
+        match &handled.outcome {
+            // Hardly ever news.
+            Outcome::Answered(_) => self.reports.ended(&told.caller, &handled.outcome),
+            outcome => trace.say(request_id, || self.reports.ended(&told.caller, outcome)),
+        }
         told.result = audit::result(&handled.outcome);
         Handled { token, told: Some(told), ..handled }
     }
@@ -196,10 +252,16 @@ impl Front {
         if head.body_bytes.is_some_and(|bytes| bytes > REQUEST_BYTES_MAX as u64) {
             return Handled { close: true, ..failed(Failure::TooLarge { bytes_max: REQUEST_BYTES_MAX }) };
         }
+        let expected = head.body_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
+        let mut room = match self.admission.bytes(expected.min(payload::KEPT_BYTES_MAX)) {
+            Ok(room) => room,
+            Err(_) => return full(body).await,
+        };
         let (payload, beginning) = match payload::read(body, BODY_TIMEOUT).await {
             Ok(read) => read,
             Err(failure) => return Handled { close: true, ..failed(failure) },
         };
+        room.shrink(beginning.len());
         let whole = matches!(payload, Payload::Kept(_));
         let asked = payload::operation(&head, &beginning, whole);
         let deadline = begun.later(payload::answer_within(asked, &beginning, whole));
@@ -212,6 +274,7 @@ impl Front {
         drop(beginning);
         let attempts_max = asked.map_or(ATTEMPTS_MAX_UNREAD, Operation::attempts_max);
         let (outcome, served_by) = self.attempts.run(head, payload, attempts_max, deadline).await;
+        drop(room);
         Handled { soap, served_by, ..plain(outcome) }
     }
 
@@ -224,10 +287,16 @@ impl Front {
         })
     }
 
-    fn head(&self, endpoint: Endpoint, headers: &HeaderMap, caller: &Arc<Caller>, request_id: &str) -> Head {
+    fn head(
+        &self,
+        endpoint: Endpoint,
+        headers: &HeaderMap,
+        caller: &Arc<Caller>,
+        origin: &audit::Origin,
+    ) -> Head {
         let text = |name: HeaderName| text(headers, name).to_owned();
         Head {
-            request_id: request_id.to_owned(),
+            request_id: origin.request_id.clone(),
             caller: caller.clone(),
             endpoint,
             content_type: text(header::CONTENT_TYPE),
@@ -241,6 +310,7 @@ impl Front {
             kept_only: false,
             body_bytes: text(header::CONTENT_LENGTH).parse().ok(),
             course: Course::default(),
+            trace: origin.trace,
         }
     }
 
@@ -254,105 +324,7 @@ impl Front {
     }
 }
 
-/// A header's text; empty if there is none.
-fn text(headers: &HeaderMap, name: HeaderName) -> &str {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
-/// Before a challenge the body is read and thrown away, or the connection could not go on, and NTLM
-/// needs it to. A client that waits for 100 Continue must not get it, and closes by itself.
-async fn turned_away(outcome: Outcome, headers: &HeaderMap, body: Body) -> Handled {
-    let waits = headers.contains_key(header::EXPECT);
-    let close = !waits && !payload::discard(body, BODY_TIMEOUT).await;
-    Handled { close, ..plain(outcome) }
-}
-
-/// The operation that the SOAPAction names, if the endpoint has it.
-fn claimed(endpoint: Endpoint, soap_action: &str) -> Option<Operation> {
-    let name = soap_action.trim_matches('"').rsplit('/').next()?;
-    endpoint.operations().find(|operation| operation.name() == name)
-}
-
-/// What is said twice could be read in two ways, and a body that is packed cannot be inspected.
-fn check_headers(headers: &HeaderMap) -> Result<(), Failure> {
-    for name in ["content-type", "soapaction", "host"] {
-        if headers.get_all(name).iter().count() > 1 {
-            return Err(Failure::Malformed(format!("there is more than one {name} header")));
-        }
-    }
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(Failure::UnsupportedMedia("a request must not have a content encoding".into()));
-    }
-    Ok(())
-}
-
-/// The authority that the client used, if it said one and only one.
-fn host(headers: &HeaderMap) -> Option<&str> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts.next()?.to_str().ok()?;
-    let authority: Authority = host.parse().ok()?;
-    (hosts.next().is_none() && authority.as_str() == host && !host.contains('@')).then_some(host)
-}
-
-fn plain(outcome: Outcome) -> Handled {
-    Handled { outcome, soap: SoapVersion::V1_1, token: None, served_by: None, close: false, told: None }
-}
-
-fn finish(handled: Handled, request_id: &str) -> Response<Body> {
-    let mut response = answer::response(handled.outcome, handled.soap);
-    let headers = response.headers_mut();
-    let mut put = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
-    };
-    put("x-rmsc-request-id", request_id);
-    // Every answer is for one caller, and names the host by which it came.
-    put("cache-control", "no-store");
-    put("vary", "Authorization, Host");
-    if let Some(node) = handled.served_by {
-        put("x-rmsc-served-by", &node);
-    }
-    if let Some(token) = handled.token {
-        put("www-authenticate", &token);
-    }
-    if handled.close {
-        put("connection", "close");
-    }
-    response
-}
-
-fn label(outcome: &Outcome) -> metrics::Outcome {
-    match outcome {
-        Outcome::Answered(_) => metrics::Outcome::Answered,
-        Outcome::Unauthenticated(_) => metrics::Outcome::Challenged,
-        Outcome::Failed(Failure::NotAuthorized(_) | Failure::RoleRefused(_) | Failure::NtlmRefused(_)) => {
-            metrics::Outcome::Refused
-        }
-        Outcome::NotFound
-        | Outcome::MethodNotAllowed(_)
-        | Outcome::Failed(
-            Failure::Malformed(_)
-            | Failure::UnsupportedMedia(_)
-            | Failure::TooLarge { .. }
-            | Failure::OverLimit(_)
-            | Failure::BrokenOff,
-        ) => metrics::Outcome::Malformed,
-        Outcome::NoNode
-        | Outcome::Loop
-        | Outcome::Overloaded
-        | Outcome::Failed(
-            Failure::Upstream { .. }
-            | Failure::Unsent { .. }
-            | Failure::Lasting { .. }
-            | Failure::Throttled { .. }
-            | Failure::Overdue
-            | Failure::NotReady(_),
-        ) => metrics::Outcome::Failed,
-    }
-}
-
-/// For how long a client may let its bytes be waited for, in all; a LAN brings 16 MiB in far less.
-const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Every path of the protocol is far shorter.
+const PATH_CHARS_MAX: usize = 200;
 /// Of what cannot be read here: it is begun nowhere, and a node that dies with it is no reason to refuse it.
 const ATTEMPTS_MAX_UNREAD: u32 = 2;

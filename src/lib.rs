@@ -33,3 +33,4 @@ pub mod principal;
 pub mod proto;
 pub mod secret;
 pub mod tasks;
+pub mod trace;

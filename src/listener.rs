@@ -62,10 +62,13 @@ pub struct Port {
     pub listener: TcpListener,
     /// `peer` or `admin`.
     pub name: &'static str,
+    /// Calls at once on one connection of a member; more wait.
+    pub streams_max: u32,
 }
 
 struct Serving {
     port: &'static str,
+    streams_max: u32,
     tls: MemberServer,
     service: Arc<dyn Service>,
     members: Semaphore,
@@ -79,6 +82,7 @@ struct Serving {
 pub async fn serve(port: Port, tls: MemberServer, service: Arc<dyn Service>, tasks: Tasks) {
     let serving = Arc::new(Serving {
         port: port.name,
+        streams_max: port.streams_max,
         tls,
         service,
         members: Semaphore::new(MEMBERS_MAX),
@@ -142,8 +146,7 @@ impl Serving {
             let answer = self.service.call(&who, remote, request);
             async move { Ok::<_, Infallible>(answer.await) }
         });
-        let mut serving = http2::Builder::new(TokioExecutor::new());
-        let _ = serving.max_concurrent_streams(1).serve_connection(TokioIo::new(stream), answer).await;
+        let _ = guarded(1).serve_connection(TokioIo::new(stream), answer).await;
     }
 
     async fn converse(&self, accepted: Accepted, remote: SocketAddr) {
@@ -152,13 +155,14 @@ impl Serving {
             let answer = self.service.call(&who, remote, request);
             async move { Ok::<_, Infallible>(answer.await) }
         });
-        let serving = http2::Builder::new(TokioExecutor::new())
+        let streams_max = match &who {
+            Who::Member(_) => self.streams_max,
+            Who::Guest(_) => GUEST_STREAMS_MAX,
+        };
+        let serving = guarded(streams_max)
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_TIMEOUT)
-            .max_concurrent_streams(STREAMS_MAX)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .serve_connection(TokioIo::new(stream), answer);
         let mut serving = pin!(serving);
         tokio::select! {
@@ -201,6 +205,21 @@ impl Serving {
     }
 }
 
+/// HTTP/2 with every limit that it has said, whatever the defaults of a later version are: what a member may keep open,
+/// and how often it may take back what it has asked for, or break the rules, before its connection ends.
+fn guarded(streams_max: u32) -> http2::Builder<TokioExecutor> {
+    let mut serving = http2::Builder::new(TokioExecutor::new());
+    serving
+        .max_concurrent_streams(streams_max)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .max_header_list_size(HEADER_BYTES_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .max_local_error_reset_streams(ERROR_RESETS_MAX);
+    serving
+}
+
 /// A cluster has few members, and each a few connections.
 const MEMBERS_MAX: usize = 256;
 /// Who shakes hands: a member has half a dozen connections, and several may share an address.
@@ -213,8 +232,15 @@ const CONNECTIONS_MAX: usize = MEMBERS_MAX + STRANGERS.all_max + GUESTS.all_max 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// A join is one call, which may wait for a leader.
 const GUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// A front hands over so many requests at once on one connection; more wait.
-const STREAMS_MAX: u32 = 1_000;
+/// A join is one call.
+const GUEST_STREAMS_MAX: u32 = 4;
+const FRAME_BYTES_MAX: u32 = 16 << 10;
+/// Calls have a dozen short headers.
+const HEADER_BYTES_MAX: u32 = 16 << 10;
+/// A front that is told to drop all its requests at once takes back so many before they are looked at.
+const PENDING_RESETS_MAX: usize = 1_000;
+/// Streams that broke the rules, in the life of a connection: a member breaks none.
+const ERROR_RESETS_MAX: usize = 100;
 /// A stranger that knocks all the time must not fill the log.
 const REFUSED_EVERY: Duration = Duration::from_secs(60);
 /// Who was refused may ask once why.

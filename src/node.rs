@@ -3,14 +3,20 @@
 mod administrators;
 mod admission;
 mod authorized_groups;
+mod clients;
 mod cloud;
 mod dial;
 mod duty;
 mod facts;
+mod files;
 mod freshness;
+mod front_certificate;
+mod front_report;
 mod keytab;
+mod metrics;
 mod monitors;
 mod own;
+mod path_events;
 mod peer_service;
 mod relays;
 mod roster_events;
@@ -28,19 +34,21 @@ use crate::control::{self, CloudParts, Survey};
 use crate::directory::{self, Directory};
 use crate::enrolment::{self, Enrolment, JoinService};
 use crate::event::{Event, with_causes};
-use crate::front::{self, Authenticator, Front, Listener, Logins, Peer, Peers};
+use crate::front::{self, Authenticator, Front, Logins, Peer, Peers};
 use crate::identity::Settings;
 use crate::identity::kerberos::{Acceptor, Realms};
 use crate::listener::{self, Port};
 use crate::relay::{self, Readiness, Relay};
 use crate::state::{NodeKind, Timestamp};
 use crate::tasks::Tasks;
-use crate::telemetry::Registry;
-use crate::tls::{FrontServer, Guests};
+use crate::telemetry::{self, Registry};
+use crate::tls::Guests;
+use crate::trace::Spans;
 use crate::upstream::{self, TokenSource, Tokens, Upstream};
 use administrators::Administrators;
 use duty::Duty;
 use facts::{Counted, facts};
+use front_certificate::FrontCertificates;
 use futures::FutureExt;
 use own::Own;
 use service_keys::ServiceKeys;
@@ -65,10 +73,7 @@ pub struct Node {
     data_dir: PathBuf,
     duty: Duty,
     cluster: Cluster,
-    clients: Tasks,
-    hops: Tasks,
-    control: Tasks,
-    storage: Tasks,
+    groups: Groups,
     drain_timeout: Duration,
 }
 
@@ -89,6 +94,7 @@ impl Node {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let groups = Groups::default();
         let mut registry = Registry::default();
+        files::raise(config.front.connections_max);
         let own = Own::open(config.basics(), NodeKind::Relay)?;
         let directory = Arc::new(open_directory(&config, &mut registry, &groups)?);
         let realms = Realms::new(&config.identity.realms, directory.domain_sid().cloned());
@@ -96,19 +102,21 @@ impl Node {
         let relay_metrics = relay::Metrics::register(&mut registry);
         let duty = Duty::new(own.node_id(), NodeKind::Relay);
         let rotation = Arc::new(OnceLock::new());
-        let counted = Counted::new(&relay_metrics, &rotation, &keys, &directory, &config);
+        let certificates = FrontCertificates::open(&config, &mut registry)?;
+        let counted = Counted::new(&relay_metrics, &rotation, (&keys, &certificates), &directory, &config);
         let difference = counted.cloud.clone();
         let (cluster, admission) = own.join_in(config.basics(), facts(&duty, &own, counted), &groups).await?;
         let enrolment = own.enrolment(config.basics(), &cluster, &mut registry);
         enrolment.renew_if_due();
         // Before the first caller comes: what was known before the restart.
-        keys.take(&cluster, &enrolment);
-        let following = keys.clone().follow(cluster.clone(), enrolment.clone(), groups.storage.clone());
-        groups.storage.spawn("service keys", following);
+        keys.keep(&cluster, &enrolment, &groups.storage);
+        certificates.keep(&cluster, &enrolment, &groups.storage);
         let (upstream, token_source) = upstream(&config, &mut registry, &groups)?;
         let source = (token_source, difference);
         let in_cloud = cloud::keep(&config, (&cluster, &enrolment), source, &mut registry, &groups)?;
-        let settings = relay_settings(&config, &own);
+        groups.control.spawn("path events", path_events::log(upstream.path_cut(), groups.control.clone()));
+        let spans = telemetry::spans(config.collector.as_deref(), &config.node.name, &groups.storage)?;
+        let settings = relay_settings(&config, &own, &spans);
         let relay = Relay::new(cluster.state(), duty.serving(), upstream, settings, relay_metrics);
         let front_metrics = front::Metrics::register(&mut registry);
         let relays = relays::follow(&cluster, &groups.hops);
@@ -134,10 +142,12 @@ impl Node {
             peers,
             state: cluster.state(),
             tenant_url: relay.tenant_url(),
+            spans,
+            limits: (config.front.clone(), relay.busy()),
             metrics: front_metrics,
         }));
         let caught_up = keys.caught_up(cluster.clone(), enrolment.clone(), groups.clients.clone());
-        serve_clients(&config, &front, caught_up.shared(), &groups.clients).await?;
+        clients::serve(&config, &front, &certificates, caught_up.shared(), &groups.clients).await?;
         let readings = monitors::Readings { duty: duty.clone(), rotation: Some(rotation), survey, registry };
         monitors::serve(&config.listen, &cluster, readings, &groups.control).await?;
         keep_up(&cluster, &enrolment, &duty, &groups.storage);
@@ -149,10 +159,7 @@ impl Node {
             data_dir: config.node.data_dir,
             duty,
             cluster,
-            clients: groups.clients,
-            hops: groups.hops,
-            control: groups.control,
-            storage: groups.storage,
+            groups,
             drain_timeout: config.drain_timeout,
         })
     }
@@ -174,19 +181,18 @@ impl Node {
         }
         tracing::info!("draining");
         self.duty.stop();
-        // The other fronts ask four times a second. They must have heard before connections close.
-        tokio::time::sleep(LEAVE_ROTATION).await;
-        for (tasks, what) in [
-            (&self.clients, "clients' connections"),
-            (&self.hops, "requests of other nodes"),
-            (&self.control, "administrators' calls"),
-        ] {
-            if let Err(error) = tasks.drain(self.drain_timeout).await {
-                tracing::warn!(what, %error, "cut off");
-            }
+        // The other fronts ask four times a second. They must have heard before connections close. Of a removal they
+        // know from the log, and take nothing from this one any more: its callers must find the port closed.
+        if removed_by.is_none() {
+            tokio::time::sleep(LEAVE_ROTATION).await;
         }
+        self.drain(&self.groups.clients, "clients' connections").await;
+        self.drain(&self.groups.hops, "requests of other nodes").await;
+        // The peer port outlives them, and what comes now would be cut.
+        self.duty.end();
+        self.drain(&self.groups.control, "administrators' calls").await;
         self.cluster.shutdown().await;
-        if let Err(error) = self.storage.drain(STORAGE_DRAIN_TIMEOUT).await {
+        if let Err(error) = self.groups.storage.drain(STORAGE_DRAIN_TIMEOUT).await {
             tracing::warn!(%error, "the store's tasks did not end");
         }
         if let Some(by) = removed_by {
@@ -202,6 +208,12 @@ impl Node {
         }
         Event::ServiceStopped { node: &self.name }.log();
         ended
+    }
+
+    async fn drain(&self, tasks: &Tasks, what: &str) {
+        if let Err(error) = tasks.drain(self.drain_timeout).await {
+            tracing::warn!(what, %error, "cut off");
+        }
     }
 
     /// Who removed this node, if somebody did.
@@ -230,7 +242,7 @@ fn now() -> Timestamp {
 
 fn in_words(readiness: Readiness) -> (bool, String) {
     match readiness {
-        Readiness::Ready => (true, String::new()),
+        Readiness::Ready | Readiness::Hampered(_) => (true, String::new()),
         Readiness::NotReady(reason) => (false, reason),
     }
 }
@@ -243,7 +255,7 @@ async fn serve_peers(
 ) -> Result<(), StartError> {
     let listener = bind("peer", listen.peer).await?;
     // The peer port outlives the hops: Raft goes on until the store closes.
-    let port = Port { listener, name: "peer" };
+    let port = Port { listener, name: "peer", streams_max: HOP_STREAMS_MAX };
     let tls = own.membership.server(Guests::Welcome);
     groups
         .storage
@@ -256,10 +268,11 @@ fn mark(own: &Own) -> relay::Mark {
     relay::Mark::of(&own.identity.cluster_id, own.identity.data_key.bytes().expose())
 }
 
-fn relay_settings(config: &Config, own: &Own) -> relay::Settings {
+fn relay_settings(config: &Config, own: &Own, spans: &Spans) -> relay::Settings {
     let kept = relay::KeptConfig { folder: config.node.data_dir.join("kept"), age_max: config.kept_answers };
     let service_locations = config.service_locations;
-    relay::Settings { ntlm: config.identity.ntlm, kept, service_locations, mark: mark(own) }
+    let (ntlm, spans) = (config.identity.ntlm, spans.clone());
+    relay::Settings { ntlm, kept, service_locations, mark: mark(own), spans }
 }
 
 fn own_peer(config: &Config, own: &Own) -> Peer {
@@ -304,7 +317,7 @@ async fn serve_administrators(
     groups.control.spawn("survey", parts.survey.clone().keep(groups.control.clone()));
     let routes = control::routes(control, parts, groups.control.clone()).await?;
     let service = Arc::new(peer_service::AdminService::new(routes, administrators));
-    let port = Port { listener, name: "admin" };
+    let port = Port { listener, name: "admin", streams_max: ADMINISTRATOR_STREAMS_MAX };
     let tls = own.membership.server(Guests::Refused);
     groups.control.spawn("admin listener", listener::serve(port, tls, service, groups.control.clone()));
     Ok(())
@@ -322,30 +335,6 @@ fn upstream(
     let metrics = upstream::Metrics::register(registry);
     let (tokens, source) = Tokens::new();
     Ok((Upstream::new(config.upstream.clone(), tokens, metrics, groups.control.clone())?, source))
-}
-
-/// Who comes before `ready` waits to be accepted.
-async fn serve_clients(
-    config: &Config,
-    front: &Arc<Front>,
-    ready: impl Future<Output = ()> + Clone + Send + 'static,
-    tasks: &Tasks,
-) -> Result<(), StartError> {
-    let mut listeners = Vec::new();
-    if let Some((address, files)) = &config.listen.https {
-        listeners.push(("https", *address, Some(FrontServer::load(files)?)));
-    }
-    if let Some(address) = config.listen.http {
-        listeners.push(("http", address, None));
-    }
-    for (what, address, tls) in listeners {
-        let listener = Listener::bind(address, tls, &config.front)
-            .await
-            .map_err(|source| StartError::Listen { what, address, source })?;
-        let serving = listener.serve(front.clone(), tasks.clone());
-        tasks.spawn("client listener", ready.clone().then(|()| serving));
-    }
-    Ok(())
 }
 
 /// Where neither an accounts file nor `[directory]` names the domain, the service's own domain does.
@@ -385,6 +374,10 @@ async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, St
 const UNHEARD: &str = "no leader was heard since the start";
 /// And after the node was told to stop.
 const DRAINING: &str = "draining";
+/// More than a front has in flight (`limits.requests_max`), all of which may go to one node: what waits for a stream is
+/// taken for a node without a sign of life.
+const HOP_STREAMS_MAX: u32 = 1_000;
+const ADMINISTRATOR_STREAMS_MAX: u32 = 100;
 /// Two probes of the other fronts.
 const LEAVE_ROTATION: Duration = Duration::from_millis(500);
 const STORAGE_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);

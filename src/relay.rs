@@ -14,10 +14,13 @@ mod local;
 mod message;
 mod metrics;
 mod ntlm;
+mod readiness;
 mod send;
 mod serve;
+mod settings;
 #[cfg(test)]
 mod tests;
+mod traced;
 mod trouble;
 mod via;
 mod wire;
@@ -30,7 +33,9 @@ pub use kept::KeptConfig;
 pub use local::{ServiceLocations, page, tenant_url_page, wsdl};
 pub use metrics::Metrics;
 pub use ntlm::{NtlmRule, NtlmRules};
+pub use readiness::{Hamper, Hampered, Readiness, Serving};
 pub use serve::Server;
+pub use settings::Settings;
 pub use via::{Mark, Via};
 pub use wire::{FrameError, Frames, HANDLE_PATH, KEPT_PATH, READY_PATH, Read, encode_head, read_readiness};
 
@@ -39,6 +44,7 @@ use crate::principal::{Caller, Sid};
 use crate::rms::Endpoint;
 use crate::rms::passing::Passing;
 use crate::state::State;
+use crate::trace::{Spans, TraceContext};
 use crate::upstream::{Body, Upstream};
 use body::Keeping;
 use gate::Gate;
@@ -48,6 +54,7 @@ use inspect::{broken_body, check_length, inspect, unfit};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use traced::Traced;
 
 /// A request as a front hands it over, without its bytes.
 #[derive(Clone, Debug)]
@@ -80,19 +87,8 @@ pub struct Head {
     pub body_bytes: Option<u64>,
     /// What becomes known about the request on its way.
     pub course: Course,
-}
-
-/// What a relay is told by the node file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Which roles take NTLM.
-    pub ntlm: NtlmRules,
-    /// Which answers are given again while the service cannot be reached.
-    pub kept: KeptConfig,
-    /// Whose answer callers get who ask where the services are.
-    pub service_locations: ServiceLocations,
-    /// What the cluster knows its own requests by.
-    pub mark: Mark,
+    /// Which request it is for who follows it across nodes, and the part of its way that led here.
+    pub trace: TraceContext,
 }
 
 /// An answer to hand back.
@@ -177,47 +173,19 @@ impl Failure {
     }
 }
 
-/// Whether a node takes requests, and why not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Readiness {
-    /// It does.
-    Ready,
-    /// It does not, for this reason.
-    NotReady(String),
-}
-
-/// Until when a node may take requests. Whoever asks looks at the clock again: a node that slept must not
-/// go on with a table that has become too old meanwhile.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Serving {
-    /// Until its table is too old.
-    Until(Deadline),
-    /// Not now, for this reason.
-    Not(String),
-}
-
-impl Serving {
-    /// What that means now.
-    #[must_use]
-    pub fn now(&self) -> Readiness {
-        match self {
-            Serving::Until(deadline) if deadline.is_over() => Readiness::NotReady(STALE.into()),
-            Serving::Until(_) => Readiness::Ready,
-            Serving::Not(reason) => Readiness::NotReady(reason.clone()),
-        }
-    }
-}
-
 /// The relay of one node. Clones are the same relay.
 #[derive(Clone)]
 pub struct Relay {
     state: watch::Receiver<Arc<State>>,
     serving: watch::Receiver<Serving>,
     upstream: Upstream,
+    /// This node's front has too much to do.
+    busy: Arc<watch::Sender<bool>>,
     ntlm: NtlmRules,
     kept: kept::Kept,
     service_locations: ServiceLocations,
     mark: Mark,
+    spans: Spans,
     metrics: Metrics,
     bad_answers: Arc<Seen<&'static str>>,
     troubles: Arc<Seen<&'static str>>,
@@ -234,27 +202,23 @@ impl Relay {
         settings: Settings,
         metrics: Metrics,
     ) -> Self {
-        let Settings { ntlm, kept, service_locations, mark } = settings;
+        let Settings { ntlm, kept, service_locations, mark, spans } = settings;
         metrics.exchange_ntlm_unbound(ntlm.lets_exchange_in_unbound());
         Relay {
             state,
             serving,
             upstream,
+            busy: Arc::default(),
             ntlm,
             kept: kept::Kept::open(&kept),
             service_locations,
             mark,
+            spans,
             metrics,
             bad_answers: Arc::new(Seen::new(TROUBLE_EVENT_EVERY)),
             troubles: Arc::new(Seen::new(TROUBLE_EVENT_EVERY)),
             ambiguous: Arc::new(Seen::new(Duration::MAX)),
         }
-    }
-
-    /// Whether this node takes requests.
-    #[must_use]
-    pub fn readiness(&self) -> Readiness {
-        self.serving.borrow().now()
     }
 
     /// Tells when that may have changed.
@@ -269,8 +233,9 @@ impl Relay {
         self.upstream.tenant_url()
     }
 
-    /// Handles one request. `started` is called just before it is sent to the service: from
-    /// then on it may have acted there.
+    /// Handles one request. `started` is called when its first bytes are about to leave for the service: from
+    /// then on it may have acted there. Of its body no more is waited for until then than tells the operation, if it
+    /// says that it is longer than what a front keeps, or does not say how long it is.
     ///
     /// # Errors
     /// [`Failure`].
@@ -279,12 +244,14 @@ impl Relay {
         head: &Head,
         body: Body,
         deadline: Deadline,
-        started: impl FnOnce() + Send,
+        started: impl FnOnce() + Send + 'static,
     ) -> Result<Answered, Failure> {
         let in_flight = self.metrics.begun();
+        let traced = Traced::begin(self, head);
         // Whatever it waits for, the client's bytes too: the front has no other deadline here.
         let relayed = tokio::time::timeout(deadline.left(), self.relay(head, body, deadline, started)).await;
         let result = relayed.unwrap_or(Err(Failure::Overdue));
+        traced.ended(&result);
         if result.is_ok() || !head.kept_only {
             self.metrics.handled(head.endpoint.pipeline(), &result);
         }
@@ -299,7 +266,7 @@ impl Relay {
         head: &Head,
         mut body: Body,
         deadline: Deadline,
-        started: impl FnOnce() + Send,
+        started: impl FnOnce() + Send + 'static,
     ) -> Result<Answered, Failure> {
         let permit = self.authorize(head)?;
         let (inspected, prefix) = inspect(head, &mut body).await?;
@@ -317,7 +284,7 @@ impl Relay {
         // The beginning took its time: a revocation in between must still be seen, and so must a table that
         // has become too old to tell.
         let permit = if permit.revision() == self.state.borrow().table.revision {
-            self.check_ready()?;
+            self.check_able()?;
             permit
         } else {
             self.authorize(head)?.for_operation(inspected.operation).map_err(|refusal| refused(&refusal))?
@@ -325,26 +292,22 @@ impl Relay {
         if deadline.is_over() {
             return Err(Failure::Overdue);
         }
-        let gate = Gate::new(self, &head.caller, inspected.operation, &permit);
+        let gate = Gate::new(self, &head.caller, inspected.operation, &permit, started);
         let bytes_max = inspected.operation.body_bytes_max();
         let body = body::Inspected::new(prefix, body, passing, gate.clone())
             .of_length(head.body_bytes, bytes_max)?
             .boxed_unsync();
-        started();
         let asking = send::Asking { permit: &permit, gate: &gate, head, inspected: &inspected, deadline };
         self.send(asking, body).await
     }
 
     /// A node whose table may be too old cannot tell who may.
-    fn check_ready(&self) -> Result<(), Failure> {
-        match self.readiness() {
-            Readiness::Ready => Ok(()),
-            Readiness::NotReady(reason) => Err(Failure::NotReady(reason)),
-        }
+    fn check_able(&self) -> Result<(), Failure> {
+        self.serving.borrow().able().map_err(|reason| Failure::NotReady(reason.to_owned()))
     }
 
     fn authorize(&self, head: &Head) -> Result<Permit, Failure> {
-        self.check_ready()?;
+        self.check_able()?;
         let state = self.state.borrow().clone();
         let permit = authorize(&state.table, &head.caller.account).map_err(|refusal| refused(&refusal))?;
         head.course.note(|facts| {
@@ -359,14 +322,15 @@ impl Relay {
             let caller = &head.caller;
             let who =
                 Who { sid: &caller.account.sid, account: &caller.account.name, computer: &caller.computer };
-            Event::Ambiguous { who, entry: &permit.entry().name, also: &also.join("; ") }.log();
+            let event = Event::Ambiguous { who, entry: &permit.entry().name, also: &also.join("; ") };
+            head.trace.say(&head.request_id, || event.log());
         }
         Ok(permit)
     }
 
     /// What the newest table says of a caller.
     fn permit(&self, caller: &Caller) -> Result<Permit, Failure> {
-        self.check_ready()?;
+        self.check_able()?;
         let state = self.state.borrow().clone();
         let permit = authorize(&state.table, &caller.account).map_err(|refusal| refused(&refusal))?;
         self.fitting(permit, caller)
@@ -391,8 +355,6 @@ fn refused(refusal: &Refusal) -> Failure {
     }
 }
 
-/// What a node says that has heard no leader for longer than a revocation may take.
-const STALE: &str = "no leader was heard for so long that the table is too old";
 /// Each kind of trouble is said anew after this.
 const TROUBLE_EVENT_EVERY: Duration = Duration::from_secs(10);
 /// The largest request ([MS-RMPR] notes 41 to 43 bound its parts: an 8 MiB license and certificates).

@@ -11,6 +11,7 @@ mod encryption;
 mod fault;
 mod faults;
 mod inspection;
+mod journal;
 mod licensor;
 mod service;
 mod sign_in;
@@ -24,6 +25,7 @@ pub use counts::{Counts, Seen, Snapshot};
 pub use encryption::{Encryption, EncryptionError};
 pub use fault::{BadFault, Rule, check_without_tls, names as fault_names};
 pub use faults::Faults;
+pub use journal::Arrived;
 pub use licensor::Licensor;
 pub use sign_in::{CLIENT_SECRET, SignIn, SignInConfig};
 
@@ -153,6 +155,10 @@ async fn elapsed(until: Option<Instant>) {
 }
 
 async fn connection(stream: TcpStream, config: Arc<Config>, paths: Paths, tasks: &Tasks) {
+    if paths == Paths::All && config.faults.listening() != Listening::Yes {
+        // It came in the moment before the port was closed.
+        return;
+    }
     let cut = Cut::default();
     let wire = Wire::new(stream, cut.clone());
     match &config.encryption {

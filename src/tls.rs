@@ -2,7 +2,12 @@
 
 mod assertion;
 mod authority;
+mod bundle;
+mod front;
+mod front_certificate;
+mod front_request;
 mod issued;
+mod judge;
 mod key;
 mod member;
 mod membership;
@@ -12,7 +17,12 @@ mod service;
 
 pub use assertion::{AssertionError, AssertionKey};
 pub use authority::{Authority, AuthorityError, IssueError, Issued, Subject};
+pub use bundle::{Bundle, BundleError};
+pub use front::FrontServer;
+pub use front_certificate::{AboutCertificate, FrontCertificate, PartsError};
+pub use front_request::{FrontKeyKind, FrontRequest};
 pub use issued::IssuedServer;
+pub use judge::{CertificateFault, Trusted};
 pub use key::{MemberKey, Request, RequestError, authority_pin, key_hash};
 pub use member::{Member, MemberKind};
 pub use membership::{
@@ -22,16 +32,16 @@ pub use pinned::{Pinned, connect_pinned};
 pub use refusal::Refusal;
 pub use service::{Roots, ServerFault, issuer, server_fault, service_client};
 
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{RootCertStore, ServerConfig};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsConnector;
 
 /// A TLS connection that came in.
 pub type ServerStream = tokio_rustls::server::TlsStream<TcpStream>;
@@ -84,6 +94,14 @@ pub enum LoadError {
         /// The cause.
         source: rustls::Error,
     },
+    /// Certificates and key do not make a chain with its key.
+    #[error("the certificate {path} and its key cannot be used: {source}")]
+    Parts {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What is wrong.
+        source: PartsError,
+    },
     /// The certificate authority's certificate is not usable as a root.
     #[error("the certificate authority in {path} cannot be used")]
     BadAuthority {
@@ -98,46 +116,6 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
     },
-}
-
-/// Server settings of the front listener: TLS 1.2 and 1.3, HTTP/1.1 alone, no client certificate.
-///
-/// Negotiate and NTLM authenticate a connection and cannot work over HTTP/2, so it is not offered.
-#[derive(Clone)]
-pub struct FrontServer {
-    acceptor: TlsAcceptor,
-    leaf: CertificateDer<'static>,
-}
-
-impl FrontServer {
-    /// Loads the listener's certificate.
-    ///
-    /// # Errors
-    /// [`LoadError`] names the file.
-    pub fn load(files: &Files) -> Result<Self, LoadError> {
-        let chain = certificates(&files.certificate)?;
-        let leaf = leaf_of(&chain, &files.certificate)?;
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])
-            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key(&files.key)?))
-            .map_err(|source| LoadError::Unusable { path: files.certificate.clone(), source })?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(FrontServer { acceptor: TlsAcceptor::from(Arc::new(config)), leaf })
-    }
-
-    /// Shakes hands.
-    ///
-    /// # Errors
-    /// The peer's fault, or it took too long.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<ServerStream> {
-        timed(self.acceptor.accept(stream)).await
-    }
-
-    /// The certificate that clients see, DER: what channel bindings are made of (RFC 5929 4.1).
-    #[must_use]
-    pub fn leaf(&self) -> &[u8] {
-        &self.leaf
-    }
 }
 
 /// Connects to a front as a calling server does.
@@ -213,10 +191,6 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, LoadError> {
         path: path.into(),
         source,
     })
-}
-
-fn key(path: &Path) -> Result<PrivateKeyDer<'static>, rustls::Error> {
-    private_key(path).map_err(|error| rustls::Error::General(error.to_string()))
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, LoadError> {

@@ -10,6 +10,7 @@ mod hosts;
 mod kept;
 mod metrics;
 mod negotiate;
+mod path;
 mod proxy;
 mod question;
 mod simulated;
@@ -31,20 +32,21 @@ use crate::secret::Secret;
 use crate::tasks::Tasks;
 use crate::tls;
 use bytes::Bytes;
-use connect::Dialer;
+use connect::{Dialer, client, connector};
 use gated::gated;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kept::Kept;
 use negotiate::{Authenticated, Waiting};
+use path::Path;
 use proxy::Proxy;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use trouble::When;
 
 /// A body on its way, kept whole or streamed.
@@ -60,6 +62,7 @@ pub struct Upstream {
     transport: Transport,
     dialer: Dialer,
     config: Arc<Config>,
+    path: Path,
     metrics: Metrics,
 }
 
@@ -140,21 +143,39 @@ impl Upstream {
         let proxy = config.proxy.clone().map(|config| Arc::new(Proxy::new(config)));
         let dialer = Dialer::new(proxy, config.hosts.clone());
         let roots = config.roots();
+        let connector = connector(dialer.clone(), tls::service_client(roots)?);
+        let path = Path::new(connector.clone(), config.base.clone(), tasks.clone());
         let transport = match &config.kind {
-            Kind::Simulated => Transport::Shared(client(dialer.clone(), tls::service_client(roots)?)),
+            Kind::Simulated => Transport::Shared(client(connector)),
             Kind::AdRms(account) | Kind::Chained(account) => {
                 let tls = tls::ServiceClient::trusting(roots)?;
                 Transport::Authenticated(Authenticated::new(account.clone(), dialer.clone(), tls, tasks))
             }
-            Kind::OAuth(_) => Transport::Bearer(client(dialer.clone(), tls::service_client(roots)?), tokens),
+            Kind::OAuth(_) => Transport::Bearer(client(connector), tokens),
         };
-        Ok(Upstream { transport, dialer, config: Arc::new(config), metrics })
+        Ok(Upstream { transport, dialer, config: Arc::new(config), path, metrics })
     }
 
     /// What kind of service it is.
     #[must_use]
     pub fn kind(&self) -> &Kind {
         &self.config.kind
+    }
+
+    /// What this node lacks to send requests, and others may have.
+    #[must_use]
+    pub fn hampered(&self) -> Option<String> {
+        let no_token = match &self.transport {
+            Transport::Bearer(_, tokens) => tokens.now().is_none().then(|| Trouble::NoToken.to_string()),
+            Transport::Shared(_) | Transport::Authenticated(_) => None,
+        };
+        self.path.cut().borrow().clone().or(no_token)
+    }
+
+    /// Why this node has no way to the service, if it has none; what it is now, and every change.
+    #[must_use]
+    pub fn path_cut(&self) -> watch::Receiver<Option<String>> {
+        self.path.cut()
     }
 
     /// The service's own URL, which servers are told by `GetRmsoUri.aspx`.
@@ -185,7 +206,10 @@ impl Upstream {
             Ok(Ok(response)) if is_of_proxy(&response, proxied) => {
                 Err(self.failed(Trouble::ProxyLogin, None))
             }
-            Ok(Ok(response)) => Ok(answer(response)),
+            Ok(Ok(response)) => {
+                self.path.answered();
+                Ok(answer(response))
+            }
         }
     }
 
@@ -247,6 +271,7 @@ impl Upstream {
 
     fn failed(&self, trouble: Trouble, source: Option<BodyError>) -> SendError {
         self.metrics.failed(&trouble);
+        self.path.troubled(&trouble);
         SendError { trouble, base: self.tenant_url(), source }
     }
 
@@ -321,21 +346,6 @@ fn log_in_at_proxy(dialer: &Dialer, request: &mut Request<Body>) -> Result<(), T
     Ok(())
 }
 
-fn client(dialer: Dialer, tls: tls::ClientSettings) -> Client<HttpsConnector<Dialer>, Body> {
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(dialer);
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-        .pool_max_idle_per_host(POOL_IDLE_MAX)
-        // Retries belong to the front alone, where they have a budget.
-        .retry_canceled_requests(false)
-        .build(connector)
-}
-
 async fn shared(
     client: &Client<HttpsConnector<Dialer>, Body>,
     request: Request<Body>,
@@ -373,7 +383,3 @@ fn answer(response: Response<Body>) -> Answer {
 
 /// The one that there is, and the one that is got in its place.
 const TOKENS_MAX: usize = 2;
-/// Below the idle time-outs of common servers, so that they rarely close a connection under a request.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
-/// Connections kept for the next requests; more may be open while they are used.
-const POOL_IDLE_MAX: usize = 64;

@@ -110,6 +110,7 @@ fn the_unit_waits_until_the_node_has_drained() {
 fn the_unit_hands_over_the_key_that_the_example_names() {
     let config = check_config(&read("rmsc.toml"));
     let (_, files) = config.listen.https.expect("the example has https");
+    let files = files.expect("and files of its own");
     let name = files.key.file_name().and_then(|name| name.to_str()).expect("a file");
     assert_eq!(files.key, PathBuf::from("/run/credentials/rmsc.service").join(name));
     let credentials = settings("LoadCredential");

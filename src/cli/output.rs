@@ -94,13 +94,21 @@ pub fn table<const COLUMNS: usize>(
     heading: [&str; COLUMNS],
     rows: impl IntoIterator<Item = [String; COLUMNS]>,
 ) {
+    grid(heading, rows);
+}
+
+/// The same where the columns are known only when it is printed.
+pub fn grid<T: Into<String>>(
+    heading: impl IntoIterator<Item = T>,
+    rows: impl IntoIterator<Item = impl IntoIterator<Item = String>>,
+) {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(heading);
+        .set_header(heading.into_iter().map(Into::into).collect::<Vec<String>>());
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.into_iter().collect::<Vec<_>>());
     }
     line(&table.trim_fmt());
 }

@@ -22,7 +22,7 @@ pub enum Simulate {
 /// The rights management service in the cloud, and everything that can go wrong with it.
 ///
 /// It answers every operation with messages of the right shape, signed with a key of its own and marked
-/// as simulated, and counts what it is asked: GET /simulator/requests.
+/// as simulated, and counts what it is asked: GET /simulator/requests, one by one GET /simulator/arrivals.
 ///
 /// Faults: NAME[=VALUE][,rate=SHARE][,next=N][,operation=WORD]. Names:
 ///   401 403 404 429[=SECONDS] 500 502 503[=SECONDS] 504

@@ -1,5 +1,6 @@
 //! The values that go in and out of a [`Cluster`](super::Cluster).
 
+use crate::proto::peer::v1 as wire;
 use crate::state::{KeyHash, NodeKind, Outcome, Rejection, ServiceKeyId, Timestamp};
 use crate::storage::{log, version};
 use std::io;
@@ -40,7 +41,7 @@ pub struct Config {
 }
 
 /// What the rest of the node says about itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     /// Whether it relays.
     pub ready: bool,
@@ -76,6 +77,29 @@ pub struct Facts {
     pub service_keys: Vec<KeyInUse>,
     /// What time it is there.
     pub clock: Option<Timestamp>,
+    /// What its front sees, in the words in which it is told; nothing if it has none.
+    pub front: Option<wire::FrontReport>,
+    /// What it lacks, so that others are better; empty: nothing.
+    pub hampered: String,
+    /// What its front shows to calling servers; nothing without a certificate, or without a front with TLS.
+    pub front_certificate: Option<ShownCertificate>,
+    /// What should be done about certificates, in sentences.
+    pub certificate_faults: Vec<String>,
+}
+
+/// The certificate that calling servers see at a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShownCertificate {
+    /// SHA-256 of it.
+    pub fingerprint: Vec<u8>,
+    /// Whom it is for.
+    pub subject: String,
+    /// Who issued it.
+    pub issuer: String,
+    /// When it expires.
+    pub not_after: Timestamp,
+    /// Whether it is out of the node's own file, and not the cluster's.
+    pub of_file: bool,
 }
 
 /// A key with which a node opens Kerberos tickets.
@@ -129,7 +153,7 @@ pub struct Standing {
 }
 
 /// How a node fares.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeStatus {
     /// The program's version.
     pub version: String,

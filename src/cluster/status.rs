@@ -1,6 +1,6 @@
 //! How the nodes fare, and how far they have come: this one and the others.
 
-use super::{Cluster, Facts, KeyInUse, Member, NodeStatus, disk};
+use super::{Cluster, Facts, KeyInUse, Member, NodeStatus, ShownCertificate, disk};
 use crate::proto::peer::v1 as wire;
 use crate::state::{ServiceKeyId, Timestamp};
 use openraft::async_runtime::WatchReceiver;
@@ -105,7 +105,21 @@ pub(super) fn to_wire(status: NodeStatus) -> wire::StatusResponse {
         cloud_differs: facts.cloud_differs,
         service_keys: facts.service_keys.into_iter().map(key_to_wire).collect(),
         clock_ms: facts.clock.map_or(0, |clock| clock.0),
+        front: facts.front,
+        hampered: facts.hampered,
+        front_certificate: facts.front_certificate.map(certificate_to_wire),
+        certificate_faults: facts.certificate_faults,
     }
+}
+
+fn certificate_to_wire(shown: ShownCertificate) -> wire::ShownCertificate {
+    let ShownCertificate { fingerprint, subject, issuer, not_after, of_file } = shown;
+    wire::ShownCertificate { fingerprint, subject, issuer, not_after_ms: not_after.0, of_file }
+}
+
+fn certificate_from_wire(shown: wire::ShownCertificate) -> ShownCertificate {
+    let wire::ShownCertificate { fingerprint, subject, issuer, not_after_ms, of_file } = shown;
+    ShownCertificate { fingerprint, subject, issuer, not_after: Timestamp(not_after_ms), of_file }
 }
 
 fn key_to_wire(KeyInUse { id, of_file, used_at }: KeyInUse) -> wire::KeyInUse {
@@ -147,6 +161,10 @@ pub(super) fn from_wire(status: wire::StatusResponse) -> NodeStatus {
             cloud_differs: status.cloud_differs,
             service_keys: status.service_keys.into_iter().take(KEYS_MAX).map(key_from_wire).collect(),
             clock: known(status.clock_ms),
+            front: status.front,
+            hampered: status.hampered,
+            front_certificate: status.front_certificate.map(certificate_from_wire),
+            certificate_faults: status.certificate_faults.into_iter().take(FAULTS_MAX).collect(),
         },
     }
 }
@@ -157,6 +175,8 @@ fn milliseconds(time: Duration) -> u64 {
 
 /// Of the cluster and of a large file together.
 const KEYS_MAX: usize = 1_024;
+/// More than there are kinds of them.
+const FAULTS_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -186,6 +206,16 @@ mod tests {
                 used_at: Some(Timestamp(6)),
             }],
             clock: Some(Timestamp(7)),
+            front: Some(wire::FrontReport { unchanged_ms: 9, nodes: vec![wire::FrontNode::default()] }),
+            hampered: "no way".into(),
+            front_certificate: Some(ShownCertificate {
+                fingerprint: vec![1; 32],
+                subject: "CN=rms".into(),
+                issuer: "CN=ca".into(),
+                not_after: Timestamp(8),
+                of_file: true,
+            }),
+            certificate_faults: vec!["it has expired".into()],
         };
         let disk_full = "full".into();
         let status = NodeStatus { version: "1".into(), revision: 4, applied: 8, disk_full, facts };

@@ -82,17 +82,22 @@ pub(super) fn listen(reader: &Reader<'_>, front: Front) -> Option<Listen> {
     if https.is_none() && http.is_none() {
         section.missing("https", "write the address for calling servers, for instance 0.0.0.0:443");
     }
-    if https.is_some() && certificate.is_none() {
-        section.missing("certificate", "https needs the PEM file of its certificate chain");
+    // Without both it is the certificate of the cluster.
+    if certificate.is_none() && key.is_some() {
+        section.missing("certificate", "write the PEM file of the chain that the key is for, or neither");
     }
-    if https.is_some() && key.is_none() {
-        section.missing("key", "https needs the PEM file of its private key");
+    if key.is_none() && certificate.is_some() {
+        section.missing("key", "write the PEM file of the certificate's private key, or neither");
     }
     section.end();
-    let https = match (https, certificate, key) {
-        (Some(address), Some(certificate), Some(key)) => Some((address?, Files { certificate, key })),
-        (Some(_), _, _) => return None,
-        (None, _, _) => None,
+    let files = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(Files { certificate, key }),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => return None,
+    };
+    let https = match https {
+        Some(address) => Some((address?, files)),
+        None => None,
     };
     let http = match http {
         Some(address) => Some(address?),
@@ -201,9 +206,33 @@ pub(super) fn service_locations(reader: &Reader<'_>) -> ServiceLocations {
 
 pub(super) fn limits(reader: &Reader<'_>) -> front::Config {
     let section = reader.section("limits");
-    let connections_max = section.number("connections_max", 1, 100_000).unwrap_or(CONNECTIONS_MAX);
+    let number = |key, max, default| {
+        let number = section.number(key, 1, max).and_then(|number| usize::try_from(number).ok());
+        number.unwrap_or(default)
+    };
+    // One alone has half of it, unless it is said otherwise.
+    let share = |key, of_key, all: usize| {
+        let share = number(key, u64::MAX, all.div_ceil(2));
+        if share > all {
+            section.refuse(key, &format!("must not be more than {of_key}, which is {all}"));
+        }
+        share
+    };
+    let connections_max = number("connections_max", 100_000, CONNECTIONS_MAX);
+    let connections_per_source_max = share("connections_per_source_max", "connections_max", connections_max);
+    let requests_max = number("requests_max", REQUESTS_MAX_MAX, REQUESTS_MAX);
+    let requests_per_source_max = share("requests_per_source_max", "requests_max", requests_max);
+    let requests_per_account_max = share("requests_per_account_max", "requests_max", requests_max);
+    let buffered_bytes_max = number("buffered_mebibytes_max", 65_536, BUFFERED_MEBIBYTES_MAX) << 20;
     section.end();
-    front::Config { connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX) }
+    front::Config {
+        connections_max,
+        connections_per_source_max,
+        requests_max,
+        requests_per_source_max,
+        requests_per_account_max,
+        buffered_bytes_max,
+    }
 }
 
 pub(super) fn drain(reader: &Reader<'_>) -> Duration {
@@ -223,6 +252,26 @@ pub(super) fn log(reader: &Reader<'_>) -> Log {
         .unwrap_or(Target::Stdout);
     section.end();
     Log { level, target }
+}
+
+/// There is no TLS on this way, and nobody's name in what goes it.
+pub(super) fn collector(reader: &Reader<'_>) -> Option<String> {
+    let section = reader.section("trace");
+    let accepted = "write http://HOST:PORT of a collector that takes OTLP over gRPC";
+    let collector = section.parsed("otlp", accepted, |text| {
+        let uri: http::Uri = text.parse().ok()?;
+        let is_plain = uri.scheme_str() == Some("http") && uri.port().is_some() && uri.path() == "/";
+        is_plain.then(|| text.trim_end_matches('/').to_owned())
+    });
+    if section.has("otlp") && !telemetry::CAN_TELL_A_COLLECTOR {
+        section.refuse(
+            "otlp",
+            "is not in this program, which was built without the feature otlp: build it with --features otlp, or take \
+             the line out",
+        );
+    }
+    section.end();
+    collector
 }
 
 pub(super) fn secrets(reader: &Reader<'_>, node: Option<&Node>) -> seal::Config {
@@ -296,4 +345,10 @@ const KEPT_MIN: Duration = Duration::from_secs(1);
 const KEPT_MAX: Duration = Duration::from_secs(90 * 24 * 3_600);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Fifty servers with a hundred connections each.
-const CONNECTIONS_MAX: u64 = 5_000;
+const CONNECTIONS_MAX: usize = 5_000;
+/// A node with 1 GB has room for the longest answer to each.
+const REQUESTS_MAX: usize = 400;
+/// Should all go to one other node, its connection carries a thousand.
+const REQUESTS_MAX_MAX: u64 = 900;
+/// As many long requests, of which the first mebibyte is kept.
+const BUFFERED_MEBIBYTES_MAX: usize = 128;

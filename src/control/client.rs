@@ -4,6 +4,8 @@ use super::Context;
 use crate::proto::control::v1::administrators_client::AdministratorsClient;
 use crate::proto::control::v1::authorizations_client::AuthorizationsClient;
 use crate::proto::control::v1::backups_client::BackupsClient;
+use crate::proto::control::v1::balance_client::BalanceClient;
+use crate::proto::control::v1::certificates_client::CertificatesClient;
 use crate::proto::control::v1::cloud_client::CloudClient;
 use crate::proto::control::v1::cluster_client::ClusterClient;
 use crate::proto::control::v1::directory_client::DirectoryClient;
@@ -110,6 +112,18 @@ impl Client {
     #[must_use]
     pub fn kerberos_keys(&self) -> KerberosKeysClient<Channel> {
         KerberosKeysClient::new(self.channel.clone())
+    }
+
+    /// How requests are spread.
+    #[must_use]
+    pub fn balance(&self) -> BalanceClient<Channel> {
+        BalanceClient::new(self.channel.clone())
+    }
+
+    /// The certificate that calling servers see.
+    #[must_use]
+    pub fn certificates(&self) -> CertificatesClient<Channel> {
+        CertificatesClient::new(self.channel.clone())
     }
 
     /// Copies of everything.

@@ -91,6 +91,8 @@ pub(super) fn node(seat: &Seat, standing: &Standing) -> proto::Node {
         winbind_away: facts.winbind_away,
         account_shared: facts.account_shared,
         cloud_differs: facts.cloud_differs,
+        hampered: facts.hampered,
+        certificate_faults: facts.certificate_faults,
     }
 }
 

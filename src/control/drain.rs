@@ -41,8 +41,14 @@ pub(super) async fn watch(
 }
 
 fn judge(picture: &Picture, node_id: u64, over: bool) -> Step {
-    let sends =
-        |seat: &Seat| seat.status.as_ref().is_some_and(|status| status.facts.rotation.contains(&node_id));
+    // A front that has it no more in rotation may still be about to hand it a request that it picked it for.
+    let sends = |seat: &Seat| {
+        seat.status.as_ref().is_some_and(|status| {
+            let nodes = status.facts.front.iter().flat_map(|front| &front.nodes);
+            let waits = nodes.filter(|node| node.node_id == node_id).any(|node| node.in_flight > 0);
+            waits || status.facts.rotation.contains(&node_id)
+        })
+    };
     let sending = picture.names(sends);
     let status = picture.seats.iter().find(|seat| seat.id() == node_id).and_then(|seat| seat.status.as_ref());
     let in_flight = status.map_or(0, |status| status.facts.in_flight);

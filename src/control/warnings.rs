@@ -28,6 +28,8 @@ pub(super) fn of(seen: &Seen<'_>) -> Vec<String> {
     warnings.extend(seen.nodes.iter().filter_map(about_winbind));
     warnings.extend(seen.nodes.iter().filter_map(about_account));
     warnings.extend(seen.nodes.iter().filter_map(about_settings));
+    warnings.extend(seen.nodes.iter().filter_map(about_hamper));
+    warnings.extend(seen.nodes.iter().flat_map(about_certificates));
     warnings.extend(about_voters(seen.nodes, seen.survivals.changes));
     if seen.entries == 0 {
         warnings.push("the table is empty, so nobody is served: rmsc authz add".into());
@@ -114,6 +116,19 @@ fn about_settings(node: &proto::Node) -> Option<String> {
     })
 }
 
+fn about_hamper(node: &proto::Node) -> Option<String> {
+    (!node.hampered.is_empty()).then(|| {
+        format!(
+            "{} gets no requests while another node is better: {}; see rmsc lb show, and event 4130 there",
+            node.name, node.hampered
+        )
+    })
+}
+
+fn about_certificates(node: &proto::Node) -> impl Iterator<Item = String> {
+    node.certificate_faults.iter().map(|fault| format!("{}: {fault}", node.name))
+}
+
 fn about_voters(nodes: &[proto::Node], changes_survive: i32) -> Option<String> {
     let voters = nodes.iter().filter(|node| node.voter).count();
     match (changes_survive, voters) {
@@ -187,6 +202,13 @@ mod tests {
         check(&[ready("a"), shared, ready("c")], 1, &["b calls the service with one account for callers"]);
         let other = proto::Node { cloud_differs: "client_id is x".into(), ..ready("b") };
         check(&[ready("a"), other, ready("c")], 1, &["b sends no token to the cloud: client_id is x"]);
+        let faults = vec!["the certificate for calling servers expires in 9 days".into()];
+        let old = proto::Node { certificate_faults: faults, ..ready("b") };
+        check(
+            &[ready("a"), old, ready("c")],
+            1,
+            &["b: the certificate for calling servers expires in 9 days"],
+        );
         let silent = proto::Node { up: false, ready: false, reason: "does not answer".into(), ..ready("b") };
         check(
             &[ready("a"), silent.clone(), ready("c")],

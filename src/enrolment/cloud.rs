@@ -243,7 +243,7 @@ impl Enrolment {
         changed(vec![refused, (RENEWAL.into(), None)], expected(cloud.marks))
     }
 
-    fn sealed(&self, name: &str, message: &impl Message) -> (String, Option<Sealed>) {
+    pub(super) fn sealed(&self, name: &str, message: &impl Message) -> (String, Option<Sealed>) {
         let identity = self.shared.identity.now();
         let plain = Secret::new(message.encode_to_vec());
         let sealed = identity.data_key.seal(&context(&identity.cluster_id, name), plain.expose());
@@ -251,7 +251,10 @@ impl Enrolment {
     }
 }
 
-fn changed(secrets: Vec<(String, Option<Sealed>)>, expected: Vec<(String, Option<SealMark>)>) -> Change {
+pub(super) fn changed(
+    secrets: Vec<(String, Option<Sealed>)>,
+    expected: Vec<(String, Option<SealMark>)>,
+) -> Change {
     Change::Roster(RosterChange::PutSecrets(PutSecrets { secrets, expected }))
 }
 
@@ -295,7 +298,7 @@ fn read<T: Message + Default>(
     T::decode(plain.expose().as_slice()).map(Some).map_err(|_| CloudError::Unknown { name })
 }
 
-fn context(cluster_id: &str, name: &str) -> String {
+pub(super) fn context(cluster_id: &str, name: &str) -> String {
     format!("{cluster_id} secret {name}")
 }
 

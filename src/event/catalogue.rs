@@ -1,6 +1,6 @@
 //! The catalogue of events: numbers, levels, words and remedies.
 
-use super::{BadAnswers, LoginsLimited, NotJoined, Refused, UpstreamTrouble};
+use super::{BadAnswers, Certificates, LoginsLimited, NotJoined, Refused, UpstreamTrouble};
 
 /// What is fixed about an event: the row of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,7 @@ pub const CATALOGUE: &[Description] = &[
     CLOUD_TOKEN_RENEWED,
     CLOUD_SIGNED_IN,
     CLOUD_RENEWAL_ASKED,
+    SERVICE_IN_REACH,
     PRINCIPAL_INVALID,
     ACCESS_REFUSED,
     CLEAR_TEXT,
@@ -109,6 +110,16 @@ pub const CATALOGUE: &[Description] = &[
     BadAnswers::Unfinished.description(),
     KEPT_ANSWER,
     BadAnswers::Loop.description(),
+    NOT_HTTP,
+    SHED,
+    FEW_OPEN_FILES,
+    Certificates::Changed.description(),
+    Certificates::Expires.description(),
+    Certificates::Expired.description(),
+    Certificates::Fault.description(),
+    Certificates::Missing.description(),
+    Certificates::Unusable.description(),
+    SERVICE_OUT_OF_REACH,
 ];
 
 pub(super) const SERVICE_STARTED: Description =
@@ -180,6 +191,18 @@ pub(super) const CLOUD_SETTINGS_DIFFER: Description = Description {
     level: Level::Warning,
     words: "the login at the cloud was made for other settings than this node's, so the node sends no token",
     remedy: "make the node files alike; if the new setting is meant on every node, sign in again: rmsc cloud login",
+};
+pub(super) const SERVICE_OUT_OF_REACH: Description = Description {
+    number: 4130,
+    level: Level::Warning,
+    words: "this node has no way to the service; nodes that have one get its requests",
+    remedy: "see the reason; if other nodes have a way, look at what is between this one and the service: rmsc lb show",
+};
+pub(super) const SERVICE_IN_REACH: Description = Description {
+    number: 1021,
+    level: Level::Information,
+    words: "this node has a way to the service again",
+    remedy: "",
 };
 pub(super) const CLOUD_TOKEN_NOT_RENEWED: Description = Description {
     number: 4082,
@@ -344,4 +367,22 @@ pub(super) const KEPT_ANSWER: Description = Description {
     level: Level::Warning,
     words: "the service cannot be reached, and an answer that was kept is given",
     remedy: "read the reason and the events about the service; the answer's age is in age_seconds",
+};
+pub(super) const NOT_HTTP: Description = Description {
+    number: 4100,
+    level: Level::Warning,
+    words: "a client sends what is no good HTTP: it got 400, and its connection was closed",
+    remedy: "read the reason; if it is a server of yours, a proxy on the way may change its requests",
+};
+pub(super) const SHED: Description = Description {
+    number: 4101,
+    level: Level::Warning,
+    words: "there is no room for all that clients send: some get 429 and come again",
+    remedy: "find out who sends so much; if it is right, raise the key, or add a node: see 4101 in the runbook",
+};
+pub(super) const FEW_OPEN_FILES: Description = Description {
+    number: 4102,
+    level: Level::Warning,
+    words: "this process may not open as many files as it needs for limits.connections_max",
+    remedy: "raise LimitNOFILE= in rmsc.service, or lower limits.connections_max",
 };

@@ -4,14 +4,22 @@ use super::catalogue::{
     ACCESS_ALLOWED, ACCESS_REFUSED, ADMINISTRATOR_ADDED, ADMINISTRATOR_REMOVED, AMBIGUOUS,
     CERTIFICATE_RENEWED, CLEAR_TEXT, CLOUD_CREDENTIAL_EXPIRES, CLOUD_RENEWAL_ASKED, CLOUD_SETTINGS_DIFFER,
     CLOUD_SIGNED_IN, CLOUD_SIGNED_OUT, CLOUD_TOKEN_NOT_RENEWED, CLOUD_TOKEN_RENEWED, DAMAGE_SET_ASIDE,
-    DIRECTORY_AWAY, DIRECTORY_BACK, DIRECTORY_UNREADABLE, DISK_FULL, DISK_HAS_ROOM, KEPT_ANSWER,
-    NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, NTLM_REFUSED, PRINCIPAL_INVALID,
-    RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED, SERVICE_STARTED,
-    SERVICE_STOPPED, SWITCHED_TO_HTTPS, TABLE_EMPTY, TABLE_UPDATED, THRESHOLD_TOO_LOW, UNEXPECTED,
-    UPSTREAM_IN_THE_CLEAR, WINBIND_AWAY, WINBIND_BACK,
+    DIRECTORY_AWAY, DIRECTORY_BACK, DIRECTORY_UNREADABLE, DISK_FULL, DISK_HAS_ROOM, FEW_OPEN_FILES,
+    KEPT_ANSWER, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, NOT_HTTP, NTLM_REFUSED,
+    PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_IN_REACH, SERVICE_KEY_CLOSED,
+    SERVICE_KEYS_CHANGED, SERVICE_OUT_OF_REACH, SERVICE_STARTED, SERVICE_STOPPED, SHED, SWITCHED_TO_HTTPS,
+    TABLE_EMPTY, TABLE_UPDATED, THRESHOLD_TOO_LOW, UNEXPECTED, UPSTREAM_IN_THE_CLEAR, WINBIND_AWAY,
+    WINBIND_BACK,
 };
-use super::{Description, Event, Who};
+use super::{Description, Event, Shed, Who};
+use std::fmt;
 use tracing::{error, info, warn};
+
+impl fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Event({})", self.description().number)
+    }
+}
 
 impl Event<'_> {
     /// The event's row of the catalogue.
@@ -50,6 +58,7 @@ impl Event<'_> {
             Event::LoginsLimited { why, .. } => why.description(),
             Event::ThresholdTooLow { .. } => THRESHOLD_TOO_LOW,
             Event::BadAnswer { why, .. } => why.description(),
+            Event::Certificate { why, .. } => why.description(),
             Event::KeptAnswer { .. } => KEPT_ANSWER,
             Event::UpstreamTrouble { why, .. } => why.description(),
             Event::CloudTokenRenewed { .. } => CLOUD_TOKEN_RENEWED,
@@ -57,6 +66,8 @@ impl Event<'_> {
             Event::CloudRenewalAsked { .. } => CLOUD_RENEWAL_ASKED,
             Event::CloudSignedOut { .. } => CLOUD_SIGNED_OUT,
             Event::CloudSettingsDiffer { .. } => CLOUD_SETTINGS_DIFFER,
+            Event::ServiceInReach => SERVICE_IN_REACH,
+            Event::ServiceOutOfReach { .. } => SERVICE_OUT_OF_REACH,
             Event::CloudTokenNotRenewed { .. } => CLOUD_TOKEN_NOT_RENEWED,
             Event::CloudCredentialExpires { .. } => CLOUD_CREDENTIAL_EXPIRES,
             Event::UpstreamInTheClear { .. } => UPSTREAM_IN_THE_CLEAR,
@@ -65,6 +76,9 @@ impl Event<'_> {
             Event::WinbindBack { .. } => WINBIND_BACK,
             Event::WinbindAway { .. } => WINBIND_AWAY,
             Event::DirectoryUnreadable { .. } => DIRECTORY_UNREADABLE,
+            Event::NotHttp { .. } => NOT_HTTP,
+            Event::Shed(_) => SHED,
+            Event::FewOpenFiles { .. } => FEW_OPEN_FILES,
         }
     }
 
@@ -128,9 +142,12 @@ impl Event<'_> {
             Event::CloudCredentialExpires { days, until } => warn!(event, days, until, remedy, "{words}"),
             Event::UpstreamInTheClear { url } => warn!(event, url, remedy, "{words}"),
             Event::ServiceKeyClosed { key, reason } => warn!(event, %key, %reason, remedy, "{words}"),
+            Event::ServiceInReach => info!(event, "{words}"),
             Event::NodeRefused { reason }
+            | Event::ServiceOutOfReach { reason }
             | Event::UpstreamTrouble { reason, .. }
             | Event::BadAnswer { reason, .. }
+            | Event::Certificate { reason, .. }
             | Event::DiskFull { reason } => {
                 warn!(event, reason, remedy, "{words}");
             }
@@ -150,6 +167,13 @@ impl Event<'_> {
             Event::KeptAnswer { operation, age_seconds, reason, left_out } => {
                 warn!(event, operation, age_seconds, reason, left_out, remedy, "{words}");
             }
+            Event::NotHttp { computer, reason, left_out } => {
+                warn!(event, computer, reason, left_out, remedy, "{words}");
+            }
+            Event::Shed(Shed { key, value, who, left_out }) => {
+                warn!(event, key, value, who, left_out, remedy, "{words}");
+            }
+            Event::FewOpenFiles { has, needed } => warn!(event, has, needed, remedy, "{words}"),
             Event::TableEmpty { revision } => warn!(event, revision, remedy, "{words}"),
             Event::DiskHasRoom => info!(event, "{words}"),
             Event::DamageSetAside { what, kept, reason } => {

@@ -3,6 +3,8 @@
 //! Exchange takes 3xx, 401, 403, 404, 502, 503, 504 and unknown faults as permanent, and mail bounces;
 //! 500 without SOAP, 429 and other 4xx as passing. So trouble behind us is `500 text/plain`.
 
+use super::metrics;
+use super::strict::Kind;
 use crate::relay::{Answered, Failure};
 use crate::rms::{SoapVersion, fault};
 use crate::upstream::Body;
@@ -18,6 +20,10 @@ pub enum Outcome {
     Unauthenticated(Vec<String>),
     /// There is no room for one more login of the caller.
     Overloaded,
+    /// There is no room for the request.
+    Full,
+    /// What came is no good HTTP.
+    NotHttp(Kind),
     /// The request has come back to the cluster that sent it.
     Loop,
     /// The path is none of ours.
@@ -30,13 +36,56 @@ pub enum Outcome {
     NoNode,
 }
 
+impl Outcome {
+    /// As it is counted.
+    pub fn label(&self) -> metrics::Outcome {
+        match self {
+            Outcome::Answered(_) => metrics::Outcome::Answered,
+            Outcome::Unauthenticated(_) => metrics::Outcome::Challenged,
+            Outcome::Failed(
+                Failure::NotAuthorized(_) | Failure::RoleRefused(_) | Failure::NtlmRefused(_),
+            ) => metrics::Outcome::Refused,
+            Outcome::NotFound
+            | Outcome::MethodNotAllowed(_)
+            | Outcome::Failed(
+                Failure::Malformed(_)
+                | Failure::UnsupportedMedia(_)
+                | Failure::TooLarge { .. }
+                | Failure::OverLimit(_)
+                | Failure::BrokenOff,
+            )
+            | Outcome::NotHttp(_) => metrics::Outcome::Malformed,
+            Outcome::Full => metrics::Outcome::Shed,
+            Outcome::NoNode
+            | Outcome::Loop
+            | Outcome::Overloaded
+            | Outcome::Failed(
+                Failure::Upstream { .. }
+                | Failure::Unsent { .. }
+                | Failure::Lasting { .. }
+                | Failure::Throttled { .. }
+                | Failure::Overdue
+                | Failure::NotReady(_),
+            ) => metrics::Outcome::Failed,
+        }
+    }
+}
+
 /// Words an outcome.
 #[must_use]
 pub fn response(outcome: Outcome, soap: SoapVersion) -> Response<Body> {
     match outcome {
         Outcome::Answered(answered) => self::answered(answered),
         Outcome::Unauthenticated(challenges) => unauthenticated(&challenges),
-        Outcome::Overloaded => overloaded(),
+        Outcome::Overloaded => {
+            later("The connector cannot take this login now. Try again later.", LOGIN_AFTER_SECONDS)
+        }
+        // Whose limit it is, and how high, is the administrator's to know.
+        Outcome::Full => later("The connector has too much to do. Try again later.", ROOM_AFTER_SECONDS),
+        Outcome::NotHttp(Kind::TooSlow) => {
+            text(StatusCode::REQUEST_TIMEOUT, "The head of the request did not come in time.")
+        }
+        Outcome::NotHttp(kind) => text(StatusCode::BAD_REQUEST, &sentence("Bad request", kind.reason())),
         // Only another connector is told so, by whose mark it is known.
         Outcome::Loop => text(
             StatusCode::LOOP_DETECTED,
@@ -138,10 +187,9 @@ fn unauthenticated(challenges: &[String]) -> Response<Body> {
     response
 }
 
-fn overloaded() -> Response<Body> {
-    let words = "The connector cannot take this login now. Try again later.";
+fn later(words: &str, seconds: &'static str) -> Response<Body> {
     let mut response = text(StatusCode::TOO_MANY_REQUESTS, words);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
     response
 }
 
@@ -157,7 +205,9 @@ fn with_type(status: StatusCode, content_type: &'static str, bytes: Bytes) -> Re
 }
 
 /// Logins are remembered by the minute.
-const RETRY_AFTER_SECONDS: &str = "60";
+const LOGIN_AFTER_SECONDS: &str = "60";
+/// What is in flight has mostly ended by then.
+const ROOM_AFTER_SECONDS: &str = "2";
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@ use super::metrics::{self, Batch, Metrics, Soap};
 use crate::principal::{Caller, Mechanism};
 use crate::relay::{Course, Facts, Failure};
 use crate::rms::{Endpoint, Operation, content::Content};
+use crate::trace::TraceContext;
 use crate::upstream::{Body, BodyError};
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -42,6 +43,8 @@ pub struct Told {
 pub struct Origin {
     /// The request's id.
     pub request_id: String,
+    /// The same for who follows it across nodes.
+    pub trace: TraceContext,
     /// The node whose front took it.
     pub front_node: String,
     /// When its headers were there.
@@ -75,6 +78,11 @@ impl Told {
         let (status, total) = (response.status().as_u16(), self.origin.begun.elapsed());
         self.ended = Some(Ended { status, total, relay_node: relay_node.unwrap_or_default() });
         response.map(|body| Followed { body, is_over: false, told: self }.boxed_unsync())
+    }
+
+    /// What the request is known by.
+    pub fn names(&self) -> (TraceContext, &str) {
+        (self.origin.trace, &self.origin.request_id)
     }
 
     /// The answer broke in the middle.
@@ -111,6 +119,8 @@ impl Told {
             target: "audit",
             record = "audit",
             request_id = origin.request_id,
+            trace_id = origin.trace.trace_id(),
+            span_id = origin.trace.span_id(),
             sid = %caller.account.sid,
             account = %caller.account.name,
             computer = caller.computer,
@@ -199,7 +209,8 @@ pub fn result(outcome: &Outcome) -> &'static str {
         // The service's own, passed through.
         Outcome::Answered(_) => FAULT,
         Outcome::Unauthenticated(_) => "unauthenticated",
-        Outcome::Overloaded => "overloaded",
+        Outcome::Overloaded | Outcome::Full => "overloaded",
+        Outcome::NotHttp(_) => "malformed",
         Outcome::NotFound => "not-found",
         Outcome::MethodNotAllowed(_) => "method-not-allowed",
         Outcome::NoNode => "no-node",

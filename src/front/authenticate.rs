@@ -10,8 +10,9 @@ use crate::identity::{
 use crate::principal::{Account, Binding, Caller, Channel, Mechanism};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -33,6 +34,8 @@ pub struct Connection {
     /// What a client that uses channel binding must have seen; `None` without TLS.
     pub binding: Option<ChannelBinding>,
     progress: Mutex<Progress>,
+    /// It ends with the next answer that leaves nothing to be said.
+    leaving: AtomicBool,
 }
 
 /// How far the connection's authentication is.
@@ -96,7 +99,23 @@ impl Connection {
     /// A connection that was just accepted.
     #[must_use]
     pub fn new(remote: SocketAddr, channel: Channel, binding: Option<ChannelBinding>) -> Self {
-        Connection { remote, channel, binding, progress: Mutex::default() }
+        Connection { remote, channel, binding, progress: Mutex::default(), leaving: AtomicBool::default() }
+    }
+
+    /// The node ends: this connection is to end as soon as its client can do without it.
+    pub(super) fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this answer is the last one. A client that is told to prove itself does so on the same connection, or its
+    /// logon fails.
+    pub(super) fn ends_with(&self, status: StatusCode) -> bool {
+        self.leaving.load(Ordering::Relaxed) && status != StatusCode::UNAUTHORIZED
+    }
+
+    /// Whether the client's next leg of a handshake is awaited.
+    pub(super) fn is_shaking_hands(&self) -> bool {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).handshake.is_some()
     }
 
     fn take(&self) -> Progress {

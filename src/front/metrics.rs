@@ -1,5 +1,7 @@
 //! What is counted at a front.
 
+use super::admission::Limit;
+use super::strict::Kind;
 use crate::metrics::{Enter, seconds};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -18,9 +20,15 @@ pub struct Metrics {
     service_seconds: Times,
     soap_seconds: Times,
     retries: Counter,
+    handed: Family<NodeLabels, Counter>,
+    lost: Family<NodeLabels, Counter>,
     unproven: Family<UnprovenLabels, Counter>,
+    refused: Family<RefusedLabels, Counter>,
+    shed: Family<ShedLabels, Counter>,
     /// Open connections.
     pub connections: Gauge,
+    in_flight: Gauge,
+    buffered_bytes: Gauge,
 }
 
 type Times = Family<SoapLabels, Histogram, fn() -> Histogram>;
@@ -43,6 +51,18 @@ pub enum Outcome {
     Malformed,
     /// With an error of ours or of the service's.
     Failed,
+    /// At once, because there was no room.
+    Shed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShedLabels {
+    limit: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -99,6 +119,11 @@ pub struct Soap {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NodeLabels {
+    node: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UnprovenLabels {
     reason: Unproven,
 }
@@ -146,9 +171,30 @@ impl Metrics {
                 "rmsc_front_retries",
                 "Requests handed to a second node, because the first gave no answer",
             ),
+            handed: registry.enter(
+                "rmsc_front_handed",
+                "Requests that this front has handed to a node, by the node's name",
+            ),
+            lost: registry.enter(
+                "rmsc_front_lost",
+                "Requests that a node did not take from this front, or was lost with, by the node's name",
+            ),
             unproven: registry.enter(
                 "rmsc_front_failed_logins",
                 "NTLM logins that failed, or were refused at a limit without asking the directory",
+            ),
+            refused: registry.enter(
+                "rmsc_front_refused_requests",
+                "Requests that are no good HTTP: their connection was closed",
+            ),
+            shed: registry.enter(
+                "rmsc_front_shed",
+                "Connections and requests that were refused because so many were there",
+            ),
+            in_flight: registry.enter("rmsc_front_in_flight", "Requests of clients in flight"),
+            buffered_bytes: registry.enter(
+                "rmsc_front_buffered_bytes",
+                "Bytes of requests that are kept for another attempt, or for which there is room",
             ),
             connections: registry.enter("rmsc_front_connections", "Open connections of clients"),
         }
@@ -173,6 +219,26 @@ impl Metrics {
 
     pub(super) fn unproven(&self, reason: Unproven) {
         self.unproven.get_or_create(&UnprovenLabels { reason }).inc();
+    }
+
+    pub(super) fn handed(&self, node: &str, lost: bool) {
+        let labels = NodeLabels { node: node.to_owned() };
+        self.handed.get_or_create(&labels).inc();
+        // There from the beginning, so that monitors see it grow.
+        self.lost.get_or_create(&labels).inc_by(lost.into());
+    }
+
+    pub(super) fn refused(&self, kind: Kind) {
+        self.refused.get_or_create(&RefusedLabels { kind: kind.word() }).inc();
+    }
+
+    pub(super) fn taken(&self, requests: usize, bytes: usize) {
+        self.in_flight.set(i64::try_from(requests).unwrap_or(i64::MAX));
+        self.buffered_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn shed(&self, limit: Limit) {
+        self.shed.get_or_create(&ShedLabels { limit: limit.word() }).inc();
     }
 
     pub(super) fn retried(&self) {

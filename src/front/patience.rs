@@ -1,10 +1,10 @@
 //! A connection of which the client must take what is written: whoever does not read holds a connection to the service
 //! for as long as its answer is on the way.
 
+use super::times::WRITE_TIMEOUT;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
@@ -73,9 +73,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
     }
 }
 
-/// A client that reads at all reads something in that time.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +94,6 @@ mod tests {
         let _theirs = reader.await.unwrap();
         let begun = tokio::time::Instant::now();
         let error = ours.write_all(&[0; 16]).await.unwrap_err();
-        assert_eq!((error.kind(), begun.elapsed().as_secs()), (io::ErrorKind::TimedOut, 60));
+        assert_eq!((error.kind(), begun.elapsed().as_secs()), (io::ErrorKind::TimedOut, 30));
     }
 }

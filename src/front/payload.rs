@@ -1,18 +1,117 @@
-//! Reads a request's bytes as far as they can be kept for a second attempt.
+//! A request's bytes, for as many attempts as they allow: what is short is kept, and of what is long the beginning, until
+//! the rest of it leaves for the service.
 
-use super::peers::Payload;
 use super::upload::Upload;
 use crate::relay::{Failure, Head, Prefixed, REQUEST_BYTES_MAX};
 use crate::rms::agreement::content_type;
 use crate::rms::envelope::{Inspection, inspect};
 use crate::rms::passing::Passing;
 use crate::rms::{ANSWER_WITHIN, Operation};
-use crate::upstream::Body;
+use crate::upstream::{Body, BodyError};
 use bytes::{Bytes, BytesMut};
-use http_body::Body as _;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
+
+/// A request's bytes.
+pub enum Payload {
+    /// All of them: they can be sent again.
+    Kept(Bytes),
+    /// The beginning of a long request, and the rest, which passes through once.
+    Streamed(Arc<Mutex<Option<Long>>>),
+}
+
+/// A long request of which nothing but the beginning was read.
+pub struct Long {
+    beginning: Bytes,
+    rest: Body,
+}
+
+/// Lets the rest of a long request pass. Without it, it never does in this attempt, and is left for another.
+pub struct Release(Option<oneshot::Sender<()>>);
+
+/// The rest of a long request, once it may pass.
+enum Rest {
+    Waiting {
+        released: oneshot::Receiver<()>,
+        long: Arc<Mutex<Option<Long>>>,
+    },
+    Passing(Body),
+    /// The attempt is over, and whoever reads it is about to hear that.
+    GivenUp,
+}
+
+impl Payload {
+    /// The bytes for one more attempt, and what lets all of them pass; nothing once they are spent.
+    pub fn take(&self) -> Option<(Body, Release)> {
+        match self {
+            Payload::Kept(bytes) => Some((full(bytes.clone()), Release(None))),
+            Payload::Streamed(long) => {
+                let beginning = left(long)?;
+                let (release, released) = oneshot::channel();
+                let rest = Rest::Waiting { released, long: long.clone() }.boxed_unsync();
+                Some((Prefixed::new(beginning, rest, None).boxed_unsync(), Release(Some(release))))
+            }
+        }
+    }
+
+    /// Whether another attempt could send the bytes.
+    #[must_use]
+    pub fn is_left(&self) -> bool {
+        match self {
+            Payload::Kept(_) => true,
+            Payload::Streamed(long) => left(long).is_some(),
+        }
+    }
+}
+
+impl Release {
+    /// The bytes leave for the service now.
+    pub fn release(self) {
+        if let Some(release) = self.0 {
+            // Whoever waited for them is gone, and so are the bytes.
+            let _ = release.send(());
+        }
+    }
+}
+
+fn left(long: &Mutex<Option<Long>>) -> Option<Bytes> {
+    let long = long.lock().unwrap_or_else(PoisonError::into_inner);
+    long.as_ref().map(|long| long.beginning.clone())
+}
+
+fn full(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
+impl HttpBody for Rest {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Rest::Waiting { released, long } = &mut *self {
+            let passing = match ready!(Pin::new(released).poll(context)) {
+                Ok(()) => long.lock().unwrap_or_else(PoisonError::into_inner).take(),
+                Err(_) => None,
+            };
+            *self = passing.map_or(Rest::GivenUp, |long| Rest::Passing(long.rest));
+        }
+        match &mut *self {
+            Rest::Passing(rest) => Pin::new(rest).poll_frame(context),
+            Rest::Waiting { .. } => Poll::Pending,
+            // An end would make a part look whole. Nobody asks any more whose fault it is.
+            Rest::GivenUp => Poll::Ready(Some(Err(Failure::BrokenOff.into()))),
+        }
+    }
+}
 
 /// Reads up to what is kept; a longer body passes through from there on. Gives the bytes that were read, too. The client
 /// may let its bytes be waited for that long, in all.
@@ -25,7 +124,7 @@ pub async fn read(body: Body, within: Duration) -> Result<(Payload, Bytes), Fail
     let payload = if whole {
         Payload::Kept(bytes.clone())
     } else {
-        Payload::Streamed(Some(Prefixed::new(bytes.clone(), body, None).boxed_unsync()))
+        Payload::Streamed(Arc::new(Mutex::new(Some(Long { beginning: bytes.clone(), rest: body }))))
     };
     Ok((payload, bytes))
 }
@@ -91,7 +190,7 @@ pub async fn discard(mut body: Body, within: Duration) -> bool {
 }
 
 /// What is kept of a request for a second attempt: more than any but the largest license has.
-const KEPT_BYTES_MAX: usize = 1 << 20;
+pub const KEPT_BYTES_MAX: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -101,6 +200,28 @@ mod tests {
 
     fn body(bytes: usize) -> Body {
         Full::new(Bytes::from(vec![b'x'; bytes])).map_err(|never| match never {}).boxed_unsync()
+    }
+
+    #[tokio::test]
+    async fn the_rest_of_a_long_request_is_left_for_another_attempt_until_it_may_pass() {
+        let stream =
+            futures::stream::iter((0..48).map(|_| Ok(Frame::data(Bytes::from(vec![b'x'; 64 << 10])))));
+        let body: Body = http_body_util::StreamBody::new(stream).boxed_unsync();
+        let (payload, beginning) = read(body, Duration::from_secs(60)).await.unwrap();
+        for _ in 0..3 {
+            let (mut body, release) = payload.take().unwrap();
+            let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert_eq!(first.len(), beginning.len());
+            assert!(futures::FutureExt::now_or_never(body.frame()).is_none());
+            drop(release);
+            // No end, and not taken from the next one.
+            assert!(body.frame().await.unwrap().is_err());
+            assert!(payload.is_left());
+        }
+        let (body, release) = payload.take().unwrap();
+        release.release();
+        assert_eq!(body.collect().await.unwrap().to_bytes().len(), 3 << 20);
+        assert!(!payload.is_left() && payload.take().is_none());
     }
 
     #[tokio::test]

@@ -2,18 +2,24 @@
 //! here, mutual TLS there.
 
 mod link;
+mod map;
+mod turns;
 
 pub use link::HopError;
+pub use map::Standing;
+pub use turns::Counts;
 
-use crate::relay::{Answered, Deadline, Head, Readiness, Relay};
+use super::payload::Payload;
+use crate::relay::{Answered, Deadline, Head, Relay};
 use crate::tasks::Tasks;
 use crate::tls::MemberClient;
-use crate::upstream::Body;
 use link::Link;
+use map::{Known, Map};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use turns::{Handed, Turn, Turns};
 
 /// A node that relays, as the cluster knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +52,51 @@ enum Way {
     There(Link),
 }
 
-/// All nodes that take requests now, in the order of their ids.
+impl Way {
+    fn is(&self, link: &Link) -> bool {
+        matches!(self, Way::There(own) if own.is(link))
+    }
+}
+
+/// The nodes that take requests now, in the order of their ids.
+pub struct Ready {
+    targets: Vec<Target>,
+    /// Those that take requests too, where nobody better does.
+    reserve: Vec<Target>,
+    turns: Arc<Turns>,
+}
+
+impl Ready {
+    /// The nodes.
+    #[must_use]
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// Nodes that are out for something that may not matter to a request that nobody else takes.
+    pub fn reserve(&self) -> &[Target] {
+        &self.reserve
+    }
+}
+
+/// How one node stands with this front.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its id.
+    pub id: u64,
+    /// It gets requests.
+    pub in_rotation: bool,
+    /// The cluster wants it to get none.
+    pub drained: bool,
+    /// What it says, or what happened to it.
+    pub standing: Standing,
+    /// For how long.
+    pub for_so_long: Duration,
+    /// What it was handed.
+    pub counts: Counts,
+}
+
+/// All nodes, and which of them take requests now.
 #[derive(Clone)]
 pub struct Peers {
     shared: Arc<Shared>,
@@ -54,35 +104,9 @@ pub struct Peers {
 
 struct Shared {
     own: Peer,
-    ready: watch::Sender<Arc<Vec<Target>>>,
-    map: Mutex<Map>,
-}
-
-/// Who could take requests, and what the cluster says about everybody.
-#[derive(Default)]
-struct Map {
-    live: BTreeMap<u64, Target>,
-    known: BTreeMap<u64, Peer>,
-}
-
-impl Map {
-    /// Those that take requests, by the names that they have now.
-    fn ready(&self) -> Vec<Target> {
-        let renamed = |target: &Target| match self.known.get(&target.id) {
-            Some(peer) if peer.drained => None,
-            Some(peer) => Some(Target { name: peer.name.clone(), ..target.clone() }),
-            None => Some(target.clone()),
-        };
-        self.live.values().filter_map(renamed).collect()
-    }
-}
-
-/// A request's bytes, for as many attempts as they allow.
-pub enum Payload {
-    /// All of them: they can be sent again.
-    Kept(bytes::Bytes),
-    /// A long request that passes through once.
-    Streamed(Option<Body>),
+    ready: watch::Sender<Arc<Ready>>,
+    map: Mutex<Map<Way>>,
+    handed: Mutex<BTreeMap<u64, Arc<Handed>>>,
 }
 
 impl Peers {
@@ -94,8 +118,10 @@ impl Peers {
         members: watch::Receiver<Arc<Vec<Peer>>>,
         tasks: &Tasks,
     ) -> Self {
-        let (ready, _) = watch::channel(Arc::default());
-        let peers = Peers { shared: Arc::new(Shared { own, ready, map: Mutex::default() }) };
+        let turns = Arc::new(Turns::new(std::iter::empty(), Instant::now()));
+        let (ready, _) = watch::channel(Arc::new(Ready { targets: Vec::new(), reserve: Vec::new(), turns }));
+        let (map, handed) = (Mutex::default(), Mutex::default());
+        let peers = Peers { shared: Arc::new(Shared { own, ready, map, handed }) };
         tasks.spawn("own readiness", watch_own(peers.clone(), relay.clone(), tasks.clone()));
         tasks.spawn("peers", watch_members(peers.clone(), client, members, tasks.clone()));
         peers
@@ -103,131 +129,140 @@ impl Peers {
 
     /// The nodes that take requests now.
     #[must_use]
-    pub(super) fn ready(&self) -> Arc<Vec<Target>> {
+    pub(super) fn ready(&self) -> Arc<Ready> {
         self.shared.ready.borrow().clone()
     }
 
     /// Their names.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        self.ready().iter().map(|target| target.name.clone()).collect()
+        self.ready().targets().iter().map(|target| target.name.clone()).collect()
     }
 
     /// Their ids.
     #[must_use]
     pub fn ids(&self) -> Vec<u64> {
-        self.ready().iter().map(|target| target.id).collect()
+        self.ready().targets().iter().map(|target| target.id).collect()
     }
 
-    /// Hands a request to a node and waits until its answer begins.
+    /// How every node stands with this front, and since when the rotation is as it is.
+    #[must_use]
+    pub fn seen(&self) -> (Vec<Seen>, Duration) {
+        let now = Instant::now();
+        let ready = self.ready();
+        let map = self.shared.map.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = |(id, known): (u64, &Known<Way>)| {
+            let turns = ready.turns.of(id);
+            Seen {
+                id,
+                in_rotation: turns.is_some(),
+                drained: known.drained,
+                standing: known.standing.clone(),
+                for_so_long: now.saturating_duration_since(known.since),
+                counts: self.handed(id).counts(turns.unwrap_or(0)),
+            }
+        };
+        (map.all().map(seen).collect(), now.saturating_duration_since(ready.turns.since))
+    }
+
+    /// What this node itself lacks, so that others are better.
+    #[must_use]
+    pub fn own_hamper(&self) -> Option<String> {
+        let map = self.shared.map.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = map.all().find(|(id, _)| *id == self.shared.own.id);
+        own.and_then(|(_, known)| match &known.standing {
+            Standing::Hampered(hampered) => Some(hampered.reason.clone()),
+            _ => None,
+        })
+    }
+
+    /// Whether a node takes requests, also if others are better.
+    pub(super) fn takes(&self, id: u64) -> bool {
+        let map = self.shared.map.lock().unwrap_or_else(PoisonError::into_inner);
+        map.all().any(|(node, known)| node == id && known.takes_requests())
+    }
+
+    /// Hands a request to a node of the rotation and waits until its answer begins.
     ///
     /// # Errors
     /// How far the request came.
     pub(super) async fn hand_over(
         &self,
-        target: &Target,
+        (ready, target): (&Ready, &Target),
         head: &Head,
-        payload: &mut Payload,
+        payload: &Payload,
         deadline: Deadline,
     ) -> Result<Answered, HopError> {
+        // A question for what is kept is nobody's turn.
+        let turns = (!head.kept_only).then_some(&ready.turns);
+        let turn = Turn::begin(turns, &self.handed(target.id), target.id);
         match &target.way {
             Way::Here(relay) => {
-                let body = payload.take().ok_or(HopError::BodyGone)?;
-                relay.handle(head, body, deadline, || {}).await.map_err(HopError::Failure)
+                let (body, release) = payload.take().ok_or(HopError::BodyGone)?;
+                let started = move || release.release();
+                relay.handle(head, body, deadline, started).await.map_err(HopError::Failure)
             }
             Way::There(link) => {
                 let result = link.hand_over(head, payload, deadline).await;
-                // Out of rotation until it answers a probe; what else is on the link goes on, if it can.
-                if let Err(HopError::NotAccepted { .. } | HopError::Lost { .. }) = &result {
-                    self.suspend(target.id, link);
+                if let Err(error) = &result
+                    && error.is_of_the_node()
+                {
+                    turn.lost();
+                    // Until it answers a probe; what else is on the link goes on, if it can.
+                    self.change(|map, now| {
+                        map.suspend(target.id, |way| way.is(link), &error.to_string(), now);
+                    });
                 }
                 result
             }
         }
     }
 
-    fn put(&self, target: Target) {
-        self.change(|map| {
-            map.live.insert(target.id, target);
-        });
+    fn handed(&self, id: u64) -> Arc<Handed> {
+        let mut handed = self.shared.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        handed.entry(id).or_default().clone()
     }
 
-    fn remove(&self, id: u64) {
-        self.change(|map| {
-            map.live.remove(&id);
-        });
-    }
-
-    /// Takes what the cluster says: a drained node gets no new request from now on, and keeps those it has.
-    fn know(&self, peers: &[Peer]) {
-        self.change(|map| map.known = peers.iter().map(|peer| (peer.id, peer.clone())).collect());
-    }
-
-    /// Takes a node out because this link to it failed; a newer link stays.
-    fn suspend(&self, id: u64, failed: &Link) {
-        self.change(|map| {
-            let same = |target: &Target| matches!(&target.way, Way::There(link) if link.is(failed));
-            if map.live.get(&id).is_some_and(same) {
-                map.live.remove(&id);
-            }
-        });
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Map)) {
+    fn change(&self, change: impl FnOnce(&mut Map<Way>, Instant)) {
+        let now = Instant::now();
         let mut map = self.shared.map.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut map);
-        let ready = map.ready();
-        let before = self.shared.ready.send_replace(Arc::new(ready.clone()));
-        if !before.iter().map(|target| target.id).eq(ready.iter().map(|target| target.id)) {
-            let names: Vec<_> = ready.iter().map(|target| target.name.as_str()).collect();
+        change(&mut map, now);
+        let target =
+            |(id, name, way): (u64, &str, &Way)| Target { id, name: name.to_owned(), way: way.clone() };
+        let (targets, reserve) = map.ready();
+        let [targets, reserve] =
+            [targets, reserve].map(|nodes| nodes.into_iter().map(target).collect::<Vec<_>>());
+        let ids = targets.iter().map(|target| target.id);
+        let turns = self.ready().turns.clone();
+        let turns = if turns.are_of(ids.clone()) {
+            turns
+        } else {
+            let names: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();
             tracing::info!(ready = names.join(" "), "nodes in rotation");
-        }
-    }
-}
-
-impl Payload {
-    /// The bytes for one more attempt; `None` once a stream is spent.
-    pub fn take(&mut self) -> Option<Body> {
-        use http_body_util::{BodyExt, Full};
-        match self {
-            Payload::Kept(bytes) => {
-                Some(Full::new(bytes.clone()).map_err(|never| match never {}).boxed_unsync())
-            }
-            Payload::Streamed(body) => body.take(),
-        }
-    }
-
-    /// Whether another attempt could send the bytes.
-    #[must_use]
-    pub fn is_left(&self) -> bool {
-        match self {
-            Payload::Kept(_) => true,
-            Payload::Streamed(body) => body.is_some(),
-        }
+            Arc::new(Turns::new(ids, now))
+        };
+        self.shared.ready.send_replace(Arc::new(Ready { targets, reserve, turns }));
     }
 }
 
 async fn watch_own(peers: Peers, relay: Relay, tasks: Tasks) {
     let own = peers.shared.own.clone();
     let mut serving = relay.watch_serving();
-    let mut before = Readiness::NotReady(String::new());
+    let mut interval = tokio::time::interval(PROBE_EVERY);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut before = None;
     loop {
         serving.mark_unchanged();
-        let ready = relay.readiness();
-        match (&before, &ready) {
-            (Readiness::Ready, Readiness::Ready) => {}
-            (Readiness::NotReady(_), Readiness::Ready) => {
-                peers.put(Target {
-                    id: own.id,
-                    name: own.name.clone(),
-                    way: Way::Here(Box::new(relay.clone())),
-                });
-            }
-            (_, Readiness::NotReady(_)) => peers.remove(own.id),
+        let readiness = relay.readiness();
+        if before.as_ref() != Some(&readiness) {
+            let way = Way::Here(Box::new(relay.clone()));
+            peers.change(|map, now| map.hear((own.id, &own.name), way, readiness.clone(), now));
+            before = Some(readiness);
         }
-        before = ready;
         tokio::select! {
             changed = serving.changed() => if changed.is_err() { return },
+            // Its way to the service, and what it has to do, change by themselves.
+            _ = interval.tick() => {}
             () = tasks.draining() => return,
         }
     }
@@ -242,7 +277,7 @@ async fn watch_members(
     let mut kept: BTreeMap<u64, (Peer, Tasks)> = BTreeMap::new();
     loop {
         let now = members.borrow_and_update().clone();
-        peers.know(&now);
+        peers.change(|map, at| map.know(&now, at));
         kept.retain(|_, (peer, task)| {
             // A new name or a drain does not end the connection, nor what is in flight on it.
             let stays = now.iter().any(|now| (now.id, &now.address) == (peer.id, &peer.address));
@@ -270,11 +305,15 @@ async fn keep(peers: Peers, peer: Peer, client: MemberClient, tasks: Tasks) {
     while !tasks.is_draining() {
         match Link::open(&client, &peer, &tasks).await {
             Ok(link) => {
-                follow(&peers, &peer, &link, &tasks).await;
+                let why = follow(&peers, &peer, &link, &tasks).await;
                 link.close();
-                peers.suspend(peer.id, &link);
+                peers.change(|map, now| map.lose(peer.id, |way| way.is(&link), &why, now));
             }
-            Err(error) => tracing::debug!(peer = peer.name, %error, "no link"),
+            Err(error) => {
+                tracing::debug!(peer = peer.name, %error, "no link");
+                let why = format!("no connection: {error}");
+                peers.change(|map, now| map.lose(peer.id, |_| false, &why, now));
+            }
         }
         let pause = RECONNECT_PAUSE.mul_f64(rand::random_range(0.5..1.5));
         tokio::select! {
@@ -284,24 +323,24 @@ async fn keep(peers: Peers, peer: Peer, client: MemberClient, tasks: Tasks) {
     }
 }
 
-/// Asks at a steady rate, until there is no answer in time.
-async fn follow(peers: &Peers, peer: &Peer, link: &Link, tasks: &Tasks) {
+/// Asks at a steady rate, until there is no answer in time; gives why.
+async fn follow(peers: &Peers, peer: &Peer, link: &Link, tasks: &Tasks) -> String {
     let mut interval = tokio::time::interval(PROBE_EVERY);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = interval.tick() => {}
-            () = link.closed() => return,
-            () = tasks.draining() => return,
+            () = link.closed() => return "the connection has ended".into(),
+            () = tasks.draining() => return "it is none of the cluster any more, or has another address".into(),
         }
         match link.probe().await {
-            Ok(Readiness::Ready) => {
-                peers.put(Target { id: peer.id, name: peer.name.clone(), way: Way::There(link.clone()) });
+            Ok(readiness) => {
+                let way = Way::There(link.clone());
+                peers.change(|map, now| map.hear((peer.id, &peer.name), way, readiness, now));
             }
-            Ok(Readiness::NotReady(_)) => peers.remove(peer.id),
             Err(error) => {
                 tracing::info!(peer = peer.name, %error, "no sign of life");
-                return;
+                return error.to_string();
             }
         }
     }

@@ -2,11 +2,13 @@
 
 use super::answer::Outcome;
 use super::channels::Channels;
+use super::strict::Kind;
 use crate::event::{BadAnswers, Event, Seen, Tally, Who};
 use crate::principal::{Caller, Channel, Sid};
 use crate::relay::{Failure, authorize};
 use crate::state::{State, Timestamp};
 use http::Uri;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -18,6 +20,7 @@ pub struct Reports {
     allowed: Seen<(Sid, Sid, Timestamp)>,
     refused: Tally<Sid>,
     not_found: Tally<String>,
+    not_http: Tally<(IpAddr, Kind)>,
     loops: Seen<()>,
     channels: Mutex<Channels>,
 }
@@ -31,6 +34,7 @@ impl Reports {
             allowed: Seen::new(Duration::MAX),
             refused: Tally::new(REFUSED_EVERY),
             not_found: Tally::new(Duration::MAX),
+            not_http: Tally::new(NOT_HTTP_EVERY),
             loops: Seen::new(LOOP_EVERY),
             channels: Mutex::default(),
         }
@@ -59,6 +63,13 @@ impl Reports {
         }
     }
 
+    /// Somebody sent what is no good HTTP: event 4100.
+    pub fn not_http(&self, from: IpAddr, kind: Kind) {
+        if let Some(left_out) = self.not_http.say((from, kind), Instant::now()) {
+            Event::NotHttp { computer: &from.to_string(), reason: kind.reason(), left_out }.log();
+        }
+    }
+
     /// A request of a caller has ended: event 1002, 2001 or 2004 if that is news.
     pub fn ended(&self, caller: &Caller, outcome: &Outcome) {
         match outcome {
@@ -84,6 +95,8 @@ impl Reports {
             Outcome::Failed(_)
             | Outcome::Unauthenticated(_)
             | Outcome::Overloaded
+            | Outcome::Full
+            | Outcome::NotHttp(_)
             | Outcome::NotFound
             | Outcome::MethodNotAllowed(_)
             | Outcome::NoNode => {}
@@ -111,6 +124,8 @@ fn who(caller: &Caller) -> Who<'_> {
 
 /// Every path of the protocol is far shorter.
 const PATH_CHARS_MAX: usize = 200;
+/// One event a minute, source and kind.
+const NOT_HTTP_EVERY: Duration = Duration::from_secs(60);
 /// Every request meets the same.
 const LOOP_EVERY: Duration = Duration::from_secs(10);
 /// One event a minute and account: enough for a monitor, harmless for the log.

@@ -70,11 +70,74 @@ mod tests {
         check(&Method::PUT, "/_wmcs/licensing/license.asmx", |_| Route::MethodNotAllowed("GET, HEAD, POST"));
     }
 
+    /// Other spellings of a path that some servers take for the same.
+    fn variants(path: &str) -> Vec<String> {
+        let last = path.rfind('/').expect("a path has a slash");
+        let (folder, name) = path.split_at(last);
+        let name = name.trim_start_matches('/');
+        let mut variants: Vec<String> = [
+            "//", "/x/..", "/..", "/%2e", "/.;", "/%00", "/ ", "%20", "%2f", "%5c", "\\", ";", ";a=b", "%3b",
+            ".", "..", "%00", "%0d%0a", "::$DATA", "%3fwsdl", "~1", "\u{0}", "*", "+",
+        ]
+        .iter()
+        .map(|behind| format!("{path}{behind}"))
+        .collect();
+        for between in [
+            "//", "/./", "/x/../", "/%2e/", "/;/", "\\", "%2f", "%2F", "%5c", "%252f", "/%2e%2e/", "\u{2215}",
+        ] {
+            variants.push(format!("{folder}{between}{name}"));
+            variants.push(path.replacen('/', between, 1));
+            variants.push(path.replace('/', between));
+        }
+        variants.extend([
+            path.replace('_', "%5f"),
+            path.replace('_', "%255f"),
+            path.replace('i', "%69"),
+            path.replace('i', "\u{131}"),
+            path.replace('s', "\u{17f}"),
+            path.replace('c', "\u{ff43}"),
+            path.trim_start_matches('/').to_owned(),
+            format!("/_wmcs{path}"),
+            format!(" {path}"),
+            format!("/%20{path}"),
+            path.get(..path.len() - 1).unwrap_or_default().to_owned(),
+        ]);
+        variants
+    }
+
+    #[test]
+    fn knows_no_other_spelling_of_a_path() {
+        let all: std::collections::BTreeSet<String> =
+            Endpoint::ALL.iter().flat_map(|endpoint| variants(endpoint.path())).collect();
+        assert!(all.len() >= 600, "{}", all.len());
+        for path in all {
+            for method in [Method::GET, Method::POST] {
+                assert_eq!(route(&method, &path, None), Route::NotFound, "{path:?}");
+            }
+        }
+    }
+
     #[test]
     fn knows_no_other_path() {
-        for path in
-            ["/", "/_wmcs", "/_wmcs/decommission/decommission.asmx", "/_wmcs/licensing/%2e%2e/license.asmx"]
-        {
+        for path in [
+            "",
+            "/",
+            "*",
+            "/_wmcs",
+            "/_wmcs/",
+            "/_wmcs/admin/admin.asmx",
+            "/_wmcs/decommission/decommission.asmx",
+            "/_wmcs/licensing/%2e%2e/license.asmx",
+            "/_wmcs/certification/license.asmx",
+            "/_wmcs/licensing/certification.asmx",
+            "/_wmcs/licensing/license.asmx/",
+            "/_wmcs/licensing/license.asmx/AcquireLicense",
+            "/_wmcs/licensing//",
+            "/_wmcs/GetRmsoUri.aspx/",
+            "/livez",
+            "/readyz",
+            "/metrics",
+        ] {
             assert_eq!(route(&Method::GET, path, None), Route::NotFound, "{path}");
         }
     }

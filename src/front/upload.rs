@@ -1,6 +1,7 @@
 //! A request's body for whose bytes a client may let us wait only so long in all: whoever sends one byte a second would
 //! hold a connection to the service for as long as an answer may take.
 
+use super::times::BODY_RATE_MIN;
 use crate::relay::Failure;
 use crate::upstream::{Body, BodyError};
 use bytes::Bytes;
@@ -28,11 +29,8 @@ impl Upload {
 /// The time that so many bytes may take.
 fn earned(bytes: usize) -> Duration {
     let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-    Duration::from_secs(1) * bytes / RATE_MIN
+    Duration::from_secs(1) * bytes / BODY_RATE_MIN
 }
-
-/// In bytes a second: a branch office has more.
-const RATE_MIN: u32 = 128 << 10;
 
 impl HttpBody for Upload {
     type Data = Bytes;

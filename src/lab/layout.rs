@@ -207,7 +207,8 @@ impl Layout {
         for node in &self.nodes {
             make_private_folder(&node.folder)?;
             let names = [self.service_name().to_owned(), "localhost".into(), "127.0.0.1".into()];
-            let front = fronts.issue_server(&names, now)?;
+            let mut front = fronts.issue_server(&names, now)?;
+            front.certificate_pem.push_str(fronts.certificate_pem());
             write_issued(&node.folder.join("front.pem"), &node.folder.join("front.key"), &front)?;
             write_private(&node.config_file(), &self.config(node))?;
         }

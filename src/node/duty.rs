@@ -25,13 +25,24 @@ struct Shared {
 struct Reasons {
     /// The process is about to end.
     stopping: bool,
+    /// Nobody waits any more for what would be begun.
+    ended: bool,
     /// The cluster wants no requests here.
-    out: Option<String>,
+    out: Option<Out>,
     /// Of the roster that said so.
     revision: u64,
     /// What another node said, when it refused this one. Shown where no leader was heard, and nothing rests on it.
     refused: Option<String>,
     fresh: Option<Fresh>,
+}
+
+/// Why the cluster wants no requests at a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Out {
+    /// What is there is done.
+    Leaving(String),
+    /// It must do none: it hears no changes any more, or never relays.
+    Never(String),
 }
 
 /// How long the table is fresh enough.
@@ -61,6 +72,11 @@ impl Duty {
     /// From now on the node ends.
     pub(super) fn stop(&self) {
         self.change(|reasons| reasons.stopping = true);
+    }
+
+    /// From now on it does not even what is there.
+    pub(super) fn end(&self) {
+        self.change(|reasons| reasons.ended = true);
     }
 
     /// What the cluster says counts at once, and whatever else is so.
@@ -114,30 +130,39 @@ impl Duty {
 
 impl Reasons {
     fn serving(&self) -> Serving {
-        match (self.stopping, &self.out, self.fresh) {
-            (true, _, _) => Serving::Not(DRAINING.into()),
-            (false, Some(out), _) => Serving::Not(out.clone()),
-            (false, None, None) => Serving::Not(self.refused.clone().unwrap_or_else(|| UNHEARD.into())),
-            (false, None, Some(fresh)) => Serving::Until(fresh.until),
+        if self.ended {
+            return Serving::Not(DRAINING.into());
+        }
+        let leaving = match (self.stopping, &self.out) {
+            (false, None) => None,
+            (_, Some(Out::Never(reason))) => return Serving::Not(reason.clone()),
+            (true, _) => Some(DRAINING.to_owned()),
+            (false, Some(Out::Leaving(reason))) => Some(reason.clone()),
+        };
+        match (leaving, self.fresh) {
+            (None, None) => Serving::Not(self.refused.clone().unwrap_or_else(|| UNHEARD.into())),
+            (Some(reason), None) => Serving::Not(reason),
+            (None, Some(fresh)) => Serving::Until(fresh.until),
+            (Some(reason), Some(fresh)) => Serving::Leaving { reason, until: fresh.until },
         }
     }
 }
 
-/// Why the cluster wants no requests at a node.
-fn out(roster: &Roster, node_id: u64, runs_as: NodeKind) -> Option<String> {
+fn out(roster: &Roster, node_id: u64, runs_as: NodeKind) -> Option<Out> {
     if let Some(removed) = roster.removed.get(&node_id) {
-        return Some(format!("removed from the cluster by {}", removed.by));
+        return Some(Out::Never(format!("removed from the cluster by {}", removed.by)));
     }
     if runs_as == NodeKind::Witness {
-        return Some(WITNESS.into());
+        return Some(Out::Never(WITNESS.into()));
     }
     let node = roster.nodes.get(&node_id)?;
     if let Some(by) = &node.leaving {
-        return Some(format!("leaving the cluster, removed by {by}"));
+        // It was drained before, and may never hear that it is out.
+        return Some(Out::Never(format!("leaving the cluster, removed by {by}")));
     }
     match (&node.drained, node.kind) {
-        (_, NodeKind::Witness) => Some(MISTAKEN.into()),
-        (Some(drained), NodeKind::Relay) => Some(format!("drained by {}", drained.by)),
+        (_, NodeKind::Witness) => Some(Out::Never(MISTAKEN.into())),
+        (Some(drained), NodeKind::Relay) => Some(Out::Leaving(format!("drained by {}", drained.by))),
         (None, NodeKind::Relay) => None,
     }
 }
@@ -176,7 +201,7 @@ mod tests {
     fn check_not(duty: &Duty, words: &str) {
         match duty.serving().borrow().now() {
             Readiness::NotReady(reason) => assert!(reason.contains(words), "{reason}"),
-            Readiness::Ready => panic!("it is ready, and should say {words}"),
+            other => panic!("it is {other:?}, and should say {words}"),
         }
     }
 
@@ -194,15 +219,19 @@ mod tests {
     }
 
     #[test]
-    fn a_drained_node_serves_nothing_however_fresh_it_is() {
+    fn a_node_that_leaves_wants_nothing_new_and_does_what_is_there() {
         let duty = Duty::new(7, NodeKind::Relay);
         duty.note(&roster(NodeKind::Relay, true), fresh(60));
         check_not(&duty, "drained by alice");
+        assert_eq!(duty.serving().borrow().able(), Ok(()));
         duty.heed(&roster(NodeKind::Relay, false));
         assert_eq!(duty.serving().borrow().now(), Readiness::Ready);
         duty.stop();
         duty.note(&roster(NodeKind::Relay, false), fresh(60));
         check_not(&duty, DRAINING);
+        assert_eq!(duty.serving().borrow().able(), Ok(()));
+        duty.note(&roster(NodeKind::Relay, true), fresh(0));
+        assert!(duty.serving().borrow().able().is_err());
     }
 
     #[test]
@@ -224,8 +253,10 @@ mod tests {
         duty.note(&roster(NodeKind::Witness, false), fresh(60));
         check_not(&duty, "rmsc witness");
         let removed = RemovedNode { name: "n".into(), by: "bob".into(), at: Timestamp(0) };
-        duty.heed(&Roster { removed: [(7, removed)].into(), ..Roster::default() });
+        duty.note(&Roster { removed: [(7, removed)].into(), ..Roster::default() }, fresh(60));
+        duty.stop();
         check_not(&duty, "removed from the cluster by bob");
+        assert!(duty.serving().borrow().able().is_err());
     }
 
     #[test]

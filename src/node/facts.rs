@@ -2,6 +2,8 @@
 
 use super::cloud::Difference;
 use super::duty::Duty;
+use super::front_certificate::FrontCertificates;
+use super::front_report::front_report;
 use super::own::{self, Own};
 use super::service_keys::ServiceKeys;
 use super::{in_words, now};
@@ -12,6 +14,7 @@ use crate::front::Peers;
 use crate::relay::{self, NtlmRules};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
+use time::OffsetDateTime;
 
 /// Where a node that relays counts.
 pub(super) struct Counted {
@@ -19,6 +22,7 @@ pub(super) struct Counted {
     /// Its front comes later than the cluster that tells others about it.
     rotation: Arc<OnceLock<Peers>>,
     keys: ServiceKeys,
+    certificates: FrontCertificates,
     ntlm: NtlmRules,
     directory: Arc<Directory>,
     account_shared: bool,
@@ -29,7 +33,7 @@ impl Counted {
     pub(super) fn new(
         relay: &relay::Metrics,
         rotation: &Arc<OnceLock<Peers>>,
-        keys: &ServiceKeys,
+        (keys, certificates): (&ServiceKeys, &FrontCertificates),
         directory: &Arc<Directory>,
         config: &Config,
     ) -> Self {
@@ -38,6 +42,7 @@ impl Counted {
             relay,
             rotation,
             keys: keys.clone(),
+            certificates: certificates.clone(),
             ntlm: config.identity.ntlm,
             directory: directory.clone(),
             account_shared: config.upstream.kind.shares_an_account(),
@@ -51,6 +56,7 @@ pub(super) fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() ->
     let (membership, plain_seal_key) = (own.membership.clone(), own.plain_seal_key);
     Arc::new(move || {
         let (ready, reason) = in_words(serving.borrow().now());
+        let (front_certificate, certificate_faults) = counted.certificates.facts(OffsetDateTime::now_utc());
         Facts {
             ready,
             reason,
@@ -60,6 +66,8 @@ pub(super) fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() ->
             stale_after: duty.stale_after(),
             in_flight: counted.relay.in_flight(),
             rotation: counted.rotation.get().map(Peers::ids).unwrap_or_default(),
+            front: counted.rotation.get().map(front_report),
+            hampered: counted.rotation.get().and_then(Peers::own_hamper).unwrap_or_default(),
             certificate_expires_at: Some(own::expires_at(&membership)),
             plain_seal_key,
             exchange_ntlm_unbound: counted.ntlm.lets_exchange_in_unbound(),
@@ -69,6 +77,8 @@ pub(super) fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() ->
             cloud_differs: counted.cloud.now(),
             service_keys: counted.keys.shown(),
             clock: Some(now()),
+            front_certificate,
+            certificate_faults,
         }
     })
 }

@@ -45,7 +45,7 @@ impl ServiceKeys {
     }
 
     /// Takes the keys of the newest roster that is applied here beside those of the file, if they are others.
-    pub(super) fn take(&self, cluster: &Cluster, enrolment: &Enrolment) {
+    fn take(&self, cluster: &Cluster, enrolment: &Enrolment) {
         // The state is read under the lock, so that an older one never takes the place of a newer one.
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let roster = cluster.state().borrow().roster.clone();
@@ -75,8 +75,15 @@ impl ServiceKeys {
         *taken = is;
     }
 
+    /// Takes those of the roster that is applied here, and follows it until the tasks drain.
+    pub(super) fn keep(&self, cluster: &Cluster, enrolment: &Enrolment, tasks: &Tasks) {
+        self.take(cluster, enrolment);
+        let following = self.clone().follow(cluster.clone(), enrolment.clone(), tasks.clone());
+        tasks.spawn("service keys", following);
+    }
+
     /// Follows the roster until the tasks drain.
-    pub(super) async fn follow(self, cluster: Cluster, enrolment: Enrolment, tasks: Tasks) {
+    async fn follow(self, cluster: Cluster, enrolment: Enrolment, tasks: Tasks) {
         let mut newest = cluster.roster();
         loop {
             let roster = newest.borrow_and_update().clone();

@@ -1,6 +1,6 @@
 //! Why a node did not start, in words that say what to do.
 
-use crate::{cluster, directory, enrolment, identity, seal, tls};
+use crate::{cluster, directory, enrolment, identity, seal, telemetry, tls};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -66,6 +66,9 @@ pub enum StartError {
         /// What starts such a node.
         command: &'static str,
     },
+    /// The collector cannot be told.
+    #[error("cannot use [trace]")]
+    Collector(#[from] telemetry::CollectorError),
     /// The admin port's descriptors are wrong.
     #[error("cannot serve the admin port")]
     Control(#[from] tonic_reflection::server::Error),

@@ -50,10 +50,7 @@ impl Node {
             data_dir: config.node.data_dir,
             duty,
             cluster,
-            clients: groups.clients,
-            hops: groups.hops,
-            control: groups.control,
-            storage: groups.storage,
+            groups,
             drain_timeout: config.drain_timeout,
         })
     }

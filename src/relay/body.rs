@@ -181,8 +181,8 @@ impl Inspected {
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(data.len() as u64).ok_or(Failure::BrokenOff)?;
         }
-        // White space may follow the message: what is held ends it all the same.
-        if self.passing.finish().is_ok() {
+        // Whatever may follow: whoever takes the message as it comes has all that it needs with what is held.
+        if self.passing.has_operation() {
             self.gate.check()?;
         }
         self.passing.read(&data).map_err(|malformed| unfit(&malformed))?;

@@ -5,7 +5,7 @@ use super::{Failure, Permit, Relay, refused};
 use crate::principal::Caller;
 use crate::rms::Operation;
 use crate::upstream;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The question for one request; clones are the same.
 #[derive(Clone)]
@@ -17,13 +17,22 @@ struct Asked {
     operation: Operation,
     permit: Permit,
     refused: OnceLock<Failure>,
+    /// Called once, when the first bytes leave.
+    started: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Gate {
-    /// For a request that has this permit now.
-    pub(super) fn new(relay: &Relay, caller: &Arc<Caller>, operation: Operation, permit: &Permit) -> Self {
+    /// For a request that has this permit now. `started` is told when it leaves.
+    pub(super) fn new(
+        relay: &Relay,
+        caller: &Arc<Caller>,
+        operation: Operation,
+        permit: &Permit,
+        started: impl FnOnce() + Send + 'static,
+    ) -> Self {
         let (relay, caller, permit) = (relay.clone(), caller.clone(), permit.clone());
-        Gate(Arc::new(Asked { relay, caller, operation, permit, refused: OnceLock::new() }))
+        let started = Mutex::new(Some(Box::new(started) as Box<dyn FnOnce() + Send>));
+        Gate(Arc::new(Asked { relay, caller, operation, permit, refused: OnceLock::new(), started }))
     }
 
     /// Whether it still may, by the same entry: what is sent names the entry and its role.
@@ -43,14 +52,21 @@ impl Gate {
     /// The same, for whoever holds the connection.
     pub(super) fn for_upstream(&self) -> upstream::Gate {
         let gate = self.clone();
-        Arc::new(move || gate.check().map_err(Into::into))
+        Arc::new(move || {
+            gate.check()?;
+            let started = gate.0.started.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(started) = started {
+                started();
+            }
+            Ok(())
+        })
     }
 }
 
 impl Asked {
     fn now(&self) -> Result<(), Failure> {
         if self.permit.revision() == self.relay.state.borrow().table.revision {
-            return self.relay.check_ready();
+            return self.relay.check_able();
         }
         let now = self.relay.permit(&self.caller)?;
         let now = now.for_operation(self.operation).map_err(|refusal| refused(&refusal))?;

@@ -82,14 +82,16 @@ impl Relay {
             (Ok(answer), None) => answer,
             (Err(error), None) => {
                 head.course.note(|facts| facts.trouble = error.trouble.word().to_owned());
-                let (failure, verdict) = (self.upstream_failure(&error), verdict(&error.trouble));
+                let failure = head.trace.say(&head.request_id, || self.upstream_failure(&error));
+                let verdict = verdict(&error.trouble);
                 return Err(NoAnswer { failure, verdict });
             }
         };
         let (relay, course) = (self.clone(), head.course.clone());
+        let (request_id, trace) = (head.request_id.clone(), head.trace);
         let later = move |bad: &BadAnswer| {
             course.note(|facts| facts.trouble = bad.word().to_owned());
-            relay.bad_answer(bad);
+            trace.say(&request_id, || relay.bad_answer(bad));
         };
         check(answer, &accepted, deadline, later).await.map_err(|bad| self.no_answer(head, &bad))
     }
@@ -97,7 +99,7 @@ impl Relay {
     /// What follows from a bad answer, which is counted and said.
     pub(super) fn no_answer(&self, head: &Head, bad: &BadAnswer) -> NoAnswer {
         head.course.note(|facts| facts.trouble = bad.word().to_owned());
-        self.bad_answer(bad);
+        head.trace.say(&head.request_id, || self.bad_answer(bad));
         NoAnswer { failure: bad.failure(), verdict: bad.verdict() }
     }
 

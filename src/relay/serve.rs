@@ -75,9 +75,12 @@ async fn run(
             let head = Head { kept_only, ..head };
             course = head.course.clone();
             proven(&head.caller);
-            let started = || {
+            let (frames, facts) = (sender.downgrade(), course.clone());
+            let started = move || {
                 // The queue is empty here: `started` is the first frame of a request.
-                let _ = sender.try_send(wire::started_frame(&course.facts()));
+                if let Some(frames) = frames.upgrade() {
+                    let _ = frames.try_send(wire::started_frame(&facts.facts()));
+                }
             };
             relay.handle(&head, body, deadline, started).await
         }

@@ -39,6 +39,7 @@ fn relay(registry: &mut Registry) -> Relay {
         kept: KeptConfig { folder: std::env::temp_dir().join("rmsc-never-kept"), age_max: None },
         service_locations: ServiceLocations::Connector,
         mark: Mark::of("a", b"secret"),
+        spans: Spans::default(),
     };
     let (_, state) = watch::channel(Arc::new(state));
     let (_, serving) = watch::channel(Serving::Until(Deadline::after(Duration::from_secs(60))));
@@ -71,6 +72,7 @@ fn head(path: &str, action: &str) -> Head {
         via: Via::default(),
         body_bytes: None,
         course: Course::default(),
+        trace: TraceContext::begin(1),
     }
 }
 

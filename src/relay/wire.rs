@@ -1,9 +1,10 @@
 //! The hop's bytes: a head before the request's body, and frames instead of an answer.
 
-use super::{Answered, Course, Facts, Failure, Head, Readiness, via::Via};
+use super::{Answered, Course, Facts, Failure, Hamper, Hampered, Head, Readiness, via::Via};
 use crate::principal::{Account, AccountName, Binding, Caller, Channel, Mechanism, Sid};
 use crate::proto::peer::v1::{self as proto, failure, relay_frame};
 use crate::rms;
+use crate::trace::TraceContext;
 use crate::upstream::{Body, BodyError};
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -69,6 +70,7 @@ pub fn encode_head(head: &Head, budget_ms: u32) -> Bytes {
         attempt: head.attempt,
         body_bytes: head.body_bytes,
         via: head.via.marks().to_vec(),
+        traceparent: head.trace.to_string(),
     };
     message.encode_length_delimited_to_vec().into()
 }
@@ -116,6 +118,8 @@ fn head(message: proto::RelayHead) -> Option<Head> {
         via: Via::of_marks(message.via.iter().map(String::as_str)),
         kept_only: false,
         course: Course::default(),
+        trace: TraceContext::parse(&message.traceparent)
+            .unwrap_or_else(|| TraceContext::begin(rand::random())),
     })
 }
 
@@ -227,11 +231,14 @@ fn failure(message: proto::Failure) -> Failure {
 }
 
 pub(super) fn encode_readiness(readiness: &Readiness) -> Bytes {
-    let (ready, reason) = match readiness {
-        Readiness::Ready => (true, String::new()),
-        Readiness::NotReady(reason) => (false, reason.clone()),
+    let none = proto::Hamper::Unspecified;
+    let (ready, reason, hamper) = match readiness {
+        Readiness::Ready => (true, String::new(), none),
+        // To a front that knows no hampers it is ready.
+        Readiness::Hampered(hampered) => (true, hampered.reason.clone(), hamper_to_wire(hampered.by)),
+        Readiness::NotReady(reason) => (false, reason.clone(), none),
     };
-    proto::Readiness { ready, reason }.encode_to_vec().into()
+    proto::Readiness { ready, reason, hamper: hamper.into() }.encode_to_vec().into()
 }
 
 /// Reads a node's answer to whether it takes requests.
@@ -240,7 +247,23 @@ pub(super) fn encode_readiness(readiness: &Readiness) -> Bytes {
 /// [`FrameError::Unreadable`].
 pub fn read_readiness(bytes: Bytes) -> Result<Readiness, FrameError> {
     let message = proto::Readiness::decode(bytes).map_err(|_| FrameError::Unreadable("no readiness"))?;
-    Ok(if message.ready { Readiness::Ready } else { Readiness::NotReady(message.reason) })
+    let by = match message.hamper() {
+        proto::Hamper::Unspecified => None,
+        proto::Hamper::Service => Some(Hamper::Service),
+        proto::Hamper::Load => Some(Hamper::Load),
+    };
+    Ok(match (message.ready, by) {
+        (true, None) => Readiness::Ready,
+        (true, Some(by)) => Readiness::Hampered(Hampered { by, reason: message.reason }),
+        (false, _) => Readiness::NotReady(message.reason),
+    })
+}
+
+fn hamper_to_wire(hamper: Hamper) -> proto::Hamper {
+    match hamper {
+        Hamper::Service => proto::Hamper::Service,
+        Hamper::Load => proto::Hamper::Load,
+    }
 }
 
 /// Reads the frames of a hop's answer.
@@ -373,12 +396,14 @@ mod tests {
             kept_only: false,
             via: Via::of_marks(["0".repeat(32).as_str()].into_iter()),
             course: Course::default(),
+            trace: TraceContext::begin(5),
         };
         let decoded = proto::RelayHead::decode_length_delimited(encode_head(&head, 25_000)).unwrap();
         assert_eq!(decoded.budget_ms, 25_000);
         let read = super::head(decoded).unwrap();
         assert_eq!(read.caller, head.caller);
         assert_eq!(read.endpoint, head.endpoint);
+        assert_eq!(read.trace, head.trace);
         assert_eq!((read.body_bytes, &read.via), (head.body_bytes, &head.via));
         assert_eq!(read.via.marks().len(), 1);
     }

@@ -122,6 +122,12 @@ impl Passing {
         Ok(())
     }
 
+    /// Whether all of its operation has passed: nothing that has a meaning can follow.
+    #[must_use]
+    pub fn has_operation(&self) -> bool {
+        self.operations > 0 && self.open.iter().all(|open| open.place != Place::Operation)
+    }
+
     /// How many recipients the request has, as far as it has passed.
     #[must_use]
     pub fn recipients(&self) -> usize {

@@ -1,6 +1,7 @@
 //! What the simulated service has seen, in bounded memory: the proof that nothing is sent twice
 //! and that every node works.
 
+use super::journal::{Arrived, Journal};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -94,6 +95,12 @@ impl Counts {
         }
     }
 
+    /// The newest arrivals, in their order.
+    #[must_use]
+    pub fn arrivals(&self) -> Vec<Arrived> {
+        self.locked().journal.all()
+    }
+
     /// Forgets everything.
     pub fn reset(&self) {
         *self.locked() = Record::default();
@@ -124,6 +131,7 @@ struct Record {
     last: VecDeque<Last>,
     /// The names that traces refer to.
     nodes: Vec<String>,
+    journal: Journal,
 }
 
 #[derive(Debug)]
@@ -142,6 +150,7 @@ struct Trace {
 
 impl Record {
     fn add(&mut self, arrival: &Arrival) {
+        self.journal.add(arrival);
         let totals = &mut self.totals;
         totals.total += 1;
         count(&mut totals.by_node, &arrival.node);
@@ -215,7 +224,7 @@ fn count(counts: &mut BTreeMap<String, u64>, name: &str) {
     *counts.entry(name).or_default() += 1;
 }
 
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     name.chars().take(NAME_CHARS_MAX).collect()
 }
 
@@ -282,7 +291,10 @@ mod tests {
         assert_eq!(counts.seen("never"), Seen::default());
         counts.record(&arrival(Some(id), "n3"));
         assert_eq!(counts.snapshot().duplicates, BTreeMap::from([(id.to_owned(), 3)]));
+        let ids: Vec<String> = counts.arrivals().into_iter().map(|arrived| arrived.request_id).collect();
+        assert_eq!(ids, [id, "other", id, "", id]);
         counts.reset();
+        assert!(counts.arrivals().is_empty());
         assert_eq!(counts.snapshot(), Snapshot::default());
         assert_eq!(counts.seen(id), Seen::default());
     }

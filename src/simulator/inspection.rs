@@ -21,6 +21,7 @@ pub(super) async fn answer(request: Request<Incoming>, config: &Config) -> Respo
 fn counted(method: &Method, below: &str, counts: &Counts) -> Response<Body> {
     match (method, below) {
         (&Method::GET, "requests") => json(&counts.snapshot()),
+        (&Method::GET, "arrivals") => json(&counts.arrivals()),
         (&Method::GET, _) => match below.strip_prefix("requests/") {
             Some(id) => json(&counts.seen(id)),
             None => text(StatusCode::NOT_FOUND, "there is nothing at this path"),

@@ -30,7 +30,7 @@ impl Tasks {
         loop {
             let (slot, stream, remote) = tokio::select! {
                 accepted = next() => accepted,
-                () = self.draining() => return,
+                () = self.draining() => break,
             };
             let conversation = converse(stream, remote);
             self.spawn(name, async move {
@@ -38,7 +38,21 @@ impl Tasks {
                 drop(slot);
             });
         }
+        // Who has connected by now is answered: closing the port would break these off.
+        while let Some((stream, remote)) = waiting(&listener).await {
+            let Ok(slot) = slots.clone().try_acquire_owned() else { return };
+            let conversation = converse(stream, remote);
+            self.spawn(name, async move {
+                conversation.await;
+                drop(slot);
+            });
+        }
     }
+}
+
+/// A connection that is there already.
+async fn waiting(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    tokio::time::timeout(Duration::ZERO, accept(listener)).await.ok()
 }
 
 /// Errors of accept(2) pass: a client that is gone again, or too many open files.

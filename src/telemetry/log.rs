@@ -106,7 +106,7 @@ pub fn start(level: &str, target: Target) -> Result<(), StartError> {
                 .with_target(false)
                 .json()
                 .flatten_event(true)
-                .with_current_span(false)
+                .with_current_span(true)
                 .with_span_list(false);
             registry.with(filtered(lines, filter)).try_init()
         }

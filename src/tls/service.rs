@@ -84,7 +84,7 @@ pub fn service_client(trusted: Roots<'_>) -> Result<ClientConfig, LoadError> {
 }
 
 /// What is unreadable among them is left out: one bad file of a distribution must not stop a node.
-fn of_system() -> RootCertStore {
+pub(super) fn of_system() -> RootCertStore {
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     store

@@ -1,12 +1,16 @@
 //! The way to a host of the service: whether it may be called, its address, TCP, the web proxy.
 
+use super::Body;
 use super::hosts::Hosts;
 use super::proxy::{Proxy, ProxyFault};
+use crate::tls;
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::error::Error;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -170,5 +174,25 @@ impl Service<Name> for Resolver {
     }
 }
 
+/// Goes there with TLS where the address says so.
+pub(super) fn connector(dialer: Dialer, tls: tls::ClientSettings) -> HttpsConnector<Dialer> {
+    HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(dialer)
+}
+
+/// A client whose connections are kept for the next requests.
+pub(super) fn client(connector: HttpsConnector<Dialer>) -> Client<HttpsConnector<Dialer>, Body> {
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .pool_max_idle_per_host(POOL_IDLE_MAX)
+        // Retries belong to the front alone, where they have a budget.
+        .retry_canceled_requests(false)
+        .build(connector)
+}
+
 /// A service that is up answers a SYN within this; the caller's own limit is 30 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Below the idle time-outs of common servers, so that they rarely close a connection under a request.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Connections kept for the next requests; more may be open while they are used.
+const POOL_IDLE_MAX: usize = 64;

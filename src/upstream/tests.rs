@@ -95,7 +95,7 @@ async fn tls_server(folder: &Path, name: &str, at: OffsetDateTime, trusts: Trust
     std::fs::write(folder.join("ca.pem"), trusted.certificate_pem()).unwrap();
     let tls = FrontServer::load(&files).unwrap();
     let base = server(move |stream| async move {
-        let Ok(mut stream) = tls.accept(stream).await else { return };
+        let Ok((mut stream, _)) = tls.accept(stream).await else { return };
         let mut bytes = [0; 1024];
         let _ = stream.read(&mut bytes).await;
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;

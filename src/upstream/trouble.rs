@@ -153,6 +153,30 @@ impl Trouble {
         }
     }
 
+    /// Whether it may be that this node, alone or with others, has no way to the service. Only trying it tells.
+    pub(super) fn is_of_the_way(&self) -> bool {
+        match self {
+            Trouble::Refused
+            | Trouble::Unreachable
+            | Trouble::NoName { .. }
+            | Trouble::Tls(_)
+            | Trouble::ProxyUnreachable
+            | Trouble::ProxyRefused { .. }
+            | Trouble::ProxyPassword
+            | Trouble::NotAllowed { .. }
+            | Trouble::Lost
+            | Trouble::TimedOut { .. } => true,
+            // Each try would show a wrong password once more, until the account is locked.
+            Trouble::ProxyLogin
+            | Trouble::NoLogin
+            | Trouble::LoginRefused
+            | Trouble::NoToken
+            | Trouble::TokenRefused
+            | Trouble::Busy { .. }
+            | Trouble::Unsendable { .. } => false,
+        }
+    }
+
     /// What the web proxy's answer means.
     pub(super) fn of_proxy_status(status: StatusCode) -> Self {
         match status {

@@ -9,6 +9,7 @@ use crate::support::processes;
 use crate::support::program::run;
 use crate::support::sign_in::{SignIn, login, token};
 use crate::support::soap::ACQUIRE_LICENSE;
+use crate::support::uploads::{MEBIBYTE, padded};
 use crate::support::wait;
 use crate::support::witness::Witness;
 use rustix::process::Signal;
@@ -163,7 +164,8 @@ fn a_node_with_other_settings_sends_no_token_and_says_so() {
     login(&cluster, &private(folder.path(), "right", "simulated-secret"), &[]).check_code(0);
     let leader = cluster.leader();
     cluster.reconfigure(&leader, "client_id = \"connector\"", "client_id = \"another\"");
-    cluster.await_rotation();
+    // Without a token it gets no requests: the others have one.
+    cluster.await_rotation_of(&cluster.others(&[]), &cluster.others(&[&leader]));
     cluster.rmsc(&["cluster", "transfer", &leader]).check_code(0);
     let event = await_event(&cluster.node(&leader), 4086, |_| true);
     assert!(field(&event, "difference").contains("client_id is another"), "{event}");
@@ -180,7 +182,11 @@ fn a_node_with_other_settings_sends_no_token_and_says_so() {
     let counted = sign_in.counted();
     assert_eq!(counted["refused"], refused, "{counted}");
     for node in cluster.nodes() {
-        cluster.call(&node, &cluster.exchange(), &Request::soap(&ACQUIRE_LICENSE)).check(200, &[]);
+        for bytes in [0, 2 * MEBIBYTE] {
+            let body = padded(&ACQUIRE_LICENSE, bytes);
+            let request = Request::soap_with_body(&ACQUIRE_LICENSE, body);
+            cluster.call(&node, &cluster.exchange(), &request).check(200, &[]);
+        }
     }
 }
 

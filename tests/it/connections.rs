@@ -1,8 +1,9 @@
 //! What a connection remembers of its caller: nothing.
 
 use crate::support::cluster::TestCluster;
-use crate::support::http::{Request, Session};
+use crate::support::http::{Request, Session, Trust};
 use crate::support::program::python;
+use crate::support::soap::ACQUIRE_LICENSE;
 
 #[test]
 fn nobody_is_remembered_on_a_connection_without_tls() {
@@ -24,4 +25,20 @@ fn nobody_is_remembered_on_a_connection_that_is_bound() {
     let ca = cluster.lab().ca.display().to_string();
     let statuses: Vec<u16> = python("silent_requests.py", &[&url, &account.name, &account.password, &ca]);
     assert_eq!(statuses, [200, 401]);
+}
+
+#[test]
+fn each_request_of_a_connection_is_of_the_account_that_proves_itself_with_it() {
+    let cluster = TestCluster::shared();
+    let lab = cluster.lab();
+    let address = crate::support::lab::address(&cluster.any_node().https);
+    let trust = Trust::new(&lab.ca, "localhost");
+    let mut session = Session::open_tls(address, &trust, &cluster.exchange()).unwrap();
+    let request = Request::soap(&ACQUIRE_LICENSE);
+    session.call(&request).unwrap().check(200, &[]);
+    assert!(session.connection().is_idle());
+    session.log_on(&cluster.mallory());
+    session.call(&request).unwrap().check(500, &["System.UnauthorizedAccessException"]);
+    session.log_on(&cluster.exchange());
+    session.call(&request).unwrap().check(200, &[]);
 }

@@ -1,7 +1,7 @@
 //! Disks that fill up or fail under running nodes, and damage that a node finds when it starts.
 
 use crate::support::cluster::TestCluster;
-use crate::support::disk::{Tmpfs, give_disks, may_mount};
+use crate::support::disk::{Injected, Tmpfs, give_disks, may_mount};
 use crate::support::http::Request;
 use crate::support::lab::Node;
 use crate::support::program::{Ran, rmsc, run};
@@ -10,7 +10,7 @@ use crate::support::{log, processes, wait};
 use rustix::process::Signal;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const DISK_BYTES: u64 = 128 << 20;
@@ -147,46 +147,12 @@ fn a_node_starts_on_a_full_disk() {
     add_when_taken(&cluster, 1);
 }
 
-/// Makes a system call of a running process fail from now on.
-struct Failing(Child);
-
-impl Failing {
-    #[track_caller]
-    fn inject(node: &Node, fault: &str) -> Self {
-        let said = node.data_dir.with_extension("strace");
-        let mut strace = Command::new("strace")
-            .args(["-f", "-e", &format!("inject={fault}"), "-e", "trace=fdatasync,fsync", "-o"])
-            .arg(&said)
-            .args(["-p", &node.running_pid().to_string()])
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("tests/run installs strace");
-        let task = PathBuf::from(format!("/proc/{}/status", node.running_pid()));
-        wait::until_true("the process is traced", wait::PATIENCE, || {
-            if let Ok(Some(status)) = strace.try_wait() {
-                panic!("strace ended ({status}): may this user trace processes of its own?");
-            }
-            let status = fs::read_to_string(&task).unwrap_or_default();
-            status.lines().any(|line| line.strip_prefix("TracerPid:").is_some_and(|pid| pid.trim() != "0"))
-        });
-        Failing(strace)
-    }
-}
-
-impl Drop for Failing {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[track_caller]
 fn check_failing_sync(fault: &str) {
     let cluster = TestCluster::start(1);
     let node = cluster.node("node-1");
     add(&cluster, 1).check_code(0);
-    let failing = Failing::inject(&node, fault);
+    let failing = Injected::into(&node, fault);
     let begun = Instant::now();
     let mut adding = cluster.administrator();
     let refused = run(adding.args(["authz", "add", "--role", "exchange", "--computer", "LAB\\D2$"]).args([

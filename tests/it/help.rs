@@ -3,7 +3,7 @@
 use crate::support::program::{manifest_dir, rmsc, run};
 use std::fs;
 
-const COMMANDS: [&str; 67] = [
+const COMMANDS: [&str; 74] = [
     "",
     "server",
     "init",
@@ -38,6 +38,9 @@ const COMMANDS: [&str; 67] = [
     "node replace",
     "node remove",
     "node rename",
+    "lb",
+    "lb show",
+    "lb report",
     "kerberos",
     "kerberos import",
     "kerberos rotate",
@@ -45,6 +48,10 @@ const COMMANDS: [&str; 67] = [
     "kerberos test",
     "kerberos remove",
     "kerberos spn-commands",
+    "cert",
+    "cert import",
+    "cert show",
+    "cert renew",
     "cloud",
     "cloud show",
     "cloud login",

@@ -2,6 +2,7 @@
 
 use crate::support::cluster::TestCluster;
 use crate::support::http::Request;
+use crate::support::sink::{Sink, When};
 use crate::support::soap::{ACQUIRE_LICENSE, ACQUIRE_PRE_LICENSE};
 use serde_json::Value;
 
@@ -49,6 +50,55 @@ fn the_service_sees_the_true_caller_whatever_the_client_says() {
         );
     }
     assert_eq!((counts.without_id, counts.duplicate_requests), (0, 0));
+}
+
+/// Names by which proxies, and programs behind them, know who asks; some are of the connection alone.
+const PLANTED: [&str; 22] = [
+    "X-Rmsc-Caller-Sid",
+    "X-Rmsc-Anything",
+    "X_Rmsc_Role",
+    "X-Identity",
+    "x_identity",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "Forwarded",
+    "X-Real-Ip",
+    "Via",
+    "Cookie",
+    "Proxy-Authorization",
+    "Proxy-Connection",
+    "Keep-Alive",
+    "TE",
+    "Upgrade",
+    "Http2-Settings",
+    "Trailer",
+    "X-Original-Url",
+    "Referer",
+    "Content_Length",
+];
+
+#[test]
+fn no_header_that_is_none_of_the_protocols_comes_to_the_service() {
+    let (sink, cluster) = (Sink::start(When::Together(1)), TestCluster::start(3));
+    let simulator = cluster.lab().simulator;
+    for node in cluster.nodes() {
+        cluster.reconfigure(&node.name, &simulator, &sink.url());
+    }
+    cluster.await_rotation();
+    let request =
+        PLANTED.iter().fold(Request::soap(&ACQUIRE_LICENSE), |request, name| request.with(name, "planted"));
+    // Each node relays one of them.
+    for _ in cluster.nodes() {
+        let connection = request.clone().with("Connection", "TE, Upgrade, Http2-Settings, Keep-Alive");
+        cluster.call(&cluster.any_node(), &cluster.exchange(), &connection).check(200, &[]);
+    }
+    assert_eq!(sink.relays().len(), 3);
+    let came = sink.lines();
+    assert!(came.iter().any(|line| line.starts_with("soapaction:")), "{came:?}");
+    let planted: Vec<_> =
+        came.iter().filter(|line| line.contains("planted") || line.starts_with("connection:")).collect();
+    assert!(planted.is_empty(), "{planted:?}");
 }
 
 #[test]

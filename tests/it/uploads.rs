@@ -8,23 +8,12 @@ use crate::support::sink::{Sink, When};
 use crate::support::soap::{
     ACQUIRE_LICENSE, ACQUIRE_PRE_LICENSE, LOCATIONS_MSIPC, Message, SERVER_INFO, named,
 };
+use crate::support::uploads::{MEBIBYTE, padded};
 use crate::support::wait;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use std::time::{Duration, Instant};
-
-const MEBIBYTE: usize = 1 << 20;
-const PADDING_BYTES: usize = 1 << 10;
-
-/// A request with so many bytes more at the end of its operation.
-fn padded(message: &Message, bytes: usize) -> String {
-    let text = String::from_utf8(message.body()).expect("the recorded requests are UTF-8");
-    let end = text.rfind(&format!("{}>", message.operation)).expect("it ends");
-    let end = text[..end].rfind("</").expect("an end tag");
-    let more = format!("<a>{}</a>", "x".repeat(PADDING_BYTES - 7));
-    format!("{}{}{}", &text[..end], more.repeat(bytes / PADDING_BYTES), &text[end..])
-}
 
 /// Sends these bytes of a chunked body, and waits for an answer.
 fn send_chunk(node: &Node, account: &Account, message: &Message, body: &[u8]) -> Answer {
@@ -99,6 +88,7 @@ fn a_client_that_sends_no_more_is_told_so_and_nothing_stays() {
     cluster.call(&node, &account, &Request::soap_with_body(&ACQUIRE_LICENSE, long)).check(200, &[]);
 }
 
+/// Whatever follows the message, and whether it ends: a service may act as soon as it has an envelope.
 #[test]
 fn who_is_removed_while_its_request_comes_has_not_asked() {
     let (sink, cluster) = (Sink::start(When::Together(1)), TestCluster::start(3));
@@ -109,30 +99,38 @@ fn who_is_removed_while_its_request_comes_has_not_asked() {
     cluster.await_rotation();
     let account = cluster.exchange();
     let body = padded(&ACQUIRE_PRE_LICENSE, 2 * MEBIBYTE);
-    let (most, rest) = body.as_bytes().split_at(body.len() - 1_024);
-    let length = format!("Content-Length: {}", body.len());
-    // As many as there are nodes, so that each relays one; and one that is let in.
+    let (most, last) = body.as_bytes().split_at(body.len() - 1_024);
+    let endless = " ".repeat(MEBIBYTE);
+    let rests = ["", &endless, &format!("<!--{endless}")].map(|after| [last, after.as_bytes()].concat());
+    // As many of each as there are nodes, so that each node relays one; and one that is let in.
+    let whole = (last.to_vec(), 0);
+    let rests = rests.into_iter().map(|rest| if rest.len() < MEBIBYTE { (rest, 0) } else { (rest, 1) });
+    let rests: Vec<_> =
+        [whole].into_iter().chain(rests.flat_map(|rest| [rest.clone(), rest.clone(), rest])).collect();
     let mut sessions: Vec<_> =
-        (0..4).map(|_| Session::open(cluster.any_node().front(), &account).unwrap()).collect();
+        rests.iter().map(|_| Session::open(cluster.any_node().front(), &account).unwrap()).collect();
     let mut begun: Vec<_> = sessions
         .iter_mut()
-        .map(|session| {
+        .zip(&rests)
+        .map(|(session, (rest, missing))| {
+            let length = format!("Content-Length: {}", most.len() + rest.len() + missing);
             let connection = session.begin(&Request::soap(&ACQUIRE_PRE_LICENSE), &length).unwrap();
             connection.send(most).unwrap();
-            connection
+            (connection, rest)
         })
         .collect();
-    wait::until_true("the service sees their beginning", wait::PATIENCE, || sink.arrived() == 4);
-    let allowed = begun.remove(0);
+    wait::until_true("the service sees their beginning", wait::PATIENCE, || sink.arrived() == rests.len());
+    let (allowed, rest) = begun.remove(0);
     allowed.send(rest).unwrap();
     allowed.answer(false).unwrap().check(200, &["<taken>"]);
-    assert_eq!(sink.whole(), 1);
+    assert_eq!((sink.whole(), sink.envelopes()), (1, 1));
     cluster.rmsc(&["authz", "remove", &account.name]).check_code(0);
-    for connection in begun {
-        connection.send(rest).unwrap();
+    for (connection, rest) in begun {
+        // It is refused before all is sent.
+        let _ = connection.send(rest);
         connection.answer(false).unwrap().check(500, &["System.UnauthorizedAccessException"]);
     }
-    assert_eq!(sink.whole(), 1);
+    assert_eq!((sink.whole(), sink.envelopes()), (1, 1));
 }
 
 /// Three times, so that each node relays it; of the short ones a hop carries the beginning first.

@@ -5,6 +5,7 @@ use super::lab::Node;
 use super::program::{Ran, run};
 use rmsc::enrolment::{self, Identity};
 use rmsc::seal;
+use rmsc::secret::Secret;
 use rmsc::tls::{Authority, Member, MemberKind};
 use std::fs;
 use std::net::SocketAddr;
@@ -118,6 +119,13 @@ fn pem(key: &[u8]) -> String {
     let lines: Vec<&str> =
         text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("base64")).collect();
     format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"))
+}
+
+/// The other way.
+pub fn key_of(pem: &str) -> Secret<Vec<u8>> {
+    use base64::Engine as _;
+    let text: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    Secret::new(base64::engine::general_purpose::STANDARD.decode(text).expect("base64"))
 }
 
 fn write(path: &Path, text: &str) {

@@ -57,13 +57,9 @@ impl TestCluster {
     /// One whose hosts' clocks are off by so many seconds.
     #[track_caller]
     pub fn with_clock_off_by(nodes: usize, seconds: i64) -> Self {
-        let library = FAKETIME.iter().map(Path::new).find(|library| library.exists());
-        let library = library.unwrap_or_else(|| {
-            panic!("libfaketime is missing: run tests/run, or: apt-get install -y libfaketime")
-        });
         let mut program = rmsc();
         program
-            .env("LD_PRELOAD", library)
+            .env("LD_PRELOAD", faketime())
             .env("FAKETIME", format!("{seconds:+}"))
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         Self::begin_with(program, nodes, &[], Turn::beside_others())
@@ -323,6 +319,15 @@ impl Drop for TestCluster {
         self.check_no_panic();
         let _ = fs::remove_file(self.dir.path().with_extension("out"));
     }
+}
+
+/// The library that gives a process another time.
+#[track_caller]
+pub fn faketime() -> &'static Path {
+    let library = FAKETIME.iter().map(Path::new).find(|library| library.exists());
+    library.unwrap_or_else(|| {
+        panic!("libfaketime is missing: run tests/run, or: apt-get install -y libfaketime")
+    })
 }
 
 /// A folder that does not exist yet, and goes away with this value unless its test failed. Not below the

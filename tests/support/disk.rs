@@ -1,6 +1,7 @@
 //! Disks that tests may fill, break and cut the power of. It takes root and the right to mount.
 
 use super::cluster::TestCluster;
+use super::lab::Node;
 use super::program::run;
 use super::{processes, wait};
 use rustix::process::Signal;
@@ -8,7 +9,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 /// Whether this process may mount; if not, says so where nobody can miss it. A test that cannot be made
 /// fails, unless `RMSC_TEST_NO_MOUNT=accept` says that this machine cannot do better.
@@ -100,6 +101,41 @@ pub fn give_disks(cluster: &TestCluster, names: &[String], bytes: u64) -> Vec<Tm
         disk
     });
     disks.collect()
+}
+
+/// Makes system calls of a running process fail or wait, from now on until this is dropped.
+#[derive(Debug)]
+pub struct Injected(Child);
+
+impl Injected {
+    #[track_caller]
+    pub fn into(node: &Node, fault: &str) -> Self {
+        let said = node.data_dir.with_extension("strace");
+        let mut strace = Command::new("strace")
+            .args(["-f", "-e", &format!("inject={fault}"), "-e", "trace=fdatasync,fsync", "-o"])
+            .arg(&said)
+            .args(["-p", &node.running_pid().to_string()])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("tests/run installs strace");
+        let task = PathBuf::from(format!("/proc/{}/status", node.running_pid()));
+        wait::until_true("the process is traced", wait::PATIENCE, || {
+            if let Ok(Some(status)) = strace.try_wait() {
+                panic!("strace ended ({status}): may this user trace processes of its own?");
+            }
+            let status = fs::read_to_string(&task).unwrap_or_default();
+            status.lines().any(|line| line.strip_prefix("TracerPid:").is_some_and(|pid| pid.trim() != "0"))
+        });
+        Injected(strace)
+    }
+}
+
+impl Drop for Injected {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A disk whose power can be cut: a file system of its own, out of which everything that was not synced

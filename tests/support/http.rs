@@ -1,13 +1,19 @@
-//! HTTP/1.1 byte by byte, so that a test can send what no client would; and NTLM on top of it.
+//! HTTP/1.1 byte by byte, with or without TLS, so that a test can send what no client would; and NTLM on top of it.
 
 use super::lab::Account;
 use super::soap::Message;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rmsc::identity::ChannelBinding;
 use rmsc::identity::ntlm_client::{Credentials, Nonces, NtlmClient, Server};
 use rmsc::secret::Secret;
+use rmsc::tls::{Roots, service_client};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// An answer.
@@ -54,18 +60,61 @@ impl Answer {
 
 /// A connection.
 pub struct Connection {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
+    socket: TcpStream,
+}
+
+trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
+
+/// What a client with TLS trusts, and by which name it calls. It remembers sessions, as Windows does.
+#[derive(Clone)]
+pub struct Trust {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl Trust {
+    /// Trusts the authority in this file alone.
+    #[track_caller]
+    pub fn new(authority: &Path, name: &str) -> Self {
+        let config = service_client(Roots::File(authority)).expect("the authority was made for this");
+        let name = ServerName::try_from(name.to_owned()).expect("it is a name");
+        Trust { config: Arc::new(config), name }
+    }
 }
 
 impl Connection {
     /// # Errors
     /// Nobody listens.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
-        stream.set_nodelay(true)?;
-        Ok(Connection { stream: BufReader::new(stream) })
+        let socket = connect(address)?;
+        Ok(Connection { stream: BufReader::new(Box::new(socket.try_clone()?)), socket })
+    }
+
+    /// One with TLS, after the handshake; gives the binding to the server's certificate.
+    fn open_tls(address: SocketAddr, trust: &Trust) -> io::Result<(Self, ChannelBinding)> {
+        let mut stream = connect(address)?;
+        let socket = stream.try_clone()?;
+        let tls = ClientConnection::new(trust.config.clone(), trust.name.clone());
+        let mut tls = tls.map_err(io::Error::other)?;
+        while tls.is_handshaking() {
+            tls.complete_io(&mut stream)?;
+        }
+        let leaf = tls.peer_certificates().and_then(<[_]>::first);
+        let leaf = leaf.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "no certificate"))?;
+        let binding = ChannelBinding::of_certificate(leaf).map_err(io::Error::other)?;
+        let stream: Box<dyn Stream> = Box::new(StreamOwned::new(tls, stream));
+        Ok((Connection { stream: BufReader::new(stream), socket }, binding))
+    }
+
+    /// Whether it can be used for one more request: the server has not said anything since the last answer.
+    pub fn is_idle(&self) -> bool {
+        let quiet = |error: &io::Error| error.kind() == ErrorKind::WouldBlock;
+        self.socket.set_nonblocking(true).is_ok()
+            && self.socket.peek(&mut [0; 1]).is_err_and(|error| quiet(&error))
+            && self.socket.set_nonblocking(false).is_ok()
     }
 
     /// # Errors
@@ -256,6 +305,7 @@ pub struct Session {
     connection: Connection,
     account: Account,
     host: String,
+    binding: Option<ChannelBinding>,
 }
 
 impl Session {
@@ -263,7 +313,22 @@ impl Session {
     /// Nobody listens.
     pub fn open(address: SocketAddr, account: &Account) -> io::Result<Self> {
         let connection = Connection::open(address)?;
-        Ok(Session { connection, account: account.clone(), host: address.to_string() })
+        Ok(Session { connection, account: account.clone(), host: address.to_string(), binding: None })
+    }
+
+    /// One with TLS, whose proofs are bound to it.
+    ///
+    /// # Errors
+    /// Nobody listens, or it is somebody else.
+    pub fn open_tls(address: SocketAddr, trust: &Trust, account: &Account) -> io::Result<Self> {
+        let (connection, binding) = Connection::open_tls(address, trust)?;
+        let host = trust.name.to_str().into_owned();
+        Ok(Session { connection, account: account.clone(), host, binding: Some(binding) })
+    }
+
+    /// Sends what follows as another account: each request brings its own proof.
+    pub fn log_on(&mut self, account: &Account) {
+        self.account = account.clone();
     }
 
     /// Its connection, to read what was not read yet.
@@ -276,7 +341,9 @@ impl Session {
     /// # Errors
     /// The connection ended.
     pub fn call(&mut self, request: &Request) -> io::Result<Answer> {
-        let authorization = self.handshake(request)?;
+        let authorization = self
+            .handshake(request)
+            .map_err(|error| io::Error::new(error.kind(), format!("before the challenge: {error}")))?;
         let bytes = request.bytes(&self.host, Some(&authorization), &request.body);
         // A refusal may come before all is sent.
         let sent = self.connection.send(&bytes);
@@ -335,10 +402,18 @@ impl Session {
             .ok_or_else(|| io::Error::new(ErrorKind::InvalidData, format!("no challenge: {answer:?}")))?;
         let nonces = Nonces { client_challenge: rand::random(), session_key: Secret::new(rand::random()) };
         let token = client
-            .authenticate(&challenge, &nonces, Server::default())
+            .authenticate(&challenge, &nonces, Server { target: "", binding: self.binding.as_ref() })
             .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
         Ok(format!("NTLM {}", STANDARD.encode(token)))
     }
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 const PIECE_BYTES: usize = 1 << 16;

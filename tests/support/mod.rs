@@ -22,5 +22,6 @@ pub mod soap;
 pub mod stored;
 pub mod terminal;
 pub mod turn;
+pub mod uploads;
 pub mod wait;
 pub mod witness;

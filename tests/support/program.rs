@@ -176,6 +176,16 @@ pub fn python_with<T: DeserializeOwned>(python: &mut Command, script: &str, argu
     ran.json()
 }
 
+/// The same with the libraries of another environment.
+#[track_caller]
+pub fn python_by<T: DeserializeOwned>(interpreter: &Path, script: &str, arguments: &[&str]) -> T {
+    assert!(interpreter.exists(), "{} is missing: run tests/run", interpreter.display());
+    let script = manifest_dir().join("tests/clients").join(script);
+    let ran = run(Command::new(interpreter).arg(&script).args(arguments));
+    assert_eq!(ran.code, Some(0), "{script:?} {arguments:?}: {ran:?}");
+    ran.json()
+}
+
 /// The one that has the clients' libraries.
 pub fn interpreter() -> PathBuf {
     std::env::var_os("RMSC_TEST_VENV")

@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Child;
+use std::process::{Child, Command};
 
 /// It runs until it is dropped.
 pub struct Simulator {
@@ -45,8 +45,15 @@ impl Simulator {
         if let Some(folder) = &folder {
             command.arg("--tls").arg(folder.path());
         }
-        let (process, [control, url]) = started(&mut command);
-        Simulator { process, url, control, folder }
+        let mut simulator = Self::by(&mut command);
+        simulator.folder = folder;
+        simulator
+    }
+
+    /// One that this command starts, which says where it listens and where its control is.
+    pub fn by(command: &mut Command) -> Self {
+        let (process, [control, url]) = started(command);
+        Simulator { process, url, control, folder: None }
     }
 
     /// Makes a node send its requests here: its file is changed and it is started again.

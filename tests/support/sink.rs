@@ -17,11 +17,13 @@ pub struct Sink {
 struct Shared {
     arrived: Mutex<usize>,
     whole: AtomicUsize,
+    envelopes: AtomicUsize,
     changed: Condvar,
     when: When,
     answer_bytes: AtomicU64,
     sent_bytes: AtomicU64,
     relays: Mutex<BTreeSet<String>>,
+    lines: Mutex<BTreeSet<String>>,
 }
 
 /// When it reads a request's body, and answers.
@@ -40,11 +42,13 @@ impl Sink {
         let shared = Arc::new(Shared {
             arrived: Mutex::default(),
             whole: AtomicUsize::new(0),
+            envelopes: AtomicUsize::new(0),
             changed: Condvar::new(),
             when,
             answer_bytes: AtomicU64::new(TAKEN.len() as u64),
             sent_bytes: AtomicU64::new(0),
             relays: Mutex::default(),
+            lines: Mutex::default(),
         });
         let sink = Sink { address, shared: shared.clone() };
         std::thread::spawn(move || {
@@ -78,6 +82,11 @@ impl Sink {
         self.shared.relays.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
+    /// Every line of every head that has come, in small letters.
+    pub fn lines(&self) -> BTreeSet<String> {
+        self.shared.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// How many requests have begun.
     pub fn arrived(&self) -> usize {
         *self.shared.arrived.lock().unwrap_or_else(PoisonError::into_inner)
@@ -87,15 +96,21 @@ impl Sink {
     pub fn whole(&self) -> usize {
         self.shared.whole.load(Ordering::SeqCst)
     }
+
+    /// How many envelopes have come to their end, whatever was to follow them.
+    pub fn envelopes(&self) -> usize {
+        self.shared.envelopes.load(Ordering::SeqCst)
+    }
 }
 
 impl Shared {
     fn serve(&self, stream: TcpStream) -> io::Result<()> {
         let mut stream = BufReader::new(stream);
-        while let Some((length, relay)) = head(&mut stream)? {
+        while let Some((length, relay)) = head(&mut stream, &self.lines)? {
             self.relays.lock().unwrap_or_else(PoisonError::into_inner).extend(relay);
             self.hold();
-            if io::copy(&mut stream.by_ref().take(length), &mut io::sink())? < length {
+            let mut message = Message { end: Vec::new(), envelopes: &self.envelopes };
+            if io::copy(&mut stream.by_ref().take(length), &mut message)? < length {
                 return Ok(());
             }
             self.whole.fetch_add(1, Ordering::SeqCst);
@@ -126,6 +141,27 @@ impl Shared {
     }
 }
 
+/// Takes a message, and sees the end of its envelope.
+struct Message<'a> {
+    /// The last bytes so far.
+    end: Vec<u8>,
+    envelopes: &'a AtomicUsize,
+}
+
+impl Write for Message<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.end.extend_from_slice(bytes);
+        let ends = self.end.windows(ENVELOPE_END.len()).filter(|window| *window == ENVELOPE_END).count();
+        self.envelopes.fetch_add(ends, Ordering::SeqCst);
+        self.end.drain(..self.end.len().saturating_sub(ENVELOPE_END.len() - 1));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// An answer of this length.
 pub fn answer(bytes: u64) -> Vec<u8> {
     let mut answer = Vec::new();
@@ -145,7 +181,10 @@ fn blocks(bytes: u64) -> impl Iterator<Item = Vec<u8>> {
 }
 
 /// Reads the head of a request, up to its body of this length, and who relays it; nothing at the end of the connection.
-fn head(stream: &mut impl BufRead) -> io::Result<Option<(u64, Option<String>)>> {
+fn head(
+    stream: &mut impl BufRead,
+    lines: &Mutex<BTreeSet<String>>,
+) -> io::Result<Option<(u64, Option<String>)>> {
     let (mut length, mut relay) = (0, None);
     loop {
         let mut line = String::new();
@@ -153,6 +192,7 @@ fn head(stream: &mut impl BufRead) -> io::Result<Option<(u64, Option<String>)>> 
             return Ok(None);
         }
         let line = line.trim_end().to_ascii_lowercase();
+        lines.lock().unwrap_or_else(PoisonError::into_inner).insert(line.clone());
         if let Some(value) = line.strip_prefix("content-length:") {
             length = value.trim().parse().unwrap_or(0);
         }
@@ -165,5 +205,7 @@ fn head(stream: &mut impl BufRead) -> io::Result<Option<(u64, Option<String>)>> 
     }
 }
 
+/// The start tag has attributes.
+const ENVELOPE_END: &[u8] = b"Envelope>";
 const TAKEN: &str = "<taken>";
 const BLOCK_BYTES: usize = 1 << 16;

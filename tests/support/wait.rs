@@ -11,7 +11,7 @@ pub fn until<T>(what: &str, deadline: Duration, mut probe: impl FnMut() -> Optio
             return found;
         }
         assert!(begun.elapsed() < deadline, "waited {deadline:?} in vain: {what}");
-        std::thread::sleep(POLL_EVERY);
+        until_moment(Instant::now() + POLL_EVERY);
     }
 }
 
@@ -31,7 +31,7 @@ pub fn happens(deadline: Duration, mut probe: impl FnMut() -> bool) -> bool {
         if begun.elapsed() >= deadline {
             return false;
         }
-        std::thread::sleep(POLL_EVERY);
+        until_moment(Instant::now() + POLL_EVERY);
     }
 }
 
@@ -41,8 +41,13 @@ pub fn stays(what: &str, span: Duration, mut probe: impl FnMut() -> bool) {
     let begun = Instant::now();
     while begun.elapsed() < span {
         assert!(probe(), "{what}, but no longer after {:?}", begun.elapsed());
-        std::thread::sleep(POLL_EVERY);
+        until_moment(Instant::now() + POLL_EVERY);
     }
+}
+
+/// Waits for a moment: what is sent at a fixed rate has no other condition to wait for.
+pub fn until_moment(moment: Instant) {
+    std::thread::sleep(moment.saturating_duration_since(Instant::now()));
 }
 
 const POLL_EVERY: Duration = Duration::from_millis(20);

@@ -1,6 +1,7 @@
 //! One HTTP/2 connection to another node's peer port.
 
-use super::{Payload, Peer};
+use super::Peer;
+use crate::front::payload::{Payload, Release};
 use crate::relay::{
     Answered, Course, Deadline, Failure, FrameError, Frames, HANDLE_PATH, Head, KEPT_PATH, Prefixed,
     READY_PATH, Read, Readiness, Watched, encode_head, read_readiness,
@@ -49,12 +50,25 @@ pub enum HopError {
     /// The node said why.
     #[error("{0}")]
     Failure(Failure),
-    /// The time was over.
+    /// The time was over before the request was sent to the service.
+    #[error("the node did nothing with the request in time")]
+    NotStarted,
+    /// The time was over while the service had it.
     #[error("the answer did not begin in time")]
     TimedOut,
     /// The bytes went to an earlier attempt.
     #[error("the request was too long to be kept for another attempt")]
     BodyGone,
+}
+
+impl HopError {
+    /// Whether it says something about the node, and not about the service or the client.
+    pub(in crate::front) fn is_of_the_node(&self) -> bool {
+        match self {
+            HopError::NotAccepted { .. } | HopError::Lost { .. } | HopError::NotStarted => true,
+            HopError::Failure(_) | HopError::TimedOut | HopError::BodyGone => false,
+        }
+    }
 }
 
 impl Link {
@@ -124,7 +138,7 @@ impl Link {
     pub(super) async fn hand_over(
         &self,
         head: &Head,
-        payload: &mut Payload,
+        payload: &Payload,
         deadline: Deadline,
     ) -> Result<Answered, HopError> {
         let (release, deferred) = Deferred::new();
@@ -133,14 +147,16 @@ impl Link {
             .await
             .map_err(|_| HopError::NotAccepted { reason: "no sign of life in time".into() })?
             .map_err(|error| not_accepted(head, &error))?;
-        let body = payload.take().ok_or(HopError::BodyGone)?;
+        let (body, released) = payload.take().ok_or(HopError::BodyGone)?;
         let budget_ms = u32::try_from(deadline.left().as_millis()).unwrap_or(u32::MAX);
         let (body, fault) = Watched::new(body);
         let body = Prefixed::new(encode_head(head, budget_ms), body.boxed_unsync(), None).boxed_unsync();
         // An error means that the stream is gone, which the next read tells with its cause.
         let _ = release.send(body);
         let mut frames = Frames::new(response.into_body().map_err(Into::into).boxed_unsync());
-        let begun = tokio::time::timeout(deadline.left(), begin(&mut frames, &head.course)).await;
+        let mut release = Some(released);
+        let beginning = begin(&mut frames, &head.course, &mut release);
+        let begun = tokio::time::timeout(deadline.left(), beginning).await;
         match (begun, fault.failure()) {
             (Ok(Ok((status, content_type, content_encoding))), _) => {
                 Ok(Answered { status, content_type, content_encoding, body: rest(frames) })
@@ -148,6 +164,7 @@ impl Link {
             // A client that breaks off ends the stream; the node has done nothing wrong.
             (Ok(Err(_)) | Err(_), Some(failure)) => Err(HopError::Failure(failure)),
             (Ok(Err(error)), None) => Err(error),
+            (Err(_), None) if release.is_some() => Err(HopError::NotStarted),
             (Err(_), None) => Err(HopError::TimedOut),
         }
     }
@@ -185,10 +202,19 @@ fn unread(error: FrameError) -> HopError {
     }
 }
 
-async fn begin(frames: &mut Frames, course: &Course) -> Result<(StatusCode, String, String), HopError> {
+async fn begin(
+    frames: &mut Frames,
+    course: &Course,
+    release: &mut Option<Release>,
+) -> Result<(StatusCode, String, String), HopError> {
     loop {
         match frames.next().await.map_err(unread)? {
-            Read::Started { facts } => course.note(|known| *known = facts),
+            Read::Started { facts } => {
+                course.note(|known| *known = facts);
+                if let Some(release) = release.take() {
+                    release.release();
+                }
+            }
             Read::Answer { status, content_type, content_encoding, facts } => {
                 course.note(|known| *known = facts);
                 return Ok((status, content_type, content_encoding));

@@ -1,6 +1,6 @@
 //! Signing in (RFC 6749 4.4 and 6, RFC 7523, RFC 8628): one request to the sign-in service, and what it grants.
 
-use super::super::connect::Dialer;
+use super::super::connect::{Dialer, client, connector};
 use super::super::proxy::Proxy;
 use super::super::trouble::{Trouble, When};
 use super::super::{Body, Config, Kind};
@@ -126,7 +126,7 @@ impl Provider {
         let proxy = config.proxy.clone().map(|config| Arc::new(Proxy::new(config)));
         let dialer = Dialer::new(proxy, config.hosts.clone());
         let roots = tls::Roots::of(oauth.sign_in_authority.as_deref());
-        let client = super::super::client(dialer.clone(), tls::service_client(roots)?);
+        let client = client(connector(dialer.clone(), tls::service_client(roots)?));
         let base = &config.base;
         let port = base.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
         let service = format!("{}{port}", base.host().unwrap_or_default().to_ascii_lowercase());

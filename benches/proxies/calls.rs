@@ -1,0 +1,265 @@
+//! Callers that keep so many connections busy, one request after the other on each, and count.
+
+use super::Contestant;
+use super::certificates::Certificates;
+use super::support::soap::ACQUIRE_LICENSE;
+use super::support::uploads::padded;
+use anyhow::{Context as _, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rmsc::identity::nt_hash;
+use rmsc::identity::ntlm_client::{Credentials, Nonces, NtlmClient, Server};
+use rmsc::secret::Secret;
+use rmsc::tls::{Roots, ServiceClient};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Over what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+/// An account that proves itself by NTLM, request by request.
+#[derive(Clone)]
+pub struct Login {
+    pub domain: String,
+    pub user: String,
+    pub password: String,
+}
+
+/// What was done.
+pub struct Made {
+    pub requests: u64,
+    pub span: Duration,
+    /// How long each answer took, in order.
+    pub latencies: Vec<Duration>,
+}
+
+/// How to call one contestant.
+#[derive(Clone)]
+pub struct Calls {
+    address: SocketAddr,
+    tls: Option<ServiceClient>,
+    login: Option<Login>,
+    body: Vec<u8>,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
+impl Calls {
+    pub fn new(
+        contestant: &Contestant,
+        scheme: Scheme,
+        bytes: usize,
+        certificates: &Certificates,
+    ) -> anyhow::Result<Self> {
+        let (address, tls) = match scheme {
+            Scheme::Http => (contestant.clear, None),
+            Scheme::Https => {
+                let client = ServiceClient::trusting(Roots::of(Some(&certificates.authority)))?;
+                (contestant.tls, Some(client))
+            }
+        };
+        Ok(Calls { address, tls, login: contestant.login.clone(), body: body(bytes) })
+    }
+
+    /// At the service itself.
+    pub fn direct(service: SocketAddr, bytes: usize) -> Self {
+        Calls { address: service, tls: None, login: None, body: body(bytes) }
+    }
+
+    /// So that no cell pays for what is made once.
+    pub async fn warm_up(&self, connections: usize) -> anyhow::Result<()> {
+        self.for_so_long(connections, Duration::from_millis(100)).await.map(drop)
+    }
+
+    /// Calls on so many connections until the time is over.
+    pub async fn for_so_long(&self, connections: usize, span: Duration) -> anyhow::Result<Made> {
+        self.repeat(connections, span, Request::Whole).await
+    }
+
+    /// The first leg of the login alone, which costs an answer of its own.
+    pub async fn first_legs(&self, connections: usize, span: Duration) -> anyhow::Result<Made> {
+        self.repeat(connections, span, Request::FirstLeg).await
+    }
+
+    async fn repeat(&self, connections: usize, span: Duration, what: Request) -> anyhow::Result<Made> {
+        let mut streams = Vec::new();
+        for _ in 0..connections {
+            streams.push(Caller { stream: self.connect().await?, calls: self, read: Vec::new() });
+        }
+        let begun = Instant::now();
+        let callers = streams.into_iter().map(|caller| caller.until(begun + span, what));
+        let mut latencies = Vec::new();
+        for done in futures::future::join_all(callers).await {
+            latencies.extend(done?);
+        }
+        latencies.sort_unstable();
+        Ok(Made { requests: latencies.len() as u64, span: begun.elapsed(), latencies })
+    }
+
+    /// A connection with a handshake each, one after the other, on which nothing is asked.
+    pub async fn new_connections(&self, span: Duration) -> anyhow::Result<u64> {
+        let (begun, mut made) = (Instant::now(), 0);
+        while begun.elapsed() < span {
+            let mut stream = self.connect().await?;
+            // With TLS 1.3 the other end is done only with what comes next.
+            stream.write_all(b"GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await?;
+            let mut rest = Vec::new();
+            // Some ends leave without a word.
+            let _ = stream.read_to_end(&mut rest).await;
+            ensure!(!rest.is_empty(), "{} answers nothing", self.address);
+            made += 1;
+        }
+        Ok(made)
+    }
+
+    /// So many connections on which nothing is said.
+    pub async fn idle_connections(&self, count: usize) -> anyhow::Result<Vec<Box<dyn Send>>> {
+        let mut held: Vec<Box<dyn Send>> = Vec::new();
+        for number in 0..count {
+            // A range of addresses: ports, and limits for one address, are not what is measured.
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            let last = u8::try_from(number % 200).unwrap_or(0) + 2;
+            socket.bind(SocketAddr::from(([127, 0, 1, last], 0)))?;
+            let stream = socket.connect(self.address).await?;
+            held.push(match &self.tls {
+                Some(tls) => Box::new(tls.over(stream, NAME).await?.0),
+                None => Box::new(stream),
+            });
+        }
+        Ok(held)
+    }
+
+    async fn connect(&self) -> anyhow::Result<Box<dyn Stream>> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        Ok(match &self.tls {
+            Some(tls) => Box::new(tls.over(stream, NAME).await?.0),
+            None => Box::new(stream),
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Request {
+    Whole,
+    FirstLeg,
+}
+
+struct Caller<'a> {
+    stream: Box<dyn Stream>,
+    calls: &'a Calls,
+    read: Vec<u8>,
+}
+
+impl Caller<'_> {
+    async fn until(mut self, end: Instant, what: Request) -> anyhow::Result<Vec<Duration>> {
+        let mut latencies = Vec::new();
+        while Instant::now() < end {
+            let begun = Instant::now();
+            match (&self.calls.login, what) {
+                (None, _) => self.exchange(None, true, 200).await.map(drop)?,
+                (Some(login), Request::FirstLeg) => {
+                    let negotiate = client(login).negotiate().to_vec();
+                    self.exchange(Some(&negotiate), false, 401).await.map(drop)?;
+                }
+                (Some(login), Request::Whole) => {
+                    let client = client(login);
+                    let challenge = self.exchange(Some(client.negotiate()), false, 401).await?;
+                    let nonces = Nonces {
+                        client_challenge: [7; 8],
+                        session_key: Secret::new(rand::random::<[u8; 16]>()),
+                    };
+                    let target = Server { target: "HTTP/localhost", binding: None };
+                    let proof = client.authenticate(&challenge, &nonces, target)?;
+                    self.exchange(Some(&proof), true, 200).await?;
+                }
+            }
+            latencies.push(begun.elapsed());
+        }
+        Ok(latencies)
+    }
+
+    /// One request and its answer; gives the token in it, if there is one.
+    async fn exchange(
+        &mut self,
+        token: Option<&[u8]>,
+        with_body: bool,
+        status: u16,
+    ) -> anyhow::Result<Vec<u8>> {
+        let body = if with_body { self.calls.body.as_slice() } else { &[] };
+        let mut head = format!(
+            "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {}\r\nSOAPAction: {}\r\nContent-Length: {}\r\n",
+            ACQUIRE_LICENSE.path,
+            ACQUIRE_LICENSE.content_type,
+            ACQUIRE_LICENSE.action(),
+            body.len()
+        );
+        if let Some(token) = token {
+            head += &format!("Authorization: NTLM {}\r\n", STANDARD.encode(token));
+        }
+        head += "\r\n";
+        let mut bytes = head.into_bytes();
+        bytes.extend_from_slice(body);
+        self.stream.write_all(&bytes).await?;
+        self.read.clear();
+        let end = loop {
+            let begin = self.read.len().saturating_sub(3);
+            ensure!(self.stream.read_buf(&mut self.read).await? > 0, "the connection has ended");
+            if let Some(at) =
+                self.read.get(begin..).unwrap_or_default().windows(4).position(|window| window == b"\r\n\r\n")
+            {
+                break begin + at + 4;
+            }
+        };
+        let head = String::from_utf8_lossy(self.read.get(..end).unwrap_or_default()).into_owned();
+        let length: usize = value(&head, "content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
+        if !head.starts_with(&format!("HTTP/1.1 {status}")) {
+            bail!("{}: {head}", self.calls.address);
+        }
+        let mut left = (end + length).saturating_sub(self.read.len());
+        let mut piece = [0; 16 << 10];
+        while left > 0 {
+            let read = (&mut self.stream).take(left as u64).read(&mut piece).await?;
+            ensure!(read > 0, "the connection has ended");
+            left -= read;
+        }
+        match value(&head, "www-authenticate").and_then(|value| value.strip_prefix("NTLM ")) {
+            Some(token) => STANDARD.decode(token).context("the token is no base64"),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+fn client(login: &Login) -> NtlmClient {
+    NtlmClient::new(Credentials {
+        domain: login.domain.clone(),
+        user: login.user.clone(),
+        nt_hash: nt_hash(&login.password),
+        workstation: String::new(),
+    })
+}
+
+/// The value of the first header of this name that is an offer with a token, or of the first at all.
+fn value<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let values = || {
+        head.lines().filter_map(|line| line.split_once(':')).filter(|(key, _)| key.eq_ignore_ascii_case(name))
+    };
+    let with_token = values().find(|(_, value)| value.trim().contains(' '));
+    with_token.or_else(|| values().next()).map(|(_, value)| value.trim())
+}
+
+/// A request of about so many bytes.
+fn body(bytes: usize) -> Vec<u8> {
+    let own = ACQUIRE_LICENSE.body().len();
+    padded(&ACQUIRE_LICENSE, bytes.saturating_sub(own)).into_bytes()
+}
+
+/// What the certificates are for.
+const NAME: &str = "localhost";

@@ -1,0 +1,427 @@
+//! A cluster as an operator would set it up: a host a node, joined with tokens, an accounts file, the simulated service.
+
+use crate::faults::clock;
+use crate::network::{Network, Place};
+use crate::support::files;
+use crate::support::http::{self, Answer, Request, Trust};
+use crate::support::lab::{Account, Node};
+use crate::support::processes;
+use crate::support::program::{Ran, rmsc, run};
+use crate::support::simulator::Simulator;
+use crate::support::wait;
+use rmsc::directory::Kind;
+use rmsc::directory::local::{self, NewAccount, NewDirectory};
+use rmsc::principal::Sid;
+use rmsc::secret::Secret;
+use rmsc::tls::Authority;
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use time::OffsetDateTime;
+
+pub struct Cluster {
+    pub network: Network,
+    pub service: Simulator,
+    pub accounts: BTreeMap<String, Account>,
+    /// SIDs by short name.
+    pub sids: BTreeMap<String, String>,
+    pub trust: Trust,
+    folder: PathBuf,
+    fronts: Authority,
+    hosts: Vec<Host>,
+    settings: Settings,
+}
+
+/// What scenarios may want otherwise.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub nodes: usize,
+    pub certificate_life: Duration,
+    pub clocks: Clocks,
+}
+
+/// Whose time the nodes have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clocks {
+    Shared,
+    /// Each node's can be set: [`clock::set`].
+    Own,
+}
+
+/// A host, whether its node runs or not.
+pub struct Host {
+    pub number: usize,
+    pub node: Node,
+    /// For its next start.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The program that runs it, with its arguments; none: itself.
+    pub wrapper: Vec<String>,
+    process: Option<Child>,
+}
+
+impl Cluster {
+    /// Founds one, and waits until every front has every node in rotation.
+    #[track_caller]
+    pub fn found(network: &Network, folder: &Path, settings: Settings) -> Self {
+        fs::create_dir_all(folder).expect("the temporary folder can be written");
+        let mut service = rmsc_at(network, Place::Service);
+        let address = |port| Place::Service.address(port).to_string();
+        service.args(["simulate", "cloud", "--listen", &address(18_080), "--control", &address(18_081)]);
+        let fronts =
+            Authority::new("chaos front CA", OffsetDateTime::now_utc()).expect("the name is a good one");
+        let authority = files::private(folder, "ca.pem", fronts.certificate_pem());
+        let (accounts, sids) = write_accounts(folder);
+        let mut cluster = Cluster {
+            network: network.clone(),
+            service: Simulator::by(&mut service),
+            accounts,
+            sids,
+            trust: Trust::new(&authority, SERVICE_NAME),
+            folder: folder.to_owned(),
+            fronts,
+            hosts: Vec::new(),
+            settings,
+        };
+        for number in 1..=cluster.settings.nodes {
+            clock::set(&cluster, number, 0);
+            cluster.enlist(number);
+        }
+        cluster.await_rotation();
+        cluster
+    }
+
+    /// Makes a host a node, and starts it.
+    #[track_caller]
+    pub fn enlist(&mut self, number: usize) {
+        let host = self.host_of(number);
+        let config = host.node.config.clone();
+        self.hosts.push(host);
+        let place = Place::Node(number);
+        if number == 1 {
+            let context = self.folder.join("administrator");
+            let mut init = rmsc_at(&self.network, place);
+            init.args(["init", "--config"]).arg(&config).arg("--context-dir").arg(context);
+            run(&mut init).check_code(0);
+        } else {
+            let token = self.rmsc(&["token", "create", "-o", "json"]);
+            let token = token.check_code(0).field("token").as_str().expect("a text").to_owned();
+            let through = self.any_running_but(number).node.peer.to_string();
+            let mut join = rmsc_at(&self.network, place);
+            join.args(["join", &through, "--token", &token, "--config"]).arg(&config);
+            run(&mut join).check_code(0);
+        }
+        self.start(number);
+        if number == 1 {
+            let monitor = self.host(1).node.monitor();
+            wait::until_true("the first node takes changes", wait::PATIENCE, || {
+                http::try_exchange(monitor, &Request::get("/clusterz"))
+                    .is_ok_and(|answer| answer.field("changes") == true)
+            });
+            for name in ALWAYS {
+                let name = format!("{DOMAIN}\\{name}");
+                self.rmsc(&["authz", "add", "--role", "exchange", &name, "--yes"]).check_code(0);
+            }
+        }
+    }
+
+    fn host_of(&self, number: usize) -> Host {
+        let folder = self.folder.join(format!("node-{number}"));
+        fs::create_dir(&folder).expect("the folder of the run can be written");
+        let place = Place::Node(number);
+        let front = self.fronts.issue_server(&[SERVICE_NAME.into()], OffsetDateTime::now_utc());
+        let front = front.expect("the name is a good one");
+        files::private(&folder, "front.pem", &front.certificate_pem);
+        files::private(&folder, "front.key", front.key_pem.expose());
+        let node = Node {
+            name: format!("node-{number}"),
+            pid: None,
+            http: String::new(),
+            https: format!("https://{}", place.address(443)),
+            admin: place.address(8_701),
+            ops: format!("http://{}", place.address(8_702)),
+            peer: place.address(8_700),
+            data_dir: folder.join("data"),
+            config: folder.join("rmsc.toml"),
+            log: folder.join("node.log"),
+        };
+        let life = self.settings.certificate_life.as_secs();
+        let text = config(&node, &folder, &self.folder, self.service.url(), life);
+        files::private(&folder, "rmsc.toml", &text);
+        let environment = match self.settings.clocks {
+            Clocks::Own => clock::environment(self.clock_file(number)),
+            Clocks::Shared => Vec::new(),
+        };
+        Host { number, node, environment, wrapper: Vec::new(), process: None }
+    }
+
+    /// Starts a node that does not run.
+    #[track_caller]
+    pub fn start(&mut self, number: usize) {
+        let mut command = match self.host(number).wrapper.split_first() {
+            None => rmsc_at(&self.network, Place::Node(number)),
+            Some((program, arguments)) => {
+                let mut command = self.network.at(Place::Node(number), Path::new(program));
+                command.args(arguments).arg(rmsc().get_program());
+                command
+            }
+        };
+        let host = self.host_mut(number);
+        let log = fs::File::options().create(true).append(true).open(&host.node.log);
+        let log = log.expect("the folder of the run can be written");
+        command
+            .envs(host.environment.iter().cloned())
+            .args(["server", "--stop-with-stdin", "--config"])
+            .arg(&host.node.config)
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log);
+        let process = command.spawn().expect("the program was built with the tests");
+        host.node.pid = Some(process.id());
+        host.process = Some(process);
+    }
+
+    /// Ends a node without notice.
+    pub fn kill(&mut self, number: usize) {
+        let host = self.host_mut(number);
+        if let Some(mut process) = host.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        host.node.pid = None;
+    }
+
+    /// Tells a node to stop, and waits until it has; gives its exit code.
+    #[track_caller]
+    pub fn stop(&mut self, number: usize) -> Option<i32> {
+        self.signal(number, Signal::TERM);
+        self.await_end(number, wait::PATIENCE)
+    }
+
+    /// Waits until a node has ended.
+    #[track_caller]
+    pub fn await_end(&mut self, number: usize, within: Duration) -> Option<i32> {
+        let host = self.host_mut(number);
+        host.node.pid = None;
+        let mut process = host.process.take().expect("it was started");
+        wait::until("the node ends", within, || process.try_wait().expect("a child can be asked")).code()
+    }
+
+    pub fn signal(&self, number: usize, signal: Signal) {
+        processes::signal(self.host(number).node.running_pid(), signal);
+    }
+
+    pub fn host(&self, number: usize) -> &Host {
+        self.hosts.iter().find(|host| host.number == number).expect("there is such a host")
+    }
+
+    pub fn host_mut(&mut self, number: usize) -> &mut Host {
+        self.hosts.iter_mut().find(|host| host.number == number).expect("there is such a host")
+    }
+
+    fn any_running_but(&self, number: usize) -> &Host {
+        let other = self.hosts.iter().find(|host| host.number != number && host.process.is_some());
+        other.expect("another node runs")
+    }
+
+    /// The numbers of the nodes that are in.
+    pub fn numbers(&self) -> Vec<usize> {
+        self.hosts.iter().map(|host| host.number).collect()
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.hosts.iter().map(|host| host.node.name.clone()).collect()
+    }
+
+    /// It is no node any more.
+    pub fn forget(&mut self, number: usize) {
+        self.kill(number);
+        self.hosts.retain(|host| host.number != number);
+    }
+
+    /// How far off a node's clock is: for [`clock`].
+    pub fn clock_file(&self, number: usize) -> PathBuf {
+        self.folder.join(format!("clock-{number}"))
+    }
+
+    pub fn context(&self) -> PathBuf {
+        self.folder.join("administrator/context.toml")
+    }
+
+    /// Our own program as the administrator, who asks a node that runs.
+    #[track_caller]
+    pub fn rmsc(&self, arguments: &[&str]) -> Ran {
+        self.rmsc_through(&self.any_running_but(0).node.admin.to_string(), arguments)
+    }
+
+    /// The same, asking a certain node.
+    #[track_caller]
+    pub fn rmsc_through(&self, endpoint: &str, arguments: &[&str]) -> Ran {
+        let mut command = rmsc();
+        command.arg("--context").arg(self.context()).args(["--endpoint", endpoint]);
+        run(command.args(arguments))
+    }
+
+    /// What the ops port of a node says, if it answers.
+    pub fn monitor(&self, number: usize, path: &str) -> Option<Answer> {
+        http::try_exchange(self.host(number).node.monitor(), &Request::get(path)).ok()
+    }
+
+    /// Whether the fronts of all nodes have all of them in rotation; if not, what is missing.
+    pub fn rotation(&self) -> Result<(), String> {
+        for host in &self.hosts {
+            let answer = self.monitor(host.number, "/readyz").filter(|answer| answer.status == 200);
+            let rotation = answer.map(|answer| answer.field("rotation"));
+            if rotation.as_ref() != Some(&serde_json::json!(self.names())) {
+                return Err(format!("{} has {rotation:?} in rotation", host.node.name));
+            }
+        }
+        Ok(())
+    }
+
+    #[track_caller]
+    fn await_rotation(&self) {
+        wait::until_true("every front has every node in rotation", START_TIMEOUT, || self.rotation().is_ok());
+    }
+
+    /// The number of the leader that the nodes know.
+    #[track_caller]
+    pub fn leader(&self) -> usize {
+        let known = || {
+            self.hosts.iter().filter(|host| host.process.is_some()).find_map(|host| {
+                let name = self.monitor(host.number, "/clusterz")?.field("leader");
+                self.hosts.iter().find(|host| name == host.node.name.as_str()).map(|host| host.number)
+            })
+        };
+        wait::until("a leader is known", wait::PATIENCE, known)
+    }
+
+    /// Everything that was said by anybody, with where it was said.
+    pub fn outputs(&self) -> Vec<(String, Vec<u8>)> {
+        let logs = self.hosts.iter().filter_map(|host| {
+            Some((format!("the log of {}", host.node.name), fs::read(&host.node.log).ok()?))
+        });
+        let monitored = self.hosts.iter().flat_map(|host| {
+            ["/metrics", "/readyz", "/clusterz"].into_iter().filter_map(|path| {
+                Some((format!("{path} of {}", host.node.name), self.monitor(host.number, path)?.body))
+            })
+        });
+        let processes = self.hosts.iter().filter_map(|host| host.node.pid.map(|pid| (host, pid)));
+        let processes = processes.flat_map(|(host, pid)| {
+            ["environ", "cmdline"].into_iter().filter_map(move |file| {
+                Some((format!("{file} of {}", host.node.name), fs::read(format!("/proc/{pid}/{file}")).ok()?))
+            })
+        });
+        logs.chain(monitored).chain(processes).collect()
+    }
+
+    /// What must never be in any of these: name and value.
+    pub fn secrets(&self) -> Vec<(String, Vec<u8>)> {
+        let mut secrets = Vec::new();
+        for account in self.accounts.values() {
+            let hash = rmsc::identity::nt_hash(&account.password);
+            let hex: String = hash.expose().iter().map(|byte| format!("{byte:02x}")).collect();
+            secrets
+                .push((format!("the password of {}", account.name), account.password.clone().into_bytes()));
+            secrets.push((format!("the NT hash of {}", account.name), hex.into_bytes()));
+        }
+        let mut keys = vec![("the administrator's key".to_owned(), self.folder.join("administrator"))];
+        keys.extend(self.hosts.iter().filter_map(|host| {
+            Some((format!("a key of {}", host.node.name), host.node.config.parent()?.to_owned()))
+        }));
+        for (what, folder) in keys {
+            let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.path());
+            let texts = files.filter_map(|path| fs::read_to_string(path).ok());
+            for text in texts.filter(|text| text.contains("PRIVATE KEY")) {
+                // A line in the middle stands for the whole.
+                secrets.extend(text.lines().nth(2).map(|line| (what.clone(), line.as_bytes().to_vec())));
+            }
+        }
+        secrets
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for number in self.numbers() {
+            if let Some(pid) = self.host(number).node.pid {
+                processes::try_signal(pid, Signal::CONT);
+            }
+            self.kill(number);
+            self.network.open(Place::Node(number));
+        }
+        self.service.kill();
+    }
+}
+
+fn rmsc_at(network: &Network, place: Place) -> Command {
+    let plain = rmsc();
+    let mut command = network.at(place, Path::new(plain.get_program()));
+    for (name, _) in plain.get_envs() {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn write_accounts(folder: &Path) -> (BTreeMap<String, Account>, BTreeMap<String, String>) {
+    let domain = [21, 77, 77, 77];
+    let names = || ALWAYS.into_iter().chain(CHANGING).chain([STRANGER]);
+    let password = || format!("canary-{:032x}", rand::random::<u128>());
+    let passwords: Vec<String> = names().map(|_| password()).collect();
+    let accounts = names().zip(&passwords).map(|(name, password)| NewAccount {
+        name: name.into(),
+        kind: if name.ends_with('$') { Kind::Computer } else { Kind::Account },
+        password: Secret::new(password.clone()),
+        groups: Vec::new(),
+    });
+    let directory = NewDirectory {
+        domain: DOMAIN.into(),
+        dns_domain: None,
+        domain_sid: Sid::new(5, &domain).expect("a domain's SID has four parts"),
+        groups: Vec::new(),
+        accounts: accounts.collect(),
+    };
+    local::write(&folder.join("accounts.toml"), &directory).expect("the folder of the run can be written");
+    let full = |(name, password): (&str, &String)| {
+        (name.to_owned(), Account { name: format!("{DOMAIN}\\{name}"), password: password.clone() })
+    };
+    let sid = |(at, name): (usize, &str)| (name.to_owned(), format!("S-1-5-21-77-77-77-{}", FIRST_RID + at));
+    (names().zip(&passwords).map(full).collect(), names().enumerate().map(sid).collect())
+}
+
+fn config(node: &Node, folder: &Path, shared: &Path, service: &str, certificate_life: u64) -> String {
+    let text = |path: PathBuf| format!("{:?}", path.display().to_string());
+    format!(
+        "[node]\nname = \"{}\"\ndata_dir = {}\ncertificate_life = \"{certificate_life}s\"\n\
+         [secrets]\nseal = \"file\"\nkey_file = {}\n\
+         [listen]\nhttps = \"{}\"\ncertificate = {}\nkey = {}\npeer = \"{}\"\nadmin = \"{}\"\nops = \"{}\"\n\
+         [cluster]\nservice_name = \"{SERVICE_NAME}\"\n\
+         [identity]\naccounts_file = {}\n[identity.limits]\nlockout_threshold = 999\nsource_failures_max = 1000000\n\
+         [upstream]\nkind = \"simulated\"\nurl = \"{service}\"\n\
+         [drain]\ndeadline = \"5s\"\n[log]\nlevel = \"info\"\ntarget = \"stdout-json\"\n",
+        node.name,
+        text(node.data_dir.clone()),
+        text(folder.join("seal.key")),
+        node.https.trim_start_matches("https://"),
+        text(folder.join("front.pem")),
+        text(folder.join("front.key")),
+        node.peer,
+        node.admin,
+        node.monitor(),
+        text(shared.join("accounts.toml")),
+    )
+}
+
+/// Accounts that are authorized all the time.
+pub const ALWAYS: [&str; 2] = ["EXCH01$", "EXCH02$"];
+/// Accounts that the administrators add and remove.
+pub const CHANGING: [&str; 4] = ["slow", "quick-1", "quick-2", "quick-3"];
+/// One that nobody ever authorizes.
+pub const STRANGER: &str = "mallory";
+const DOMAIN: &str = "LAB";
+const FIRST_RID: usize = 1_101;
+const SERVICE_NAME: &str = "rmsconnector.chaos.test";
+const START_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,0 +1,236 @@
+//! The certificate that calling servers see, as it is kept: sealed as a whole among the secrets of the roster, with
+//! its key, so that every node has it and the data folder alone reveals nothing. Also a key that waits for its
+//! certificate: it never leaves the cluster.
+
+use super::cloud::{changed, context};
+use super::{Enrolment, milliseconds};
+use crate::proto::state::v1 as stored;
+use crate::seal::{Key, SealError};
+use crate::secret::Secret;
+use crate::state::{Change, Roster, SealMark, Sealed, Timestamp};
+use crate::tls::{FrontCertificate, PartsError};
+use prost::Message;
+use time::OffsetDateTime;
+
+/// A certificate that was imported.
+#[derive(Clone, Debug)]
+pub struct KeptCertificate {
+    /// The chain and its key.
+    pub certificate: FrontCertificate,
+    /// The administrator.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A key that waits for its certificate.
+#[derive(Clone, Debug)]
+pub struct KeptRequest {
+    /// The private key (PKCS #8).
+    pub key: Secret<Vec<u8>>,
+    /// The request (PKCS #10), PEM.
+    pub request: String,
+    /// The administrator.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// All of it.
+#[derive(Clone, Debug, Default)]
+pub struct Front {
+    /// What is shown.
+    pub certificate: Option<KeptCertificate>,
+    /// What waits.
+    pub request: Option<KeptRequest>,
+    /// Which ones these are.
+    pub marks: FrontMarks,
+}
+
+/// Tell what was read from what is kept later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrontMarks {
+    /// Of the certificate.
+    pub certificate: Option<SealMark>,
+    /// Of the request.
+    pub request: Option<SealMark>,
+}
+
+impl FrontMarks {
+    /// Those of a roster.
+    #[must_use]
+    pub fn of(roster: &Roster) -> Self {
+        let mark = |name| roster.secrets.get(name).map(Sealed::mark);
+        FrontMarks { certificate: mark(CERTIFICATE), request: mark(REQUEST) }
+    }
+}
+
+/// What is kept cannot be used here.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontError {
+    /// It is sealed for another cluster, or damaged.
+    #[error("{name} does not open")]
+    Sealed {
+        /// Which part.
+        name: &'static str,
+        /// The cause.
+        source: SealError,
+    },
+    /// It is of a later build.
+    #[error("{name} is not of a kind that this build knows")]
+    Unknown {
+        /// Which part.
+        name: &'static str,
+    },
+    /// It is no certificate with its key.
+    #[error("{CERTIFICATE} cannot be used")]
+    Parts(#[from] PartsError),
+}
+
+impl Enrolment {
+    /// What a roster has for calling servers.
+    ///
+    /// # Errors
+    /// [`FrontError`].
+    pub fn front(&self, roster: &Roster) -> Result<Front, FrontError> {
+        let identity = self.shared.identity.now();
+        front_of(roster, &identity.cluster_id, &identity.data_key)
+    }
+
+    /// The change that keeps a certificate in the place of the one that was read; the request that was read is
+    /// forgotten with its key if that is the certificate's.
+    #[must_use]
+    pub fn keep_front_certificate(&self, before: &Front, certificate: &FrontCertificate, by: &str) -> Change {
+        let kept = stored::FrontCertificate {
+            chain: certificate.chain(),
+            key: certificate.key().expose().clone(),
+            by: by.into(),
+            at_ms: self.now_ms(),
+        };
+        let mut secrets = vec![self.sealed(CERTIFICATE, &kept)];
+        let of_request = before.request.as_ref();
+        if of_request.is_some_and(|request| request.key.expose() == certificate.key().expose()) {
+            secrets.push((REQUEST.into(), None));
+        }
+        changed(secrets, expected(before.marks))
+    }
+
+    /// The change that keeps a key for a certificate to come, and its request, in the place of the one that was read.
+    #[must_use]
+    pub fn keep_front_request(&self, before: &Front, request: &KeptRequest) -> Change {
+        let kept = stored::FrontCertificateRequest {
+            key: request.key.expose().clone(),
+            request: request.request.clone(),
+            by: request.by.clone(),
+            at_ms: request.at.0,
+        };
+        changed(vec![self.sealed(REQUEST, &kept)], expected(before.marks))
+    }
+
+    /// When the cluster's authority ends (PEM of its certificate).
+    #[must_use]
+    pub fn authority_pem(&self) -> String {
+        self.shared.identity.now().authority
+    }
+
+    fn now_ms(&self) -> i64 {
+        let now: OffsetDateTime = (self.shared.clock)();
+        milliseconds(now).0
+    }
+}
+
+fn expected(before: FrontMarks) -> Vec<(String, Option<SealMark>)> {
+    vec![(CERTIFICATE.into(), before.certificate), (REQUEST.into(), before.request)]
+}
+
+fn front_of(roster: &Roster, cluster_id: &str, data_key: &Key) -> Result<Front, FrontError> {
+    let keys = (cluster_id, data_key);
+    let certificate = match read::<stored::FrontCertificate>(keys, roster, CERTIFICATE)? {
+        Some(read) => {
+            let certificate = FrontCertificate::of_parts(read.chain, Secret::new(read.key))?;
+            Some(KeptCertificate { certificate, by: read.by, at: Timestamp(read.at_ms) })
+        }
+        None => None,
+    };
+    let request = read::<stored::FrontCertificateRequest>(keys, roster, REQUEST)?.map(|read| KeptRequest {
+        key: Secret::new(read.key),
+        request: read.request,
+        by: read.by,
+        at: Timestamp(read.at_ms),
+    });
+    Ok(Front { certificate, request, marks: FrontMarks::of(roster) })
+}
+
+fn read<T: Message + Default>(
+    (cluster_id, data_key): (&str, &Key),
+    roster: &Roster,
+    name: &'static str,
+) -> Result<Option<T>, FrontError> {
+    let Some(sealed) = roster.secrets.get(name) else { return Ok(None) };
+    let plain = data_key
+        .open(&context(cluster_id, name), &sealed.0)
+        .map_err(|source| FrontError::Sealed { name, source })?;
+    T::decode(plain.expose().as_slice()).map(Some).map_err(|_| FrontError::Unknown { name })
+}
+
+const CERTIFICATE: &str = "front-certificate";
+const REQUEST: &str = "front-certificate-request";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::frozen;
+    use crate::tls::{Authority, Bundle, FrontKeyKind, FrontRequest};
+
+    /// A certificate of the past: what is frozen is read for ever.
+    fn stored_certificate() -> stored::FrontCertificate {
+        let now = OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
+        let authority = Authority::new("ca", now).unwrap();
+        let issued = authority.issue_server(&["rms.test".into()], now).unwrap();
+        let pem = format!("{}{}", issued.certificate_pem, issued.key_pem.expose());
+        let bundle = Bundle::read(pem.as_bytes(), &Secret::new(String::new())).unwrap();
+        let key = bundle.key.unwrap().expose().clone();
+        stored::FrontCertificate { chain: bundle.certificates, key, by: "alice".into(), at_ms: 5 }
+    }
+
+    #[test]
+    fn what_was_kept_is_read_for_ever() {
+        let key = Key::of_bytes(&[7; 32]).unwrap();
+        let plain = frozen::keep("front-1/certificate", &stored_certificate().encode_to_vec());
+        // Written again it is the same.
+        let decoded = stored::FrontCertificate::decode(plain.as_slice()).unwrap();
+        assert_eq!(decoded.encode_to_vec(), plain);
+        let request = stored::FrontCertificateRequest {
+            key: vec![3; 8],
+            request: "-----BEGIN".into(),
+            by: "bob".into(),
+            at_ms: 6,
+        };
+        let request = frozen::check("front-1/request", &request.encode_to_vec());
+        let mut roster = Roster::default();
+        for (name, plain) in [(CERTIFICATE, &plain), (REQUEST, &request)] {
+            let sealed = key.seal(&context("c1", name), plain);
+            let frozen = frozen::keep(&format!("front-1/sealed/{name}"), &sealed);
+            roster.secrets.insert(name.into(), Sealed(frozen));
+        }
+        let front = front_of(&roster, "c1", &key).unwrap();
+        let certificate = front.certificate.unwrap();
+        assert_eq!((certificate.by.as_str(), certificate.at), ("alice", Timestamp(5)));
+        assert_eq!(certificate.certificate.about()[0].names, ["rms.test"]);
+        let request = front.request.unwrap();
+        assert_eq!((request.key.expose().as_slice(), request.by.as_str()), (&[3; 8][..], "bob"));
+        assert!(matches!(front_of(&roster, "c2", &key), Err(FrontError::Sealed { .. })));
+    }
+
+    #[test]
+    fn a_key_is_in_no_words() {
+        let request = FrontRequest::new(FrontKeyKind::Ecdsa, &["rms.test".into()]).unwrap();
+        let kept = KeptRequest {
+            key: Secret::new(b"canary-8f3a".to_vec()),
+            request: request.request,
+            by: "alice".into(),
+            at: Timestamp(1),
+        };
+        assert!(!format!("{kept:?}").contains("canary"));
+    }
+}

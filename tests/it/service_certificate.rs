@@ -1,0 +1,488 @@
+//! The certificate that calling servers see: imported once for all nodes, changed while they call, and refused where
+//! servers would refuse it.
+
+use crate::support::cluster::{NewDir, TestCluster};
+use crate::support::host::{Host, token};
+use crate::support::lab::Node;
+use crate::support::log::{await_event, events, field};
+use crate::support::program::{Ran, interpreter, manifest_dir, run};
+use crate::support::soap::ACQUIRE_LICENSE;
+use crate::support::wait::{self, PATIENCE};
+use rmsc::tls::{AboutCertificate, Authority, ServiceClient};
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use time::{Duration as Span, OffsetDateTime};
+
+const SERVICE: &str = "rmsconnector.lab.test";
+
+/// An administrator's folder with an authority, and what it issued.
+struct Folder {
+    dir: NewDir,
+    authority: Authority,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let authority = Authority::new("contoso CA", OffsetDateTime::now_utc()).expect("a good name");
+        let folder = Folder { dir: NewDir::made(), authority };
+        folder.write("ca.pem", folder.authority.certificate_pem());
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).expect("the temporary folder can be written");
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).expect("it was just made");
+    }
+
+    /// A new certificate as `NAME.pem` and `NAME.key`; gives its SHA-256.
+    fn issue(&self, name: &str, names: &[&str]) -> String {
+        self.issue_at(name, names, OffsetDateTime::now_utc())
+    }
+
+    fn issue_at(&self, name: &str, names: &[&str], at: OffsetDateTime) -> String {
+        let names: Vec<String> = names.iter().map(|it| (*it).to_owned()).collect();
+        let issued = self.authority.issue_server(&names, at).expect("good names");
+        self.write(&format!("{name}.pem"), &issued.certificate_pem);
+        self.write(&format!("{name}.key"), issued.key_pem.expose());
+        hex(&AboutCertificate::of_pem(&issued.certificate_pem).expect("a certificate").fingerprint)
+    }
+
+    #[track_caller]
+    fn openssl(&self, arguments: &[&str]) {
+        run(Command::new("openssl").args(arguments).current_dir(self.dir.path())).check_code(0);
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A lab whose nodes show the cluster's certificate.
+fn without_files(nodes: usize) -> TestCluster {
+    let cluster = TestCluster::start(nodes);
+    for node in cluster.nodes() {
+        let folder = node.config.parent().expect("a folder").to_path_buf();
+        let lines = format!(
+            "certificate = {:?}\nkey = {:?}\n",
+            folder.join("front.pem").display().to_string(),
+            folder.join("front.key").display().to_string()
+        );
+        cluster.kill(&node.name);
+        cluster.edit(&node.name, &lines, "");
+        cluster.edit(&node.name, "target_names", "channel_binding = \"require\"\ntarget_names");
+        cluster.restart(&node.name);
+    }
+    cluster.await_rotation();
+    cluster
+}
+
+/// The hash of the certificate that a node shows to somebody who trusts this authority.
+async fn shown(node: &Node, folder: &Folder) -> std::io::Result<String> {
+    let client = ServiceClient::new(&folder.path("ca.pem")).expect("the file was written");
+    let address = node.https.trim_start_matches("https://");
+    let (_, leaf) = client.connect(address, SERVICE).await?;
+    Ok(hex(&AboutCertificate::of(&leaf).expect("a certificate").fingerprint))
+}
+
+#[track_caller]
+fn await_shown(nodes: &[Node], folder: &Folder, fingerprint: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    for node in nodes {
+        wait::until_true("the node shows the certificate", PATIENCE, || {
+            runtime.block_on(shown(node, folder)).is_ok_and(|shown| shown == fingerprint)
+        });
+    }
+}
+
+fn import(cluster: &TestCluster, arguments: &[&str]) -> Ran {
+    cluster.rmsc(&[&["cert", "import"], arguments].concat())
+}
+
+fn show(cluster: &TestCluster) -> Value {
+    cluster.rmsc(&["cert", "show", "-o", "json"]).json()
+}
+
+/// A part of a JSON text; null if it is not there.
+fn at(value: &Value, pointer: &str) -> Value {
+    value.pointer(pointer).cloned().unwrap_or_default()
+}
+
+/// A Python client that goes on until its input ends.
+struct Talking {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Talking {
+    fn start(script: &str, arguments: &[&str]) -> Self {
+        let mut child = Command::new(interpreter())
+            .arg(manifest_dir().join("tests/clients").join(script))
+            .args(arguments)
+            .env("no_proxy", "*")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python is there with the tests");
+        let (input, output) = (child.stdin.take(), child.stdout.take().expect("it is piped"));
+        Talking { child, input, output: BufReader::new(output) }
+    }
+
+    #[track_caller]
+    fn line(&mut self) -> Value {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("the client lives");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+
+    fn go_on(&mut self) {
+        self.input.as_mut().expect("it is open").write_all(b"\n").expect("the client lives");
+    }
+
+    fn end(&mut self) {
+        self.input = None;
+    }
+}
+
+impl Drop for Talking {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_certificate_is_imported_once_for_all_nodes_and_changed_while_servers_call() {
+    let cluster = without_files(2);
+    let (folder, nodes) = (Folder::new(), cluster.nodes());
+    check_none(&cluster);
+    let first = check_import_of_pfx(&cluster, &folder);
+    let second = check_swap(&cluster, &folder, &first);
+    for node in &nodes {
+        await_event(node, 4110, |event| field(event, "reason").contains("imported by lab"));
+    }
+    check_secrets_are_nowhere(&cluster, &folder);
+    check_newcomer(&cluster, &folder, &second);
+}
+
+#[track_caller]
+fn check_none(cluster: &TestCluster) {
+    let event = await_event(&cluster.node("node-1"), 4114, |_| true);
+    assert!(field(&event, "reason").contains("rmsc cert import"), "{event}");
+    let none = cluster.rmsc(&["cert", "show"]);
+    none.check_code(3);
+    assert!(none.stdout.contains("the cluster has none"), "{none:?}");
+    let warnings = cluster.rmsc(&["status"]).stdout;
+    assert!(warnings.contains("node-2: there is no certificate for calling servers"), "{warnings}");
+}
+
+/// With the key and the authority, as Windows exports it.
+#[track_caller]
+fn check_import_of_pfx(cluster: &TestCluster, folder: &Folder) -> String {
+    let first = folder.issue("first", &[SERVICE, "localhost"]);
+    folder.write("password", "Passw0rd.1\n");
+    folder.openssl(&[
+        "pkcs12",
+        "-export",
+        "-in",
+        "first.pem",
+        "-inkey",
+        "first.key",
+        "-certfile",
+        "ca.pem",
+        "-out",
+        "first.pfx",
+        "-passout",
+        "file:password",
+        "-keypbe",
+        "AES-256-CBC",
+        "-certpbe",
+        "AES-256-CBC",
+        "-macalg",
+        "sha256",
+    ]);
+    import(cluster, &[&folder.text("first.pfx")]).check_code(1).check_says(&["--password-file FILE"]);
+    let password = folder.text("password");
+    let imported = import(cluster, &[&folder.text("first.pfx"), "--password-file", &password, "-o", "json"]);
+    imported.check_code(0);
+    assert_eq!((imported.field("in_effect"), imported.field("key_from")), (2.into(), "file".into()));
+    await_shown(&cluster.nodes(), folder, &first);
+    let said = show(cluster);
+    assert_eq!(at(&said, "/problems"), serde_json::json!([]), "{said}");
+    assert_eq!(
+        (at(&said, "/chain/0/fingerprint"), at(&said, "/imported_by")),
+        (first.clone().into(), "lab".into())
+    );
+    for node in at(&said, "/nodes").as_array().expect("nodes") {
+        assert_eq!(
+            (at(node, "/source"), at(node, "/fingerprint")),
+            ("cluster".into(), first.clone().into()),
+            "{said}"
+        );
+        assert!(at(node, "/days_left").as_i64() >= Some(89), "{said}");
+    }
+    let again = import(cluster, &[&folder.text("first.pfx"), "--password-file", &password, "-o", "json"]);
+    assert_eq!(again.check_code(0).field("changed"), false);
+    first
+}
+
+/// Servers call with proofs that are bound to what they see, on open and on new connections; others come back with
+/// their sessions.
+#[track_caller]
+fn check_swap(cluster: &TestCluster, folder: &Folder, first: &str) -> String {
+    let nodes = cluster.nodes();
+    let (file, action) = (ACQUIRE_LICENSE.file().display().to_string(), ACQUIRE_LICENSE.action());
+    let (account, ca) = (cluster.exchange(), folder.text("ca.pem"));
+    let mut callers: Vec<Talking> = nodes
+        .iter()
+        .map(|node| {
+            let url = format!("{}{}", node.https_localhost(), ACQUIRE_LICENSE.path);
+            Talking::start("swap_calls.py", &[&url, &account.name, &account.password, &file, &action, &ca])
+        })
+        .collect();
+    for caller in &mut callers {
+        assert_eq!(at(&caller.line(), "/seen"), first);
+    }
+    let address = cluster.node("node-1").https.trim_start_matches("https://").to_owned();
+    let (host, port) = address.split_once(':').expect("an address with a port");
+    let mut returning = ["TLSv1_3", "TLSv1_2"]
+        .map(|version| Talking::start("resumed.py", &[host, port, SERVICE, &ca, version, "20"]));
+    for client in &mut returning {
+        let said = client.line();
+        assert!(at(&said, "/resumed").as_u64() >= Some(16), "at least four of five come back: {said}");
+    }
+    let second = folder.issue("second", &[SERVICE, "localhost"]);
+    let arguments = [folder.text("second.pem"), folder.text("second.key"), folder.text("ca.pem")];
+    let [pem, key, chain] = &arguments;
+    import(cluster, &[pem, "--key", key, "--chain", chain]).check_code(0);
+    for caller in &mut callers {
+        assert_eq!(at(&caller.line(), "/seen"), second);
+    }
+    // A ticket of the old one lets nobody claim the new one.
+    for client in &mut returning {
+        client.go_on();
+        let said = client.line();
+        assert_eq!(
+            (at(&said, "/resumed"), at(&said, "/seen")),
+            (false.into(), second.clone().into()),
+            "{said}"
+        );
+    }
+    for caller in &mut callers {
+        caller.end();
+        let report = caller.line();
+        assert_eq!(at(&report, "/failures"), serde_json::json!([]), "{report}");
+        assert!(
+            at(&report, "/kept").as_u64() >= Some(2) && at(&report, "/new").as_u64() >= Some(2),
+            "{report}"
+        );
+        assert_eq!(at(&report, "/certificates"), serde_json::json!([first, second]));
+    }
+    second
+}
+
+/// A node that joins later has it, too.
+#[track_caller]
+fn check_newcomer(cluster: &TestCluster, folder: &Folder, fingerprint: &str) {
+    let mut host = Host::new(cluster, "late");
+    host.join(&cluster.any_node(), &token(cluster, &[])).check_code(0);
+    host.start();
+    await_shown(std::slice::from_ref(&host.node), folder, fingerprint);
+}
+
+/// Neither the key nor the password lies on a disk or in a log.
+#[track_caller]
+fn check_secrets_are_nowhere(cluster: &TestCluster, folder: &Folder) {
+    let key = fs::read_to_string(folder.path("second.key")).expect("it was written");
+    let line = key.lines().nth(1).expect("base64").as_bytes();
+    let (_, der) = base64_lines(&key);
+    // The octets of an ECDSA key in PKCS #8.
+    let begins = der.windows(2).position(|it| it == [0x04, 0x20]).expect("a P-256 key") + 2;
+    let secret = der.get(begins..begins + 32).expect("32 bytes");
+    let mut files = vec![cluster.dir().to_path_buf()];
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("an entry").path()));
+            continue;
+        }
+        let bytes = fs::read(&path).unwrap_or_default();
+        for secret in [line, secret, b"Passw0rd.1"] {
+            assert!(!bytes.windows(secret.len()).any(|it| it == secret), "{}", path.display());
+        }
+    }
+}
+
+fn base64_lines(pem: &str) -> (usize, Vec<u8>) {
+    use base64::Engine as _;
+    let text: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    (text.len(), base64::engine::general_purpose::STANDARD.decode(text).expect("PEM"))
+}
+
+#[test]
+fn what_servers_would_refuse_is_refused_with_what_to_do() {
+    let cluster = TestCluster::start(1);
+    let folder = Folder::new();
+    let ca = folder.text("ca.pem");
+    let check = |name: &str, more: &[&str], code: i32, words: &[&str]| {
+        let (pem, key) = (folder.text(&format!("{name}.pem")), folder.text(&format!("{name}.key")));
+        let ran = import(&cluster, &[&[&*pem, "--key", &key], more].concat());
+        ran.check_code(code).check_says(words);
+    };
+    folder.issue("other", &["other.test"]);
+    let words = format!("it is for other.test, and servers call {SERVICE}");
+    check("other", &["--chain", &ca], 4, &[&words, "If that is meant: --force"]);
+    check("other", &[], 4, &[&words, "the certificate of CN=contoso CA is missing", "--chain FILE"]);
+    folder.issue_at("old", &[SERVICE], OffsetDateTime::now_utc() - Span::days(400));
+    check("old", &["--chain", &ca, "--force"], 4, &["it has expired on", "rmsc cert renew"]);
+    folder.issue("good", &[SERVICE]);
+    let ran = import(&cluster, &[&folder.text("good.pem"), "--key", &folder.text("old.key")]);
+    ran.check_code(1).check_says(&["the private key belongs to none of the certificates"]);
+    import(&cluster, &[&folder.text("good.pem")])
+        .check_code(1)
+        .check_says(&["there is no private key", "--key FILE"]);
+    let subject = format!("/CN={SERVICE}");
+    let made = |name: &str, more: &[&str]| {
+        let (key, csr, pem) = (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"));
+        let request = ["req", "-nodes", "-keyout", &key, "-out", &csr, "-subj", &subject];
+        folder.openssl(&[&request[..], more].concat());
+        folder.openssl(&[
+            "x509",
+            "-req",
+            "-in",
+            &csr,
+            "-CA",
+            "root.pem",
+            "-CAkey",
+            "root.key",
+            "-CAcreateserial",
+            "-days",
+            "9",
+            "-out",
+            &pem,
+            "-sha1",
+            "-extfile",
+            "extensions",
+        ]);
+    };
+    let root = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "root.key", "-out", "root.pem"];
+    folder.openssl(&[&root[..], &["-days", "9", "-subj", "/CN=Root"]].concat());
+    folder.write("extensions", &format!("subjectAltName=DNS:{SERVICE}\n"));
+    made("small", &["-newkey", "rsa:1024"]);
+    check("small", &["--force"], 1, &["RSA with 2048 bits or more"]);
+    made("weak", &["-newkey", "rsa:2048"]);
+    let root = folder.text("root.pem");
+    check("weak", &["--chain", &root, "--force"], 4, &["is signed with SHA-1, which can be forged"]);
+    // Nothing was taken.
+    let said = show(&cluster);
+    assert_eq!(said["chain"], serde_json::json!([]), "{said}");
+    // Somebody knows better: it is taken, and the node goes on with its own file, which is said.
+    check("other", &["--chain", &ca, "--force"], 3, &[]);
+    let said = show(&cluster);
+    assert_eq!(said["nodes"][0]["source"], "file", "{said}");
+    assert!(
+        said["problems"][0].as_str().expect("words").contains("shows the certificate of its own file"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_key_that_never_leaves_the_cluster_gets_its_certificate() {
+    let cluster = without_files(1);
+    let (folder, nodes) = (Folder::new(), cluster.nodes());
+    let made = cluster.rmsc(&["cert", "renew"]);
+    made.check_code(0).check_says(&["rmsc cert import FILE"]);
+    assert!(made.stdout.starts_with("-----BEGIN CERTIFICATE REQUEST-----"), "{made:?}");
+    assert_eq!(cluster.rmsc(&["cert", "renew"]).stdout, made.stdout, "it waits");
+    folder.write("rms.csr", &made.stdout);
+    // An authority that has nothing to do with us.
+    folder.openssl(&[
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.pem",
+        "-days",
+        "9",
+        "-subj",
+        "/CN=Contoso Issuing CA",
+    ]);
+    folder.openssl(&["req", "-in", "rms.csr", "-verify", "-noout"]);
+    folder.openssl(&[
+        "x509",
+        "-req",
+        "-in",
+        "rms.csr",
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-days",
+        "9",
+        "-copy_extensions",
+        "copy",
+        "-outform",
+        "DER",
+        "-out",
+        "rms.cer",
+    ]);
+    let ran = import(&cluster, &[&folder.text("rms.cer"), "--chain", &folder.text("ca.pem"), "-o", "json"]);
+    ran.check_code(0);
+    assert_eq!(ran.field("key_from"), "request");
+    let leaf = fs::read(folder.path("rms.cer")).expect("it was written");
+    let fingerprint = hex(&AboutCertificate::of(&leaf).expect("a certificate").fingerprint);
+    await_shown(&nodes, &folder, &fingerprint);
+    let said = show(&cluster);
+    assert_eq!(said["requested_by"], Value::Null, "{said}");
+    // Nine days are few.
+    let event = await_event(&nodes[0], 4111, |_| true);
+    assert!(field(&event, "reason").contains("expires in 8 days"), "{event}");
+    let warnings = cluster.rmsc(&["status"]).stdout;
+    assert!(warnings.contains("the certificate for calling servers expires in 8 days"), "{warnings}");
+    let metrics = cluster.monitor(&nodes[0], "/metrics").text();
+    for name in ["rmsc_front_certificate_expires_seconds ", "rmsc_authority_certificate_expires_seconds "] {
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)).expect("a gauge");
+        assert!(value.trim().parse::<i64>().expect("a number") > OffsetDateTime::now_utc().unix_timestamp());
+    }
+    // It is there before the first caller comes.
+    cluster.kill("node-1");
+    cluster.restart("node-1");
+    await_shown(&cluster.nodes(), &folder, &fingerprint);
+}
+
+#[test]
+fn a_file_that_changes_is_shown_and_a_broken_one_is_not() {
+    let cluster = TestCluster::start(1);
+    let (folder, node) = (Folder::new(), cluster.any_node());
+    let place = node.config.parent().expect("a folder").to_path_buf();
+    // Half of what is to come.
+    fs::write(place.join("front.pem"), "-----BEGIN CERTIFICATE-----\n")
+        .expect("the lab's folder can be written");
+    let event = await_event(&node, 4115, |_| true);
+    assert!(!field(&event, "reason").is_empty() && !field(&event, "remedy").is_empty(), "{event}");
+    let fingerprint = folder.issue("next", &["other.test", SERVICE]);
+    fs::copy(folder.path("next.key"), place.join("front.key")).expect("the lab's folder can be written");
+    fs::copy(folder.path("next.pem"), place.join("front.pem")).expect("the lab's folder can be written");
+    await_shown(std::slice::from_ref(&node), &folder, &fingerprint);
+    await_event(&node, 4110, |event| field(event, "reason").contains("front.pem"));
+    // The leaf alone: whoever does not have its authority cannot check it.
+    let event = await_event(&node, 4113, |_| true);
+    assert!(field(&event, "reason").contains("the certificate of CN=contoso CA is missing"), "{event}");
+    assert_eq!(events(&node, 4113).len(), 1);
+}
