@@ -2,6 +2,7 @@
 
 use super::Contestant;
 use super::certificates::Certificates;
+use super::report::SERVICE;
 use super::support::soap::ACQUIRE_LICENSE;
 use super::support::uploads::padded;
 use anyhow::{Context as _, bail, ensure};
@@ -42,6 +43,7 @@ pub struct Made {
 /// How to call one contestant.
 #[derive(Clone)]
 pub struct Calls {
+    name: &'static str,
     address: SocketAddr,
     tls: Option<ServiceClient>,
     login: Option<Login>,
@@ -65,12 +67,12 @@ impl Calls {
                 (contestant.tls, Some(client))
             }
         };
-        Ok(Calls { address, tls, login: contestant.login.clone(), body: body(bytes) })
+        Ok(Calls { name: contestant.name, address, tls, login: contestant.login.clone(), body: body(bytes) })
     }
 
     /// At the service itself.
     pub fn direct(service: SocketAddr, bytes: usize) -> Self {
-        Calls { address: service, tls: None, login: None, body: body(bytes) }
+        Calls { name: SERVICE, address: service, tls: None, login: None, body: body(bytes) }
     }
 
     /// So that no cell pays for what is made once.
@@ -97,7 +99,7 @@ impl Calls {
         let callers = streams.into_iter().map(|caller| caller.until(begun + span, what));
         let mut latencies = Vec::new();
         for done in futures::future::join_all(callers).await {
-            latencies.extend(done?);
+            latencies.extend(done.with_context(|| format!("{} at {}", self.name, self.address))?);
         }
         latencies.sort_unstable();
         Ok(Made { requests: latencies.len() as u64, span: begun.elapsed(), latencies })

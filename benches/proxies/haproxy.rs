@@ -45,7 +45,7 @@ pub fn start(
 fn configuration(binds: &[&str], servers: &str) -> String {
     let binds: String = binds.iter().map(|bind| format!("  bind {bind}\n")).collect();
     format!(
-        "global\n  nbthread 1\n  maxconn 20000\n  ssl-default-bind-options ssl-min-ver TLSv1.2\n\
+        "global\n  nbthread 1\n  maxconn 9900\n  ssl-default-bind-options ssl-min-ver TLSv1.2\n\
          defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n  \
          http-reuse always\n  option http-keep-alive\n\
          frontend front\n{binds}  default_backend back\nbackend back\n  balance roundrobin\n{servers}"

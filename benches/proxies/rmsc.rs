@@ -20,6 +20,7 @@ impl Labs {
         for lab in [&labs.alone, &labs.three] {
             for node in lab.nodes() {
                 lab.reconfigure(&node.name, &lab.lab().simulator, &format!("http://{service}"));
+                lab.reconfigure(&node.name, "[upstream]\n", &format!("[limits]\n{LIMITS}\n[upstream]\n"));
             }
             lab.await_rotation();
         }
@@ -28,9 +29,10 @@ impl Labs {
 
     /// The certificate of the node by itself.
     pub fn certificate(&self) -> Front {
-        let (lab, node) = (self.alone.lab(), self.alone.any_node());
+        let node = self.alone.any_node();
         let folder = node.config.parent().expect("a file is in a folder");
-        Front { certificate: folder.join("front.pem"), key: folder.join("front.key"), authority: lab.ca }
+        let authorities = [&self.alone, &self.three].map(|lab| lab.lab().ca).into();
+        Front { certificate: folder.join("front.pem"), key: folder.join("front.key"), authorities }
     }
 
     pub fn contestants(&self) -> anyhow::Result<Vec<Contestant>> {
@@ -51,3 +53,11 @@ fn contestant(name: &'static str, lab: &TestCluster) -> Contestant {
         processes: Processes::with_children(&lab.pids()),
     }
 }
+
+/// All callers have one account and mostly one address, and the others know no such limits.
+const LIMITS: &str = "connections_max = 12000
+connections_per_source_max = 12000
+requests_max = 900
+requests_per_source_max = 900
+requests_per_account_max = 900
+";
