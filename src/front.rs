@@ -8,6 +8,7 @@ mod authenticate;
 mod balance;
 mod budget;
 mod channels;
+mod expect;
 mod failures;
 mod handled;
 mod headers;
@@ -133,7 +134,10 @@ impl Front {
         };
         let mut handled = match self.admission.request(connection.remote.ip()) {
             Ok(held) => self.outcome(connection, request, origin, held).await,
-            Err(_) => full(request.into_body()).await,
+            Err(_) => {
+                let (parts, body) = request.into_parts();
+                full(&parts.headers, body).await
+            }
         };
         self.metrics.ended(handled.outcome.label(), begun.elapsed());
         span.note("rmsc.outcome", || format!("{:?}", handled.outcome.label()).to_lowercase());
@@ -187,11 +191,12 @@ impl Front {
             // While their bodies are read away they take no place of those that have proven something.
             Authenticated::Challenge(challenges) => {
                 drop(held);
-                return turned_away(Outcome::Unauthenticated(challenges), &parts.headers, body).await;
+                let outcome = Outcome::Unauthenticated(challenges);
+                return turned_away(outcome, connection, &parts.headers, body).await;
             }
             Authenticated::Overloaded => {
                 drop(held);
-                return turned_away(Outcome::Overloaded, &parts.headers, body).await;
+                return turned_away(Outcome::Overloaded, connection, &parts.headers, body).await;
             }
             Authenticated::TooOften(challenges) => {
                 return Handled { close: true, ..plain(Outcome::Unauthenticated(challenges)) };
@@ -215,7 +220,7 @@ impl Front {
                 handled.held.extend([held, of_account]);
                 handled
             }
-            Err(_) => full(body).await,
+            Err(_) => full(&parts.headers, body).await,
         };
         let (trace, request_id) = told.names();
         match &handled.outcome {
@@ -255,7 +260,7 @@ impl Front {
         let expected = head.body_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
         let mut room = match self.admission.bytes(expected.min(payload::KEPT_BYTES_MAX)) {
             Ok(room) => room,
-            Err(_) => return full(body).await,
+            Err(_) => return full(headers, body).await,
         };
         let (payload, beginning) = match payload::read(body, BODY_TIMEOUT).await {
             Ok(read) => read,

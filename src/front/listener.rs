@@ -1,7 +1,7 @@
 //! Accepts clients' connections, within limits, and hands their requests to the front.
 
 use super::admission::{Held, TURNED_AWAY_MAX};
-use super::held;
+use super::{expect, held};
 use super::patience::Patience;
 use super::strict::{Conversation, HEADERS_MAX, Strict};
 use super::times::{HEAD_TIMEOUT, IDLE_TIMEOUT};
@@ -146,6 +146,7 @@ where
         async move {
             let answering = conversation.answering();
             let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+            let (request, awaited) = expect::follow(request);
             let is_refused = answering.refused().is_some();
             let response = match (answering.refused(), welcome) {
                 (Some(kind), _) => front.not_http(&connection, kind),
@@ -156,7 +157,7 @@ where
             // Whatever was made of the rest: nobody knows what the client has meant.
             let response = match answering.refused() {
                 Some(kind) if !is_refused => front.not_http(&connection, kind),
-                _ if connection.ends_with(response.status()) => closing(response),
+                _ if awaited.is_due() || connection.ends_with(response.status()) => closing(response),
                 _ => response,
             };
             Ok::<_, Infallible>(response.map(|body| held::until_the_end(body, answering)))

@@ -141,6 +141,33 @@ async fn what_is_refused_is_answered_behind_what_came_before() {
     }
 }
 
+/// What follows such an answer is the body to one program, and the next request to another.
+#[tokio::test]
+async fn after_an_answer_in_the_place_of_a_body_nothing_is_read() {
+    let cluster = TestCluster::shared();
+    let node = cluster.any_node();
+    let good = format!("GET {PATH} HTTP/1.1\r\nHost: rms\r\n\r\n");
+    for (path, status) in [(PATH, 401), ("/nothing", 404)] {
+        for expect in ["100-continue", "100-Continue, x", "x"] {
+            for length in [good.len(), 1 << 20] {
+                let head = format!("POST {path} HTTP/1.1\r\nHost: rms\r\nExpect: {expect}\r\n");
+                let row = format!("{head}Content-Length: {length}\r\n\r\n{good}{good}{good}");
+                for answers in talk_both(&cluster, &node, row.as_bytes(), usize::MAX).await {
+                    assert_eq!(statuses(&answers), [status], "{expect}, {length}: {answers}");
+                    assert!(answers.contains("\r\nconnection: close\r\n"), "{expect}, {length}: {answers}");
+                }
+            }
+        }
+    }
+    // Without a body there is only one way to read it.
+    let head = format!("POST {PATH} HTTP/1.1\r\nHost: rms\r\nExpect: 100-continue\r\n");
+    let last = good.replace("GET", "BAD GET");
+    let row = format!("{head}Content-Length: 0\r\n\r\n{good}{last}");
+    for answers in talk_both(&cluster, &node, row.as_bytes(), usize::MAX).await {
+        assert_eq!(statuses(&answers), [401, 401, 400], "{answers}");
+    }
+}
+
 /// The account is proven, and the request would be relayed.
 #[test]
 fn a_request_inside_another_never_runs() {
