@@ -151,14 +151,17 @@ impl Front {
         response.map(|body| held::until_the_end(body, held))
     }
 
-    /// The answer to a request that is no good HTTP; its connection ends.
+    /// The answer to a request that is no good HTTP, or that nobody could read; its connection ends.
     fn not_http(&self, connection: &Connection, kind: Kind) -> Response<Body> {
+        if kind == Kind::NoRoom {
+            return self.no_room();
+        }
         self.metrics.refused(kind);
         self.reports.not_http(connection.remote.ip(), kind);
         self.last_answer(Outcome::NotHttp(kind))
     }
 
-    /// The answer on a connection for which there is no room.
+    /// The answer on a connection, or to a head, for which there is no room.
     fn no_room(&self) -> Response<Body> {
         self.last_answer(Outcome::Full)
     }
@@ -174,7 +177,7 @@ impl Front {
         connection: &Connection,
         request: Request<Body>,
         origin: audit::Origin,
-        held: Held,
+        mut held: Held,
     ) -> Handled {
         let (parts, body) = request.into_parts();
         let route = route::route(&parts.method, parts.uri.path(), parts.uri.query());
@@ -214,7 +217,7 @@ impl Front {
         let head = self.head(endpoint, &parts.headers, &caller, &origin);
         let claimed = claimed(endpoint, &head.soap_action);
         let mut told = Box::new(audit::Told::new(origin, caller, endpoint, claimed, head.course.clone()));
-        let handled = match self.admission.account(&told.caller.account.sid) {
+        let handled = match self.admission.account(&told.caller.account.sid, &mut held) {
             Ok(of_account) => {
                 let mut handled = self.soap(&parts.headers, head, body, &mut told).await;
                 handled.held.extend([held, of_account]);
