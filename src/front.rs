@@ -8,6 +8,7 @@ mod authenticate;
 mod balance;
 mod budget;
 mod channels;
+mod expect;
 mod failures;
 mod handled;
 mod headers;
@@ -133,7 +134,10 @@ impl Front {
         };
         let mut handled = match self.admission.request(connection.remote.ip()) {
             Ok(held) => self.outcome(connection, request, origin, held).await,
-            Err(_) => full(request.into_body()).await,
+            Err(_) => {
+                let (parts, body) = request.into_parts();
+                full(&parts.headers, body).await
+            }
         };
         self.metrics.ended(handled.outcome.label(), begun.elapsed());
         span.note("rmsc.outcome", || format!("{:?}", handled.outcome.label()).to_lowercase());
@@ -147,14 +151,17 @@ impl Front {
         response.map(|body| held::until_the_end(body, held))
     }
 
-    /// The answer to a request that is no good HTTP; its connection ends.
+    /// The answer to a request that is no good HTTP, or that nobody could read; its connection ends.
     fn not_http(&self, connection: &Connection, kind: Kind) -> Response<Body> {
+        if kind == Kind::NoRoom {
+            return self.no_room();
+        }
         self.metrics.refused(kind);
         self.reports.not_http(connection.remote.ip(), kind);
         self.last_answer(Outcome::NotHttp(kind))
     }
 
-    /// The answer on a connection for which there is no room.
+    /// The answer on a connection, or to a head, for which there is no room.
     fn no_room(&self) -> Response<Body> {
         self.last_answer(Outcome::Full)
     }
@@ -170,7 +177,7 @@ impl Front {
         connection: &Connection,
         request: Request<Body>,
         origin: audit::Origin,
-        held: Held,
+        mut held: Held,
     ) -> Handled {
         let (parts, body) = request.into_parts();
         let route = route::route(&parts.method, parts.uri.path(), parts.uri.query());
@@ -187,11 +194,12 @@ impl Front {
             // While their bodies are read away they take no place of those that have proven something.
             Authenticated::Challenge(challenges) => {
                 drop(held);
-                return turned_away(Outcome::Unauthenticated(challenges), &parts.headers, body).await;
+                let outcome = Outcome::Unauthenticated(challenges);
+                return turned_away(outcome, connection, &parts.headers, body).await;
             }
             Authenticated::Overloaded => {
                 drop(held);
-                return turned_away(Outcome::Overloaded, &parts.headers, body).await;
+                return turned_away(Outcome::Overloaded, connection, &parts.headers, body).await;
             }
             Authenticated::TooOften(challenges) => {
                 return Handled { close: true, ..plain(Outcome::Unauthenticated(challenges)) };
@@ -209,13 +217,13 @@ impl Front {
         let head = self.head(endpoint, &parts.headers, &caller, &origin);
         let claimed = claimed(endpoint, &head.soap_action);
         let mut told = Box::new(audit::Told::new(origin, caller, endpoint, claimed, head.course.clone()));
-        let handled = match self.admission.account(&told.caller.account.sid) {
+        let handled = match self.admission.account(&told.caller.account.sid, &mut held) {
             Ok(of_account) => {
                 let mut handled = self.soap(&parts.headers, head, body, &mut told).await;
                 handled.held.extend([held, of_account]);
                 handled
             }
-            Err(_) => full(body).await,
+            Err(_) => full(&parts.headers, body).await,
         };
         let (trace, request_id) = told.names();
         match &handled.outcome {
@@ -255,7 +263,7 @@ impl Front {
         let expected = head.body_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
         let mut room = match self.admission.bytes(expected.min(payload::KEPT_BYTES_MAX)) {
             Ok(room) => room,
-            Err(_) => return full(body).await,
+            Err(_) => return full(headers, body).await,
         };
         let (payload, beginning) = match payload::read(body, BODY_TIMEOUT).await {
             Ok(read) => read,

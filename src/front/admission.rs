@@ -4,6 +4,7 @@
 use super::failures::source;
 use super::listener::Config;
 use super::metrics::Metrics;
+use super::strict::HEAD_BYTES_MAX;
 use crate::event::{Event, Shed, Tally};
 use crate::principal::Sid;
 use std::collections::HashMap;
@@ -25,6 +26,10 @@ pub enum Limit {
     Requests,
     /// Those of one source.
     RequestsPerSource,
+    /// Requests of which nobody knows yet who sends them.
+    UnprovenRequests,
+    /// Those of one source.
+    UnprovenRequestsPerSource,
     /// Those of one account.
     RequestsPerAccount,
     /// Bytes of requests that are kept.
@@ -37,9 +42,13 @@ struct Load {
     connections: usize,
     turned_away: usize,
     requests: usize,
+    unproven: usize,
+    heads: usize,
     buffered_bytes: usize,
     connections_by_source: HashMap<IpAddr, usize>,
     requests_by_source: HashMap<IpAddr, usize>,
+    unproven_by_source: HashMap<IpAddr, usize>,
+    heads_by_source: HashMap<IpAddr, usize>,
     requests_by_account: HashMap<Sid, usize>,
 }
 
@@ -49,7 +58,11 @@ enum Share {
     Connection(IpAddr),
     /// A connection on which nothing but a refusal is said.
     TurnedAway,
+    /// A request of which nobody knows yet who sends it.
+    Unproven(IpAddr),
     Request(IpAddr),
+    /// A long head that has not come whole.
+    Head(IpAddr),
     Account(Sid),
     Bytes(usize),
 }
@@ -67,11 +80,30 @@ impl Load {
                 check(self.turned_away, TURNED_AWAY_MAX, Limit::Connections)?;
                 self.turned_away += 1;
             }
+            Share::Unproven(source) => {
+                check(self.unproven, limits.requests_max.div_ceil(2), Limit::UnprovenRequests)?;
+                let unproven = self.unproven_by_source.get(source).copied().unwrap_or(0);
+                let max = limits.requests_per_source_max.div_ceil(2);
+                check(unproven, max, Limit::UnprovenRequestsPerSource)?;
+                self.take(&Share::Request(*source), limits)?;
+                *self.unproven_by_source.entry(*source).or_default() += 1;
+                self.unproven += 1;
+            }
             Share::Request(source) => {
                 check(self.requests, limits.requests_max, Limit::Requests)?;
                 let max = limits.requests_per_source_max;
                 one_more(&mut self.requests_by_source, source, max, Limit::RequestsPerSource)?;
                 self.requests += 1;
+            }
+            Share::Head(source) => {
+                // Nobody has proven anything, so half of the room is for bodies.
+                let max = limits.buffered_bytes_max / 2 / HEAD_BYTES_MAX;
+                check(self.heads, max, Limit::BufferedBytes)?;
+                let of_source = self.heads_by_source.get(source).copied().unwrap_or(0);
+                check(of_source, max.div_ceil(2), Limit::BufferedBytes)?;
+                self.take(&Share::Bytes(HEAD_BYTES_MAX), limits)?;
+                *self.heads_by_source.entry(*source).or_default() += 1;
+                self.heads += 1;
             }
             Share::Account(sid) => {
                 let max = limits.requests_per_account_max;
@@ -94,13 +126,28 @@ impl Load {
                 one_less(&mut self.connections_by_source, source);
             }
             Share::TurnedAway => self.turned_away -= 1,
+            Share::Unproven(source) => {
+                self.prove(source);
+                self.give_back(&Share::Request(*source));
+            }
             Share::Request(source) => {
                 self.requests -= 1;
                 one_less(&mut self.requests_by_source, source);
             }
+            Share::Head(source) => {
+                self.heads -= 1;
+                one_less(&mut self.heads_by_source, source);
+                self.give_back(&Share::Bytes(HEAD_BYTES_MAX));
+            }
             Share::Account(sid) => one_less(&mut self.requests_by_account, sid),
             Share::Bytes(bytes) => self.buffered_bytes -= bytes,
         }
+    }
+
+    /// It is known who sends a request.
+    fn prove(&mut self, source: &IpAddr) {
+        self.unproven -= 1;
+        one_less(&mut self.unproven_by_source, source);
     }
 
     /// Whether this front should get less to do; `before` is what was said last, so that it does not flutter.
@@ -177,14 +224,24 @@ impl Admission {
         Some(Held { admission: self.clone(), share })
     }
 
-    /// A place for a request, whoever sends it.
+    /// A place for a request, whoever sends it. Until that is known it is one of half of them, so that those who have
+    /// proven themselves have the other half whatever comes.
     pub fn request(self: &Arc<Self>, from: IpAddr) -> Result<Held, Limit> {
-        self.take(Share::Request(source(from)))
+        self.take(Share::Unproven(source(from)))
     }
 
-    /// A place among the requests of an account.
-    pub fn account(self: &Arc<Self>, sid: &Sid) -> Result<Held, Limit> {
+    /// A place among the requests of an account, which has proven itself.
+    pub fn account(self: &Arc<Self>, sid: &Sid, request: &mut Held) -> Result<Held, Limit> {
+        if let Share::Unproven(source) = request.share {
+            self.load().prove(&source);
+            request.share = Share::Request(source);
+        }
         self.take(Share::Account(sid.clone()))
+    }
+
+    /// Room for a long head that has not come whole.
+    pub fn head(self: &Arc<Self>, from: IpAddr) -> Result<Held, Limit> {
+        self.take(Share::Head(source(from)))
     }
 
     /// Room for bytes of a request.
@@ -229,7 +286,10 @@ impl Admission {
         self.metrics.shed(limit);
         let Some(left_out) = self.said.say(limit, Instant::now()) else { return };
         let who = match share {
-            Share::Connection(source) | Share::Request(source) => source.to_string(),
+            Share::Connection(source)
+            | Share::Unproven(source)
+            | Share::Request(source)
+            | Share::Head(source) => source.to_string(),
             Share::Account(sid) => sid.to_string(),
             Share::TurnedAway | Share::Bytes(_) => String::new(),
         };
@@ -244,8 +304,8 @@ impl Limit {
         match self {
             Limit::Connections => "limits.connections_max",
             Limit::ConnectionsPerSource => "limits.connections_per_source_max",
-            Limit::Requests => "limits.requests_max",
-            Limit::RequestsPerSource => "limits.requests_per_source_max",
+            Limit::Requests | Limit::UnprovenRequests => "limits.requests_max",
+            Limit::RequestsPerSource | Limit::UnprovenRequestsPerSource => "limits.requests_per_source_max",
             Limit::RequestsPerAccount => "limits.requests_per_account_max",
             Limit::BufferedBytes => "limits.buffered_mebibytes_max",
         }
@@ -255,8 +315,8 @@ impl Limit {
         match self {
             Limit::Connections => limits.connections_max,
             Limit::ConnectionsPerSource => limits.connections_per_source_max,
-            Limit::Requests => limits.requests_max,
-            Limit::RequestsPerSource => limits.requests_per_source_max,
+            Limit::Requests | Limit::UnprovenRequests => limits.requests_max,
+            Limit::RequestsPerSource | Limit::UnprovenRequestsPerSource => limits.requests_per_source_max,
             Limit::RequestsPerAccount => limits.requests_per_account_max,
             Limit::BufferedBytes => limits.buffered_bytes_max >> 20,
         }
@@ -269,6 +329,8 @@ impl Limit {
             Limit::ConnectionsPerSource => "connections-per-source",
             Limit::Requests => "requests",
             Limit::RequestsPerSource => "requests-per-source",
+            Limit::UnprovenRequests => "unproven-requests",
+            Limit::UnprovenRequestsPerSource => "unproven-requests-per-source",
             Limit::RequestsPerAccount => "requests-per-account",
             Limit::BufferedBytes => "buffered-bytes",
         }
@@ -320,6 +382,13 @@ mod tests {
         Admission::new(limits(), Metrics::register(&mut Registry::default()), Arc::default())
     }
 
+    /// A request of somebody who is known.
+    fn proven(admission: &Arc<Admission>, from: IpAddr) -> Result<Held, Limit> {
+        let mut request = admission.request(from)?;
+        admission.account(&"S-1-5-21-1-2-3-5".parse().unwrap(), &mut request)?;
+        Ok(request)
+    }
+
     fn address(last: u8) -> IpAddr {
         [10, 0, 0, last].into()
     }
@@ -342,18 +411,48 @@ mod tests {
         assert_eq!((connections.len(), limit), (3, Limit::ConnectionsPerSource));
         let other = admission.connection(address(2)).ok();
         assert!(matches!(admission.connection(address(3)), Err(Limit::Connections)));
-        let (requests, limit) = fill(|| admission.request(address(1)));
+        let (mut requests, limit) = fill(|| proven(&admission, address(1)));
         assert_eq!((requests.len(), limit), (5, Limit::RequestsPerSource));
-        let (more, _) = fill(|| admission.request(address(2)));
+        let (more, _) = fill(|| proven(&admission, address(2)));
         assert!(matches!(admission.request(address(3)), Err(Limit::Requests)));
         let sid = "S-1-5-21-1-2-3-4".parse().unwrap();
-        let (accounts, limit) = fill(|| admission.account(&sid));
+        let (accounts, limit) = fill(|| admission.account(&sid, &mut requests[0]));
         assert_eq!((accounts.len(), limit), (4, Limit::RequestsPerAccount));
         drop((connections, other, requests, more, accounts));
         let load = admission.load();
-        assert_eq!((load.connections, load.requests), (0, 0));
+        assert_eq!((load.connections, load.requests, load.unproven), (0, 0, 0));
         assert!(load.connections_by_source.is_empty() && load.requests_by_source.is_empty());
-        assert!(load.requests_by_account.is_empty());
+        assert!(load.requests_by_account.is_empty() && load.unproven_by_source.is_empty());
+    }
+
+    #[test]
+    fn who_has_proven_nothing_takes_half_and_those_who_have_keep_the_rest() {
+        let admission = admission();
+        let known = proven(&admission, address(9)).ok();
+        let (unproven, limit) = fill(|| admission.request(address(1)));
+        assert_eq!((unproven.len(), limit), (3, Limit::UnprovenRequestsPerSource));
+        // One source leaves room for the logins of others.
+        let known = [known, proven(&admission, address(9)).ok()];
+        let (more, limit) = fill(|| admission.request(address(2)));
+        assert_eq!((more.len(), limit), (2, Limit::UnprovenRequests));
+        assert!(known.iter().all(Option::is_some));
+        let load = admission.load();
+        assert_eq!((load.requests, load.unproven), (7, 5));
+    }
+
+    #[test]
+    fn long_heads_take_room_and_leave_half_of_it() {
+        let admission = admission();
+        let (heads, limit) = fill(|| admission.head(address(1)));
+        assert_eq!((heads.len(), limit), (3, Limit::BufferedBytes));
+        let (more, _) = fill(|| admission.head(address(2)));
+        assert_eq!((more.len(), admission.load().buffered_bytes), (2, 5 * HEAD_BYTES_MAX));
+        let body = admission.bytes(1 << 19).ok();
+        drop((heads, more));
+        assert!(body.is_some() && admission.load().heads_by_source.is_empty());
+        drop(body);
+        let load = admission.load();
+        assert_eq!((load.heads, load.buffered_bytes), (0, 0));
     }
 
     #[test]
@@ -362,9 +461,23 @@ mod tests {
         let mut last = 0_u16;
         let (requests, limit) = fill(|| {
             last += 1;
-            admission.request(format!("2001:db8::{last:x}").parse().unwrap())
+            proven(&admission, format!("2001:db8::{last:x}").parse().unwrap())
         });
         assert_eq!((requests.len(), limit), (5, Limit::RequestsPerSource));
+    }
+
+    /// As a listener on `[::]` sees its clients.
+    #[test]
+    fn ipv4_addresses_inside_ipv6_are_sources_of_their_own() {
+        let admission = admission();
+        let inside = |last: u8| format!("::ffff:10.0.0.{last}").parse().unwrap();
+        let (requests, limit) = fill(|| proven(&admission, inside(1)));
+        assert_eq!((requests.len(), limit), (5, Limit::RequestsPerSource));
+        assert!(matches!(admission.request(address(1)), Err(Limit::RequestsPerSource)));
+        assert!(admission.request(inside(2)).is_ok());
+        let (connections, limit) = fill(|| admission.connection(inside(1)));
+        assert_eq!((connections.len(), limit), (3, Limit::ConnectionsPerSource));
+        assert!(admission.connection(inside(2)).is_ok());
     }
 
     #[test]
@@ -383,9 +496,9 @@ mod tests {
     fn overload_is_said_late_and_taken_back_later() {
         let admission = admission();
         let said = admission.overloaded.subscribe();
-        let mut requests: Vec<_> = (0..8).map(|at| admission.request(address(at)).ok().unwrap()).collect();
+        let mut requests: Vec<_> = (0..8).map(|at| proven(&admission, address(at)).ok().unwrap()).collect();
         assert!(!*said.borrow());
-        requests.push(admission.request(address(9)).ok().unwrap());
+        requests.push(proven(&admission, address(9)).ok().unwrap());
         assert!(*said.borrow());
         requests.truncate(7);
         assert!(*said.borrow());

@@ -96,9 +96,10 @@ impl From<Refused> for Refusal {
 }
 
 impl Connection {
-    /// A connection that was just accepted.
+    /// A connection that was just accepted. A client with an IPv4 address is known by that on every listener.
     #[must_use]
     pub fn new(remote: SocketAddr, channel: Channel, binding: Option<ChannelBinding>) -> Self {
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         Connection { remote, channel, binding, progress: Mutex::default(), leaving: AtomicBool::default() }
     }
 
@@ -337,6 +338,16 @@ mod tests {
             headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
         }
         token(&headers).map(|token| token.map(|(_, bytes)| bytes.len()))
+    }
+
+    #[test]
+    fn a_client_has_one_address_on_every_listener() {
+        for (seen, known) in
+            [("[::ffff:10.1.0.1]:80", "10.1.0.1:80"), ("[2001:db8::1]:80", "[2001:db8::1]:80")]
+        {
+            let connection = Connection::new(seen.parse().unwrap(), Channel::Http, None);
+            assert_eq!(connection.remote.to_string(), known);
+        }
     }
 
     #[test]

@@ -353,10 +353,10 @@ impl Count {
     }
 }
 
-/// Whoever has one IPv6 address has the 2^64 beside it.
+/// Whoever has one IPv6 address has the 2^64 beside it. A listener of both kinds sees IPv4 as `::ffff:0:0/96`.
 pub(super) fn source(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
             Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()

@@ -2,11 +2,12 @@
 
 use super::admission::Held;
 use super::answer::{self, Outcome};
+use super::authenticate::Connection;
 use super::times::{BODY_TIMEOUT, TURNED_AWAY_TIMEOUT};
-use super::{audit, payload};
+use super::{audit, expect, payload};
 use crate::rms::SoapVersion;
 use crate::upstream::Body;
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderValue, Response};
 
 /// What a request is known by while it is handled.
 pub(super) struct Handled {
@@ -57,16 +58,23 @@ pub(super) fn finish(handled: Handled, request_id: &str) -> Response<Body> {
     response
 }
 
-/// Before a challenge the body is read and thrown away, or the connection could not go on, and NTLM
-/// needs it to. A client that waits for 100 Continue must not get it, and closes by itself.
-pub(super) async fn turned_away(outcome: Outcome, headers: &HeaderMap, body: Body) -> Handled {
-    let waits = headers.contains_key(header::EXPECT);
+/// Before a challenge the body is read and thrown away, or the connection could not go on, and NTLM needs it to. A client
+/// that waits for 100 Continue gets it in the midst of a handshake alone, which would end with its connection; otherwise
+/// the challenge comes at once and is the last answer (`expect`), and whoever logs on begins on a new connection.
+pub(super) async fn turned_away(
+    outcome: Outcome,
+    connection: &Connection,
+    headers: &HeaderMap,
+    body: Body,
+) -> Handled {
+    let waits = expect::waits(headers) && !connection.is_shaking_hands();
     let close = !waits && !payload::discard(body, BODY_TIMEOUT).await;
     Handled { close, ..plain(outcome) }
 }
 
-/// There is no room for a request: it is told so at once, whatever of its body is still to come.
-pub(super) async fn full(body: Body) -> Handled {
-    let close = !payload::discard(body, TURNED_AWAY_TIMEOUT).await;
+/// There is no room for a request: it is told so at once, whatever of its body is still to come. Who waits for 100
+/// Continue must not be asked for it now.
+pub(super) async fn full(headers: &HeaderMap, body: Body) -> Handled {
+    let close = !expect::waits(headers) && !payload::discard(body, TURNED_AWAY_TIMEOUT).await;
     Handled { close, ..plain(Outcome::Full) }
 }

@@ -1,17 +1,16 @@
 //! Accepts clients' connections, within limits, and hands their requests to the front.
 
 use super::admission::{Held, TURNED_AWAY_MAX};
-use super::held;
 use super::patience::Patience;
-use super::strict::{Conversation, HEADERS_MAX, Strict};
+use super::strict::{Conversation, HEAD_BYTES_MAX, HEADERS_MAX, Long, Strict};
 use super::times::{HEAD_TIMEOUT, IDLE_TIMEOUT};
-use super::{Connection, Front};
+use super::{Connection, Front, expect, held};
 use crate::identity::ChannelBinding;
 use crate::principal::Channel;
 use crate::tasks::Tasks;
 use crate::tls::FrontServer;
 use crate::upstream::Body;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -144,8 +143,9 @@ where
     let service = service_fn(|request: Request<Incoming>| {
         let (front, connection, conversation) = (front.clone(), connection.clone(), conversation.clone());
         async move {
-            let answering = conversation.answering();
+            let (answering, version) = (conversation.answering(), request.version());
             let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+            let (request, awaited) = expect::follow(request);
             let is_refused = answering.refused().is_some();
             let response = match (answering.refused(), welcome) {
                 (Some(kind), _) => front.not_http(&connection, kind),
@@ -156,19 +156,22 @@ where
             // Whatever was made of the rest: nobody knows what the client has meant.
             let response = match answering.refused() {
                 Some(kind) if !is_refused => front.not_http(&connection, kind),
-                _ if connection.ends_with(response.status()) => closing(response),
+                _ if awaited.is_due() || connection.ends_with(response.status()) => closing(response),
                 _ => response,
             };
+            let response = in_words_of(version, response);
             Ok::<_, Infallible>(response.map(|body| held::until_the_end(body, answering)))
         }
     });
     let leaving = connection.clone();
+    let long = Long::new(&front.admission, connection.remote.ip());
+    let stream = Strict::new(Patience::new(stream), conversation.clone(), long);
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT + HEAD_TIMEOUT)
-        .max_buf_size(HEADER_BYTES_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(Strict::new(Patience::new(stream), conversation.clone())), service);
+        .serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
     tokio::select! {
         result = serving.as_mut() => return result.map_err(|error| error.to_string()),
@@ -194,8 +197,15 @@ fn closing(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// All that the gate lets through: see `strict`.
-const HEADER_BYTES_MAX: usize = 96 << 10;
+/// To a client of HTTP/1.0 that asks for `keep-alive` hyper would say both that and `close`, unless the answer is in that
+/// version too.
+fn in_words_of(version: Version, mut response: Response<Body>) -> Response<Body> {
+    if version == Version::HTTP_10 && response.headers().contains_key(header::CONNECTION) {
+        *response.version_mut() = version;
+    }
+    response
+}
+
 /// So long a connection of a node that ends is kept for a request that is on its way; its answer says that it is the last.
 const LINGER: Duration = Duration::from_secs(1);
 /// And so long for the next leg of a handshake.

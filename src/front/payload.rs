@@ -8,7 +8,7 @@ use crate::rms::envelope::{Inspection, inspect};
 use crate::rms::passing::Passing;
 use crate::rms::{ANSWER_WITHIN, Operation};
 use crate::upstream::{Body, BodyError};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use std::pin::Pin;
@@ -116,15 +116,20 @@ impl HttpBody for Rest {
 /// Reads up to what is kept; a longer body passes through from there on. Gives the bytes that were read, too. The client
 /// may let its bytes be waited for that long, in all.
 pub async fn read(body: Body, within: Duration) -> Result<(Payload, Bytes), Failure> {
+    let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
     let body = Limited::new(body, REQUEST_BYTES_MAX).boxed_unsync();
     let mut body: Body = Upload::new(body, within).boxed_unsync();
-    let mut bytes = BytesMut::new();
-    let whole = fill(&mut body, &mut bytes).await?;
-    let bytes = bytes.freeze();
-    let payload = if whole {
-        Payload::Kept(bytes.clone())
-    } else {
-        Payload::Streamed(Arc::new(Mutex::new(Some(Long { beginning: bytes.clone(), rest: body }))))
+    let mut kept = Vec::with_capacity(announced.unwrap_or(0).min(KEPT_BYTES_MAX));
+    let beyond = fill(&mut body, &mut kept).await?;
+    // What is counted is what is kept, so there must be no room behind it.
+    kept.shrink_to_fit();
+    let bytes = Bytes::from(kept);
+    let payload = match beyond {
+        None => Payload::Kept(bytes.clone()),
+        Some(beyond) => {
+            let rest = Prefixed::new(beyond, body, None).boxed_unsync();
+            Payload::Streamed(Arc::new(Mutex::new(Some(Long { beginning: bytes.clone(), rest }))))
+        }
     };
     Ok((payload, bytes))
 }
@@ -155,10 +160,10 @@ pub fn operation(head: &Head, beginning: &[u8], whole: bool) -> Option<Operation
     })
 }
 
-/// Whether the body ended before the limit of what is kept.
-async fn fill(body: &mut Body, bytes: &mut BytesMut) -> Result<bool, Failure> {
-    while bytes.len() < KEPT_BYTES_MAX {
-        let Some(frame) = body.frame().await else { return Ok(true) };
+/// Reads up to what is kept. If the body goes on behind it, gives what came of that.
+async fn fill(body: &mut Body, kept: &mut Vec<u8>) -> Result<Option<Bytes>, Failure> {
+    while kept.len() < KEPT_BYTES_MAX {
+        let Some(frame) = body.frame().await else { return Ok(None) };
         let frame = frame.map_err(|error| {
             if error.is::<LengthLimitError>() {
                 Failure::TooLarge { bytes_max: REQUEST_BYTES_MAX }
@@ -166,11 +171,25 @@ async fn fill(body: &mut Body, bytes: &mut BytesMut) -> Result<bool, Failure> {
                 Failure::BrokenOff
             }
         })?;
-        if let Ok(data) = frame.into_data() {
-            bytes.extend_from_slice(&data);
+        if let Ok(mut data) = frame.into_data() {
+            let fitting = data.split_to(data.len().min(KEPT_BYTES_MAX - kept.len()));
+            reserve(kept, fitting.len());
+            kept.extend_from_slice(&fitting);
+            if !data.is_empty() {
+                return Ok(Some(data));
+            }
         }
     }
-    Ok(body.is_end_stream())
+    Ok(if body.is_end_stream() { None } else { Some(Bytes::new()) })
+}
+
+/// Makes room for so many bytes more. If that is not known beforehand, it doubles, but never beyond what is kept.
+fn reserve(kept: &mut Vec<u8>, more: usize) {
+    let needed = kept.len() + more;
+    if needed > kept.capacity() {
+        let capacity = needed.max(2 * kept.capacity()).min(KEPT_BYTES_MAX);
+        kept.reserve_exact(capacity - kept.len());
+    }
 }
 
 /// Reads a body to throw it away. Whether it ended within its limits, so that the connection can go on.
@@ -222,6 +241,39 @@ mod tests {
         release.release();
         assert_eq!(body.collect().await.unwrap().to_bytes().len(), 3 << 20);
         assert!(!payload.is_left() && payload.take().is_none());
+    }
+
+    fn chunks(bytes: usize, of: usize) -> Body {
+        let pieces: Vec<_> = vec![b'x'; bytes].chunks(of).map(Bytes::copy_from_slice).collect();
+        let stream = futures::stream::iter(pieces.into_iter().map(|piece| Ok(Frame::data(piece))));
+        http_body_util::StreamBody::new(stream).boxed_unsync()
+    }
+
+    #[tokio::test]
+    async fn no_more_is_kept_than_is_counted() {
+        for (bytes, of, beyond) in [
+            (700_000, 10_000, None),
+            (KEPT_BYTES_MAX, 10_000, Some(0)),
+            (KEPT_BYTES_MAX + 5_000, 10_000, Some(1_424)),
+            (3 << 20, 100_000, Some(51_424)),
+            (3 << 20, 3 << 20, Some(2 << 20)),
+        ] {
+            let mut kept = Vec::new();
+            let left = fill(&mut chunks(bytes, of), &mut kept).await.unwrap();
+            assert_eq!((kept.len(), left.map(|left| left.len())), (bytes.min(KEPT_BYTES_MAX), beyond));
+            assert!(kept.capacity() <= KEPT_BYTES_MAX, "{}", kept.capacity());
+            let (payload, beginning) = read(chunks(bytes, of), Duration::from_secs(60)).await.unwrap();
+            assert_eq!(beginning.len(), kept.len());
+            let (body, release) = payload.take().unwrap();
+            release.release();
+            assert_eq!(body.collect().await.unwrap().to_bytes().len(), bytes);
+        }
+        // Of one that is announced nothing is moved.
+        let mut kept = Vec::with_capacity(70_000);
+        let at = kept.as_ptr();
+        assert_eq!(fill(&mut body(70_000), &mut kept).await.unwrap(), None);
+        kept.shrink_to_fit();
+        assert_eq!((kept.as_ptr(), kept.len(), kept.capacity()), (at, 70_000, 70_000));
     }
 
     #[tokio::test]

@@ -9,9 +9,9 @@ mod head;
 mod kind;
 mod stream;
 
-pub(super) use head::HEADERS_MAX;
+pub(super) use head::{HEAD_BYTES_MAX, HEADERS_MAX};
 pub(super) use kind::Kind;
-pub(super) use stream::{Conversation, Strict};
+pub(super) use stream::{Conversation, Long, Strict};
 
 use body::Framing;
 use head::{Head, Read};
@@ -57,11 +57,12 @@ impl Default for At {
 
 impl Gate {
     /// Looks at bytes, the first of which is the first that has not passed yet: those of a head that is not whole are
-    /// shown again, with more behind them.
-    pub(super) fn look(&mut self, bytes: &[u8]) -> Looked {
+    /// shown again, with more behind them. A wish for another protocol is made
+    /// illegible in them.
+    pub(super) fn look(&mut self, bytes: &mut [u8]) -> Looked {
         let mut pass = 0;
         loop {
-            let rest = bytes.get(pass..).unwrap_or_default();
+            let rest = bytes.get_mut(pass..).unwrap_or_default();
             if rest.is_empty() {
                 return Looked { pass, refused: None };
             }

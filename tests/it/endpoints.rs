@@ -186,9 +186,14 @@ fn a_client_that_waits_may_go_on_only_when_it_has_proven_itself() {
         let mut connection = Connection::open(node.front()).unwrap();
         let head = request.head(&node.front().to_string(), authorization);
         connection.send(format!("{head}{length}\r\n\r\n").as_bytes()).unwrap();
-        assert_eq!(connection.answer(false).unwrap().status, 401, "{authorization:?}");
+        let answer = connection.answer(false).unwrap();
+        assert_eq!((answer.status, answer.header("connection")), (401, Some("close")), "{authorization:?}");
+        // It could send the body now, or another request.
+        assert!(connection.is_at_end(), "{authorization:?}");
     }
+    // In the midst of a handshake the connection must go on.
     let mut session = Session::open(node.front(), &cluster.exchange()).unwrap();
+    session.call_when_told(&Request::soap(&CERTIFY)).unwrap().check(200, &["CertifyResponse"]);
     let connection = session.begin(&request, &length).unwrap();
     let interim = connection.answer(true).unwrap();
     assert_eq!((interim.status, interim.headers.len()), (100, 0), "{interim:?}");

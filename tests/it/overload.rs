@@ -93,6 +93,13 @@ fn requests_beyond_a_limit_get_429_at_once_and_one_account_leaves_room() {
     wait::until_true("it has the last place", wait::PATIENCE, || ask_silently(node.front()).0.status == 429);
     check_refused_at_once("all", || ask_silently(node.front()));
     assert!(shed(&cluster, "requests") >= 5);
+    // Nobody is told to send a body that nobody takes.
+    let mut waits = Connection::open(node.front()).unwrap();
+    let head = Request::soap(&ACQUIRE_LICENSE).with("Expect", "100-continue").head("rms", None);
+    waits.send(format!("{head}{length}\r\n\r\n").as_bytes()).unwrap();
+    let answer = waits.answer(false).unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (429, Some("close")));
+    assert!(waits.is_at_end());
     connection.send(&body).unwrap();
     connection.answer(false).unwrap().check(200, &[]);
     asked.into_iter().for_each(|asked| asked.join().unwrap().check(200, &[]));

@@ -86,8 +86,8 @@ async fn talk_both(cluster: &TestCluster, node: &Node, bytes: &[u8], piece: usiz
 
 /// The statuses of the answers in a row.
 fn statuses(answers: &str) -> Vec<u16> {
-    let lines = answers.lines().filter_map(|line| line.strip_prefix("HTTP/1.1 "));
-    lines.map(|line| line[..3].parse().expect("a status has three digits")).collect()
+    let lines = answers.lines().filter(|line| line.starts_with("HTTP/1."));
+    lines.map(|line| line["HTTP/1.1 ".len()..][..3].parse().expect("a status has three digits")).collect()
 }
 
 #[track_caller]
@@ -137,6 +137,65 @@ async fn what_is_refused_is_answered_behind_what_came_before() {
         let row = format!("{good}{posted}{request}{good}");
         for answers in talk_both(&cluster, &node, row.as_bytes(), usize::MAX).await {
             assert_eq!(statuses(&answers), [401, 401, 400], "{kind}: {answers}");
+        }
+    }
+}
+
+/// What follows such an answer is the body to one program, and the next request to another.
+#[tokio::test]
+async fn after_an_answer_in_the_place_of_a_body_nothing_is_read() {
+    let cluster = TestCluster::shared();
+    let node = cluster.any_node();
+    let good = format!("GET {PATH} HTTP/1.1\r\nHost: rms\r\n\r\n");
+    for (path, status) in [(PATH, 401), ("/nothing", 404)] {
+        for expect in ["100-continue", "100-Continue, x", "x"] {
+            for length in [good.len(), 1 << 20] {
+                let head = format!("POST {path} HTTP/1.1\r\nHost: rms\r\nExpect: {expect}\r\n");
+                let row = format!("{head}Content-Length: {length}\r\n\r\n{good}{good}{good}");
+                for answers in talk_both(&cluster, &node, row.as_bytes(), usize::MAX).await {
+                    assert_eq!(statuses(&answers), [status], "{expect}, {length}: {answers}");
+                    assert!(answers.contains("\r\nconnection: close\r\n"), "{expect}, {length}: {answers}");
+                }
+            }
+        }
+    }
+    // Without a body there is only one way to read it.
+    let head = format!("POST {PATH} HTTP/1.1\r\nHost: rms\r\nExpect: 100-continue\r\n");
+    let last = good.replace("GET", "BAD GET");
+    let row = format!("{head}Content-Length: 0\r\n\r\n{good}{last}");
+    for answers in talk_both(&cluster, &node, row.as_bytes(), usize::MAX).await {
+        assert_eq!(statuses(&answers), [401, 401, 400], "{answers}");
+    }
+}
+
+/// Who wants it closed gets it closed, whatever else was said, and the answer does not say both.
+#[tokio::test]
+async fn whether_a_connection_goes_on_is_said_in_one_way() {
+    let cluster = TestCluster::shared();
+    let node = cluster.any_node();
+    let end = "BAD GET\r\n\r\n";
+    let waits = "Connection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 9";
+    for (version, headers, goes_on) in [
+        ("1.1", "X-A: b", true),
+        ("1.1", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk", true),
+        ("1.1", "Connection: keep-alive, close", false),
+        ("1.1", "Connection: close\r\nConnection: keep-alive", false),
+        ("1.0", "X-A: b", false),
+        ("1.0", "Connection: Keep-Alive", true),
+        ("1.0", "Connection: keep-alive, close", false),
+        ("1.0", "Connection: close\r\nConnection: keep-alive", false),
+        ("1.0", "Connection: keep-alive\r\nConnection: close", false),
+        ("1.0", waits, false),
+        ("1.1", waits, false),
+    ] {
+        let request = format!("GET {PATH} HTTP/{version}\r\nHost: rms\r\n{headers}\r\n\r\n");
+        let row = format!("{request}{request}{end}");
+        for answers in talk_both(&cluster, &node, row.as_bytes(), usize::MAX).await {
+            let expected = if goes_on { &[401, 401, 400][..] } else { &[401] };
+            assert_eq!(statuses(&answers), expected, "{version}, {headers}: {answers}");
+            let says_both =
+                answers.contains("connection: close") && answers.contains("connection: keep-alive");
+            assert!(goes_on || !says_both, "{version}, {headers}: {answers}");
         }
     }
 }

@@ -383,18 +383,50 @@ impl Session {
         Ok(&mut self.connection)
     }
 
+    /// Sends a request that has its whole body in each leg of its handshake, and each time only when it is told to.
+    ///
+    /// # Errors
+    /// It is not told to, or the connection ended.
+    pub fn call_when_told(&mut self, request: &Request) -> io::Result<Answer> {
+        let client = self.client();
+        let negotiate = format!("NTLM {}", STANDARD.encode(client.negotiate()));
+        let challenged = self.leg_when_told(request, &negotiate)?;
+        let proof = self.proof(&client, &challenged)?;
+        self.leg_when_told(request, &proof)
+    }
+
+    fn leg_when_told(&mut self, request: &Request, authorization: &str) -> io::Result<Answer> {
+        let head = request.head(&self.host, Some(authorization));
+        let rest = format!("Expect: 100-continue\r\nContent-Length: {}\r\n\r\n", request.body.len());
+        self.connection.send(format!("{head}{rest}").as_bytes())?;
+        let interim = self.connection.answer(true)?;
+        if interim.status != 100 {
+            return Err(io::Error::new(ErrorKind::InvalidData, format!("not told to: {interim:?}")));
+        }
+        self.connection.send(&request.body)?;
+        self.connection.answer(false)
+    }
+
     /// The first two legs: gives the third one's header.
     fn handshake(&mut self, request: &Request) -> io::Result<String> {
+        let client = self.client();
+        let negotiate = format!("NTLM {}", STANDARD.encode(client.negotiate()));
+        self.connection.send(&request.bytes(&self.host, Some(&negotiate), &[]))?;
+        let answer = self.connection.answer(request.method == "HEAD")?;
+        self.proof(&client, &answer)
+    }
+
+    fn client(&self) -> NtlmClient {
         let (domain, user) = self.account.parts();
-        let client = NtlmClient::new(Credentials {
+        NtlmClient::new(Credentials {
             domain: domain.into(),
             user: user.into(),
             nt_hash: rmsc::identity::nt_hash(&self.account.password),
             workstation: String::new(),
-        });
-        let negotiate = format!("NTLM {}", STANDARD.encode(client.negotiate()));
-        self.connection.send(&request.bytes(&self.host, Some(&negotiate), &[]))?;
-        let answer = self.connection.answer(request.method == "HEAD")?;
+        })
+    }
+
+    fn proof(&self, client: &NtlmClient, answer: &Answer) -> io::Result<String> {
         let challenge = answer
             .header("www-authenticate")
             .and_then(|value| value.strip_prefix("NTLM "))

@@ -217,6 +217,18 @@ fn a_source_is_limited_whatever_names_it_gives() {
     assert!(node.succeed("new", "2001:db8::9", start + WINDOW));
 }
 
+/// As a listener on `[::]` sees its clients.
+#[test]
+fn ipv4_addresses_inside_ipv6_are_sources_of_their_own() {
+    let (mut node, start) = (Node::one_of(1), Instant::now());
+    node.failures.limits.source_failures_max = 100;
+    let asked =
+        (0..1_000).filter(|number| node.fail(&format!("name{number}"), "::ffff:10.6.6.6", start)).count();
+    assert_eq!(asked, 100);
+    assert_eq!(node.ask("new", MALLORY, start), Answer::Refuse(Limit::Source));
+    assert!(node.succeed("new", "::ffff:10.1.0.1", start));
+}
+
 #[test]
 fn enough_names_do_not_give_back_what_was_used_up() {
     let (mut node, start) = (Node::one_of(1), Instant::now());

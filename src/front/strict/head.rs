@@ -46,7 +46,7 @@ pub(super) enum Read {
 
 impl Head {
     /// Reads on. `bytes` begin with the head's first one, each time.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<Read, Kind> {
+    pub(super) fn read(&mut self, bytes: &mut [u8]) -> Result<Read, Kind> {
         while let Some(found) = memchr(b'\n', part(bytes, self.searched..bytes.len())) {
             let end = self.searched + found;
             let Some(line) = part(bytes, self.line..end).strip_suffix(b"\r") else {
@@ -61,6 +61,7 @@ impl Head {
                 return Ok(Read::Whole { bytes: end + 1, framing: self.end(bytes)? });
             } else {
                 self.header(bytes, &line)?;
+                mask(bytes.get_mut(line).unwrap_or_default());
             }
         }
         self.begun(bytes)?;
@@ -186,6 +187,17 @@ impl Head {
     }
 }
 
+/// A wish to go on with another protocol is not heard, which a server may always do (RFC 9110 7.8). hyper ends a connection
+/// on which it was said without sending what is left of the last answer, so it must not hear it either: the name becomes
+/// one that nobody knows.
+fn mask(line: &mut [u8]) {
+    if is_named(line, b"upgrade:")
+        && let Some(first) = line.first_mut()
+    {
+        *first = b'x';
+    }
+}
+
 /// A header's name and value, of a line without its end.
 pub(super) fn header(line: &[u8]) -> Result<(&[u8], &[u8]), Kind> {
     if line.first().is_some_and(|byte| is_blank(*byte)) {
@@ -282,6 +294,8 @@ pub(super) const AUTHORIZATION_BYTES_MAX: usize = 64 << 10;
 const HEADER_BYTES_MAX: usize = 4 << 10;
 /// All headers but `Authorization`: Windows clients send half a kilobyte.
 const HEADERS_BYTES_MAX: usize = 16 << 10;
+/// All of these together, and their ends.
+pub(in crate::front) const HEAD_BYTES_MAX: usize = 96 << 10;
 /// Windows clients send about ten.
 pub(in crate::front) const HEADERS_MAX: usize = 64;
 const METHOD_BYTES_MAX: usize = 16;

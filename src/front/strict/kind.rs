@@ -43,6 +43,8 @@ pub(in crate::front) enum Kind {
     TrailerMalformed,
     /// A head that takes too long to come.
     TooSlow,
+    /// A long head for which there is no room: nothing is wrong with it.
+    NoRoom,
 }
 
 impl Kind {
@@ -69,6 +71,7 @@ impl Kind {
             Kind::ChunkMalformed => "chunk-malformed",
             Kind::TrailerMalformed => "trailer-malformed",
             Kind::TooSlow => "too-slow",
+            Kind::NoRoom => "no-room",
         }
     }
 
@@ -97,6 +100,7 @@ impl Kind {
             Kind::ChunkMalformed => "a chunk of the body is malformed",
             Kind::TrailerMalformed => "what follows the last chunk is malformed",
             Kind::TooSlow => "the head did not come in time",
+            Kind::NoRoom => "there is no room for so long a head",
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The gate at a connection: between its bytes and the HTTP parser.
 
-use super::{Gate, Kind, Refused};
+use super::{Gate, HEAD_BYTES_MAX, Kind, Refused};
+use crate::front::admission::{Admission, Held};
 use crate::front::times::{HEAD_TIMEOUT, IDLE_TIMEOUT, LINGER_BYTES_MAX, LINGER_TIMEOUT};
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,10 +24,21 @@ pub(in crate::front) struct Strict<S> {
     /// What was read and not passed on: a head that is not whole, or `cleared` bytes for which there was no room.
     held: Vec<u8>,
     cleared: usize,
-    waiting: Option<(Phase, Pin<Box<Sleep>>)>,
+    long: Long,
+    waiting: Option<Waiting>,
+    /// What was written is not all sent.
+    is_writing: bool,
     is_at_end: bool,
     lingering: Option<Pin<Box<Sleep>>>,
     lingered: usize,
+}
+
+/// Where a long head has its room from.
+pub(in crate::front) struct Long {
+    admission: Arc<Admission>,
+    from: IpAddr,
+    /// For the one that is coming.
+    room: Option<Held>,
 }
 
 /// What the stream and who answers its requests know together.
@@ -42,6 +55,14 @@ pub(in crate::front) struct Answering {
     conversation: Arc<Conversation>,
     /// The how many of its connection it is, from 1 on.
     number: usize,
+}
+
+/// How long there may be nothing, from when on.
+struct Waiting {
+    phase: Phase,
+    /// Behind so many requests.
+    begun: usize,
+    until: Pin<Box<Sleep>>,
 }
 
 /// What is waited for.
@@ -80,15 +101,32 @@ impl Drop for Answering {
     }
 }
 
+impl Long {
+    /// Counted as what this source takes.
+    pub(in crate::front) fn new(admission: &Arc<Admission>, from: IpAddr) -> Self {
+        Long { admission: admission.clone(), from, room: None }
+    }
+
+    /// Whether there is room for so many bytes of a head that is not whole, or they need none.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        if bytes > SHORT_BYTES_MAX && self.room.is_none() {
+            self.room = self.admission.head(self.from).ok();
+        }
+        bytes <= SHORT_BYTES_MAX || self.room.is_some()
+    }
+}
+
 impl<S> Strict<S> {
-    pub(in crate::front) fn new(stream: S, conversation: Arc<Conversation>) -> Self {
+    pub(in crate::front) fn new(stream: S, conversation: Arc<Conversation>, long: Long) -> Self {
         Strict {
             stream,
             gate: Gate::default(),
             conversation,
             held: Vec::new(),
             cleared: 0,
+            long,
             waiting: None,
+            is_writing: false,
             is_at_end: false,
             lingering: None,
             lingered: 0,
@@ -104,25 +142,28 @@ impl<S> Strict<S> {
         if self.held.is_empty() {
             // A connection that waits for its next request keeps nothing.
             self.held = Vec::new();
+            self.long.room = None;
         }
     }
 
     /// Takes what came into the buffer behind `before`; what may not pass is not in it any more.
     fn take(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
-        let came = buffer.filled().get(before..).unwrap_or_default();
+        let came = buffer.filled_mut().get_mut(before..).unwrap_or_default();
         let (pass, refused) = if self.held.is_empty() {
             let looked = self.gate.look(came);
-            self.held.extend_from_slice(came.get(looked.pass..).unwrap_or_default());
+            keep(&mut self.held, came.get(looked.pass..).unwrap_or_default());
             (before + looked.pass, looked.refused)
         } else {
-            self.held.extend_from_slice(came);
-            let looked = self.gate.look(&self.held);
+            keep(&mut self.held, came);
+            let looked = self.gate.look(&mut self.held);
             self.cleared = looked.pass;
             (before, looked.refused)
         };
         buffer.set_filled(pass);
         if let Some(refused) = refused {
             self.refuse(refused);
+        } else if !self.long.has_room(self.held.len() - self.cleared) {
+            self.refuse(Refused::Head(Kind::NoRoom));
         }
     }
 
@@ -140,26 +181,36 @@ impl<S> Strict<S> {
         }
     }
 
-    /// Nothing is there: for how long that may go on. While a request is answered, its time is its own.
+    /// Nothing is there: for how long that may go on. While a request is answered, and until its answer is sent, its time
+    /// is its own; what comes next has all of its time, whatever was waited for before.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.conversation.answering.load(Ordering::Relaxed) > 0 {
+        if self.is_writing || self.conversation.answering.load(Ordering::Relaxed) > 0 {
             self.waiting = None;
             return Poll::Pending;
         }
+        let begun = self.conversation.begun.load(Ordering::Relaxed);
         let is_idle = self.held.is_empty() && !self.gate.is_in_body();
         let (phase, limit) = if is_idle { (Phase::Idle, IDLE_TIMEOUT) } else { (Phase::Begun, HEAD_TIMEOUT) };
-        if self.waiting.as_ref().is_none_or(|(waiting, _)| *waiting != phase) {
-            self.waiting = Some((phase, sleep(limit)));
-        }
-        match &mut self.waiting {
-            Some((_, until)) => until.as_mut().poll(context),
-            None => Poll::Pending,
-        }
+        let goes_on = self.waiting.take().filter(|waiting| waiting.phase == phase && waiting.begun == begun);
+        let waiting = goes_on.unwrap_or_else(|| Waiting { phase, begun, until: sleep(limit) });
+        self.waiting.insert(waiting).until.as_mut().poll(context)
     }
 }
 
 /// The parser gets it in the place of what was refused; nothing but its number is ever looked at.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nHost: -\r\n\r\n";
+
+/// The beginning of a head is kept so far without asking for room: a token of a usual size with all others.
+const SHORT_BYTES_MAX: usize = 8 << 10;
+
+/// A long head gets all of its room at once, and no more.
+fn keep(held: &mut Vec<u8>, came: &[u8]) {
+    let needed = held.len() + came.len();
+    if needed > held.capacity() && (SHORT_BYTES_MAX + 1..=HEAD_BYTES_MAX).contains(&needed) {
+        held.reserve_exact(HEAD_BYTES_MAX - held.len());
+    }
+    held.extend_from_slice(came);
+}
 
 fn sleep(limit: Duration) -> Pin<Box<Sleep>> {
     Box::pin(tokio::time::sleep(limit))
@@ -242,6 +293,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.is_writing = true;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -250,6 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.is_writing = true;
         Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
     }
 
@@ -258,7 +311,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.is_writing &= flushed.is_pending();
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -270,15 +325,82 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::front::metrics::Metrics;
+    use crate::front::{Config, held};
+    use crate::upstream::Body;
+    use bytes::Bytes;
+    use http::{HeaderValue, Request, Response, header};
+    use http_body_util::{BodyExt, Full};
+    use hyper::body::Incoming;
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use prometheus_client::registry::Registry;
+    use std::convert::Infallible;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::{Instant, timeout};
 
     const GOOD: &[u8] = b"GET /a HTTP/1.1\r\nHost: rms\r\n\r\n";
 
+    fn admission() -> Arc<Admission> {
+        let limits = Config {
+            connections_max: 10,
+            connections_per_source_max: 10,
+            requests_max: 10,
+            requests_per_source_max: 10,
+            requests_per_account_max: 10,
+            buffered_bytes_max: 1 << 20,
+        };
+        Admission::new(limits, Metrics::register(&mut Registry::default()), Arc::default())
+    }
+
     fn pair() -> (Strict<DuplexStream>, DuplexStream, Arc<Conversation>) {
-        let (ours, theirs) = duplex(1 << 20);
+        pair_of(&admission(), 1 << 20)
+    }
+
+    /// With so much room on the way.
+    fn pair_of(
+        admission: &Arc<Admission>,
+        room: usize,
+    ) -> (Strict<DuplexStream>, DuplexStream, Arc<Conversation>) {
+        let (ours, theirs) = duplex(room);
         let conversation = Arc::new(Conversation::default());
-        (Strict::new(ours, conversation.clone()), theirs, conversation)
+        let long = Long::new(admission, [10, 0, 0, 1].into());
+        (Strict::new(ours, conversation.clone(), long), theirs, conversation)
+    }
+
+    /// Answers each request with so many bytes, until the connection ends.
+    async fn serve(
+        strict: Strict<DuplexStream>,
+        conversation: Arc<Conversation>,
+        bytes: usize,
+    ) -> hyper::Result<()> {
+        let service = service_fn(|_: Request<Incoming>| {
+            let answering = conversation.answering();
+            let body = Full::new(Bytes::from(vec![b'x'; bytes])).map_err(|never| match never {});
+            let body: Body = body.boxed_unsync();
+            let mut response = Response::new(held::until_the_end(body, answering));
+            // Only the last one is as long as that.
+            if bytes > 100_000 {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            async { Ok::<_, Infallible>(response) }
+        });
+        let builder = http1::Builder::new();
+        builder.serve_connection(TokioIo::new(strict), service).await
+    }
+
+    /// All that comes, so many bytes at a time with so long between, and when the last of them came.
+    async fn read_slowly(theirs: &mut DuplexStream, bytes: usize, pause: Duration) -> (usize, Instant) {
+        let (mut all, mut buffer, mut last) = (0, vec![0; bytes], Instant::now());
+        loop {
+            match theirs.read(&mut buffer).await {
+                Ok(0) | Err(_) => return (all, last),
+                Ok(read) => all += read,
+            }
+            last = Instant::now();
+            timeout(pause, std::future::pending::<()>()).await.unwrap_err();
+        }
     }
 
     /// Reads with so much room at a time, until the end.
@@ -384,5 +506,81 @@ mod tests {
         let begun = Instant::now();
         strict.shutdown().await.unwrap();
         assert_eq!(begun.elapsed().as_secs(), 0);
+    }
+
+    /// What comes next has its own two minutes, from when the answer is with its client.
+    #[tokio::test(start_paused = true)]
+    async fn while_an_answer_is_sent_slowly_nothing_is_waited_for() {
+        let (strict, mut theirs, conversation) = pair_of(&admission(), 1_024);
+        theirs.write_all(GOOD).await.unwrap();
+        let begun = Instant::now();
+        let reading = read_slowly(&mut theirs, 1_024, Duration::from_secs(10));
+        let (_, (read, last)) = tokio::join!(serve(strict, conversation, 64 << 10), reading);
+        assert!(read > 64 << 10, "{read} bytes");
+        assert!(last - begun > Duration::from_secs(600), "{:?}", last - begun);
+        let idle = begun.elapsed().saturating_sub(last - begun);
+        assert!((100..=120).contains(&idle.as_secs()), "{idle:?}");
+    }
+
+    /// The timer of before has no part in it.
+    #[tokio::test(start_paused = true)]
+    async fn each_request_is_waited_for_anew() {
+        let (mut strict, _theirs, conversation) = pair();
+        let mut wait = async |seconds| {
+            timeout(Duration::from_secs(seconds), read(&mut strict, 1_024)).await.map(|(_, ended)| ended)
+        };
+        assert!(wait(100).await.is_err());
+        // Nobody has looked meanwhile.
+        drop(conversation.answering());
+        assert!(wait(100).await.is_err());
+        assert!(wait(21).await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_long_head_takes_room_until_it_is_whole() {
+        let admission = admission();
+        let long = format!("GET /a HTTP/1.1\r\nHost: rms\r\nAuthorization: NTLM {}", "A".repeat(20_000));
+        let mut open = Vec::new();
+        for _ in 0..3 {
+            let (mut strict, mut theirs, _) = pair_of(&admission, 1 << 20);
+            theirs.write_all(long.as_bytes()).await.unwrap();
+            assert!(futures::poll!(Box::pin(read(&mut strict, 8_192))).is_pending());
+            assert_eq!(strict.held.capacity(), HEAD_BYTES_MAX);
+            open.push((strict, theirs));
+        }
+        let (mut strict, mut theirs, conversation) = pair_of(&admission, 1 << 20);
+        theirs.write_all(&[GOOD, long.as_bytes()].concat()).await.unwrap();
+        let mut buffer = vec![0; 8_192];
+        let mut got = Vec::new();
+        while got.len() < GOOD.len() + STAND_IN.len() {
+            let read = strict.read(&mut buffer).await.unwrap();
+            got.extend_from_slice(&buffer[..read]);
+        }
+        assert_eq!(got, [GOOD, STAND_IN].concat());
+        let refused = [conversation.answering().refused(), conversation.answering().refused()];
+        assert_eq!(refused, [None, Some(Kind::NoRoom)]);
+        for (mut strict, mut theirs) in open {
+            theirs.write_all(b"\r\n\r\n").await.unwrap();
+            drop(theirs);
+            let (got, ended) = read(&mut strict, 8_192).await;
+            assert_eq!((got.len(), ended.is_ok()), (long.len() + 4, true));
+            assert_eq!(strict.held.capacity(), 0);
+        }
+        assert!(admission.bytes(1 << 20).is_ok());
+    }
+
+    /// hyper forgets what is unsent when a connection ends on which another protocol was asked for.
+    #[tokio::test]
+    async fn who_asks_for_another_protocol_gets_the_whole_answer() {
+        let (strict, mut theirs, conversation) = pair_of(&admission(), 1_024);
+        let asks = "GET /a HTTP/1.1\r\nHost: rms\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+        theirs.write_all(asks.as_bytes()).await.unwrap();
+        let reading = async {
+            let mut answer = Vec::new();
+            theirs.read_to_end(&mut answer).await.unwrap();
+            answer.len()
+        };
+        let (served, read) = tokio::join!(serve(strict, conversation, 200_000), reading);
+        assert!(served.is_ok() && read > 200_000, "{read} bytes");
     }
 }

@@ -8,15 +8,22 @@ const GOOD: &str = "GET /a HTTP/1.1\r\nHost: rms\r\n\r\n";
 
 /// Shows the bytes in pieces that end at these places, as a connection would, and gives what passed and what did not.
 fn look(bytes: &[u8], ends: impl IntoIterator<Item = usize>) -> (usize, Option<Refused>) {
-    let (mut gate, mut passed) = (Gate::default(), 0);
-    for end in ends.into_iter().chain([bytes.len()]) {
-        let looked = gate.look(&bytes[passed..end]);
+    let (passed, refused, _) = read(bytes, ends);
+    (passed, refused)
+}
+
+/// And what was read.
+fn read(bytes: &[u8], ends: impl IntoIterator<Item = usize>) -> (usize, Option<Refused>, Vec<u8>) {
+    let (mut gate, mut passed, mut bytes) = (Gate::default(), 0, bytes.to_vec());
+    let all = bytes.len();
+    for end in ends.into_iter().chain([all]) {
+        let looked = gate.look(&mut bytes[passed..end]);
         passed += looked.pass;
         if looked.refused.is_some() {
-            return (passed, looked.refused);
+            return (passed, looked.refused, bytes);
         }
     }
-    (passed, None)
+    (passed, None, bytes)
 }
 
 /// However they are split, the same comes of them.
@@ -75,6 +82,7 @@ fn what_servers_send_passes() {
         "OPTIONS * HTTP/1.1\r\nHost: [::1]:80\r\n\r\n".into(),
         with("Connection: Keep-Alive"),
         with("Connection: close, TE"),
+        with("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk"),
         with("Expect: 100-continue\r\nContent-Length: 0"),
         with("SOAPAction: \"http://microsoft.com/DRM/LicensingService/AcquireLicense\""),
         with("User-Agent: M\u{fc}ller\tserver\r\nX-Empty:\r\nContent_Length: x"),
@@ -258,24 +266,38 @@ fn broken_chunks_are_refused_where_they_break() {
 }
 
 #[test]
+fn nobody_hears_a_wish_for_another_protocol() {
+    let wish = with("Upgrade: h2c\r\nX-Upgrade: a\r\nupgrade:websocket\r\nUpgraded: b\r\nContent-Length: 12");
+    let whole = format!("{wish}Upgrade: h2c");
+    let heard = whole.replacen("Upgrade: h2c", "xpgrade: h2c", 1).replace("upgrade:web", "xpgrade:web");
+    for at in 1..whole.len() {
+        let (passed, refused, read) = read(whole.as_bytes(), [at]);
+        assert_eq!((passed, refused), (whole.len(), None), "split at {at}");
+        assert_eq!(String::from_utf8_lossy(&read), heard, "split at {at}");
+    }
+}
+
+#[test]
 fn what_a_head_costs_is_told() {
-    let head = with(&format!(
+    let mut head = with(&format!(
         "Content-Type: text/xml; charset=utf-8\r\nSOAPAction: \"http://microsoft.com/DRM/LicensingService/AcquireLicense\"\r\n\
          User-Agent: Mozilla/4.0 (compatible; MSIE 6.0; MS Web Services Client Protocol 4.0.30319.42000)\r\n\
          Authorization: Negotiate {}\r\nExpect: 100-continue\r\nConnection: Keep-Alive\r\nContent-Length: 1000000",
         "A".repeat(4_000)
-    ));
-    let body = vec![b'x'; 1_000_000];
+    ))
+    .into_bytes();
+    let mut body = vec![b'x'; 1_000_000];
     let begun = Instant::now();
     const ROUNDS: u32 = 200;
     let mut gate = Gate::default();
     let mut heads = std::time::Duration::ZERO;
     for _ in 0..ROUNDS {
         let begun = Instant::now();
-        assert_eq!(gate.look(head.as_bytes()).pass, head.len());
+        assert_eq!(gate.look(&mut head).pass, head.len());
         heads += begun.elapsed();
-        for piece in body.chunks(8_192) {
-            assert_eq!(gate.look(piece).pass, piece.len());
+        for piece in body.chunks_mut(8_192) {
+            let bytes = piece.len();
+            assert_eq!(gate.look(piece).pass, bytes);
         }
     }
     report(&format!(
