@@ -28,8 +28,6 @@ pub enum Limit {
     RequestsPerSource,
     /// Requests of which nobody knows yet who sends them.
     UnprovenRequests,
-    /// Those of one source.
-    UnprovenRequestsPerSource,
     /// Those of one account.
     RequestsPerAccount,
     /// Bytes of requests that are kept.
@@ -47,7 +45,6 @@ struct Load {
     buffered_bytes: usize,
     connections_by_source: HashMap<IpAddr, usize>,
     requests_by_source: HashMap<IpAddr, usize>,
-    unproven_by_source: HashMap<IpAddr, usize>,
     heads_by_source: HashMap<IpAddr, usize>,
     requests_by_account: HashMap<Sid, usize>,
 }
@@ -81,12 +78,9 @@ impl Load {
                 self.turned_away += 1;
             }
             Share::Unproven(source) => {
-                check(self.unproven, limits.requests_max.div_ceil(2), Limit::UnprovenRequests)?;
-                let unproven = self.unproven_by_source.get(source).copied().unwrap_or(0);
-                let max = limits.requests_per_source_max.div_ceil(2);
-                check(unproven, max, Limit::UnprovenRequestsPerSource)?;
+                let kept = limits.requests_max / PROVEN_PART;
+                check(self.unproven, limits.requests_max - kept, Limit::UnprovenRequests)?;
                 self.take(&Share::Request(*source), limits)?;
-                *self.unproven_by_source.entry(*source).or_default() += 1;
                 self.unproven += 1;
             }
             Share::Request(source) => {
@@ -127,7 +121,7 @@ impl Load {
             }
             Share::TurnedAway => self.turned_away -= 1,
             Share::Unproven(source) => {
-                self.prove(source);
+                self.unproven -= 1;
                 self.give_back(&Share::Request(*source));
             }
             Share::Request(source) => {
@@ -142,12 +136,6 @@ impl Load {
             Share::Account(sid) => one_less(&mut self.requests_by_account, sid),
             Share::Bytes(bytes) => self.buffered_bytes -= bytes,
         }
-    }
-
-    /// It is known who sends a request.
-    fn prove(&mut self, source: &IpAddr) {
-        self.unproven -= 1;
-        one_less(&mut self.unproven_by_source, source);
     }
 
     /// Whether this front should get less to do; `before` is what was said last, so that it does not flutter.
@@ -224,8 +212,8 @@ impl Admission {
         Some(Held { admission: self.clone(), share })
     }
 
-    /// A place for a request, whoever sends it. Until that is known it is one of half of them, so that those who have
-    /// proven themselves have the other half whatever comes.
+    /// A place for a request, whoever sends it. Until that is known it is one of three quarters of them, so that those who
+    /// have proven themselves have the last whatever comes.
     pub fn request(self: &Arc<Self>, from: IpAddr) -> Result<Held, Limit> {
         self.take(Share::Unproven(source(from)))
     }
@@ -233,7 +221,7 @@ impl Admission {
     /// A place among the requests of an account, which has proven itself.
     pub fn account(self: &Arc<Self>, sid: &Sid, request: &mut Held) -> Result<Held, Limit> {
         if let Share::Unproven(source) = request.share {
-            self.load().prove(&source);
+            self.load().unproven -= 1;
             request.share = Share::Request(source);
         }
         self.take(Share::Account(sid.clone()))
@@ -305,7 +293,7 @@ impl Limit {
             Limit::Connections => "limits.connections_max",
             Limit::ConnectionsPerSource => "limits.connections_per_source_max",
             Limit::Requests | Limit::UnprovenRequests => "limits.requests_max",
-            Limit::RequestsPerSource | Limit::UnprovenRequestsPerSource => "limits.requests_per_source_max",
+            Limit::RequestsPerSource => "limits.requests_per_source_max",
             Limit::RequestsPerAccount => "limits.requests_per_account_max",
             Limit::BufferedBytes => "limits.buffered_mebibytes_max",
         }
@@ -316,7 +304,7 @@ impl Limit {
             Limit::Connections => limits.connections_max,
             Limit::ConnectionsPerSource => limits.connections_per_source_max,
             Limit::Requests | Limit::UnprovenRequests => limits.requests_max,
-            Limit::RequestsPerSource | Limit::UnprovenRequestsPerSource => limits.requests_per_source_max,
+            Limit::RequestsPerSource => limits.requests_per_source_max,
             Limit::RequestsPerAccount => limits.requests_per_account_max,
             Limit::BufferedBytes => limits.buffered_bytes_max >> 20,
         }
@@ -330,7 +318,6 @@ impl Limit {
             Limit::Requests => "requests",
             Limit::RequestsPerSource => "requests-per-source",
             Limit::UnprovenRequests => "unproven-requests",
-            Limit::UnprovenRequestsPerSource => "unproven-requests-per-source",
             Limit::RequestsPerAccount => "requests-per-account",
             Limit::BufferedBytes => "buffered-bytes",
         }
@@ -356,6 +343,9 @@ impl Drop for Held {
 
 /// Connections on which only a refusal is said: a handshake each, so they must be few.
 pub(super) const TURNED_AWAY_MAX: usize = 64;
+/// One of so many places for requests is kept for those who have proven themselves. One source has half of all anyway, so
+/// that it leaves others room to log on.
+const PROVEN_PART: usize = 4;
 /// Enough for a monitor, harmless for the log.
 const EVENT_EVERY: Duration = Duration::from_secs(60);
 /// From the first on others should take what comes, until it is below the second.
@@ -422,22 +412,22 @@ mod tests {
         let load = admission.load();
         assert_eq!((load.connections, load.requests, load.unproven), (0, 0, 0));
         assert!(load.connections_by_source.is_empty() && load.requests_by_source.is_empty());
-        assert!(load.requests_by_account.is_empty() && load.unproven_by_source.is_empty());
+        assert!(load.requests_by_account.is_empty());
     }
 
     #[test]
-    fn who_has_proven_nothing_takes_half_and_those_who_have_keep_the_rest() {
+    fn who_has_proven_nothing_leaves_places_to_those_who_have() {
         let admission = admission();
         let known = proven(&admission, address(9)).ok();
         let (unproven, limit) = fill(|| admission.request(address(1)));
-        assert_eq!((unproven.len(), limit), (3, Limit::UnprovenRequestsPerSource));
+        assert_eq!((unproven.len(), limit), (5, Limit::RequestsPerSource));
         // One source leaves room for the logins of others.
         let known = [known, proven(&admission, address(9)).ok()];
         let (more, limit) = fill(|| admission.request(address(2)));
-        assert_eq!((more.len(), limit), (2, Limit::UnprovenRequests));
+        assert_eq!((more.len(), limit), (3, Limit::UnprovenRequests));
         assert!(known.iter().all(Option::is_some));
         let load = admission.load();
-        assert_eq!((load.requests, load.unproven), (7, 5));
+        assert_eq!((load.requests, load.unproven), (10, 8));
     }
 
     #[test]
