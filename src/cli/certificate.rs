@@ -266,7 +266,7 @@ fn print_shown(shown: &proto::ShowCertificateResponse) {
             output::line(&format!("imported      by {}, {}", shown.by, date(shown.at_ms)));
         }
         None if shown.unreadable => {
-            output::line("the cluster has one that cannot be read: rmsc cert import FILE")
+            output::line("the cluster has one that cannot be read: rmsc cert import FILE");
         }
         None if !shown.removed_by.is_empty() => output::line(&format!(
             "the cluster has none since {} took it away, {}: rmsc cert import FILE",

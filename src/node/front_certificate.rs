@@ -186,7 +186,7 @@ impl FrontCertificates {
         match front.certificate {
             Ok(Some(kept)) => self.show(kept.certificate, &format!("imported by {}", kept.by)),
             Ok(None) => self.show_none(),
-            Err(error) => self.unusable(with_causes(&error)),
+            Err(error) => self.unusable(&with_causes(&error)),
         }
     }
 
@@ -220,7 +220,7 @@ impl FrontCertificates {
         drop(shown);
         match FrontCertificate::of_files(files) {
             Ok(certificate) => self.show(certificate, &format!("out of {}", files.certificate.display())),
-            Err(error) => self.unusable(with_causes(&error)),
+            Err(error) => self.unusable(&with_causes(&error)),
         }
     }
 
@@ -232,7 +232,7 @@ impl FrontCertificates {
         }
         if let Err(error) = self.server.show(&certificate) {
             drop(shown);
-            return self.unusable(error.to_string());
+            return self.unusable(&error.to_string());
         }
         shown.unusable = None;
         let had_another = shown.certificate.is_some();
@@ -256,10 +256,10 @@ impl FrontCertificates {
     }
 
     /// Keeps what is shown, and says once why the new one is not.
-    fn unusable(&self, reason: String) {
-        let before = self.shown().unusable.replace(reason.clone());
-        if before.as_ref() != Some(&reason) {
-            Event::Certificate { why: Certificates::Unusable, reason: &reason }.log();
+    fn unusable(&self, reason: &str) {
+        let before = self.shown().unusable.replace(reason.to_owned());
+        if before.as_deref() != Some(reason) {
+            Event::Certificate { why: Certificates::Unusable, reason }.log();
         }
     }
 
