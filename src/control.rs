@@ -21,6 +21,7 @@ mod kerberos;
 mod leadership;
 mod metrics;
 mod nodes;
+mod parting;
 mod removal;
 mod status;
 mod survey;

@@ -28,7 +28,9 @@ pub use cloud::{
 };
 pub use cloud_anew::{CloudAnew, CloudLogin, cloud_anew};
 pub use found::{Founding, InitError, init};
-pub use front_certificate::{Front, FrontError, FrontMarks, KeptCertificate, KeptRequest};
+pub use front_certificate::{
+    Front, FrontError, FrontMarks, KeptCertificate, KeptRequest, RemovedCertificate,
+};
 pub use identity_file::{Card, Identity, IdentityError, card, load};
 pub use join::{JoinError, Joined, join};
 pub use join_service::{Guest, JoinService};

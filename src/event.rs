@@ -346,7 +346,7 @@ pub enum Event<'a> {
         /// Where the service is.
         url: &'a str,
     },
-    /// 4110 to 4115: the certificate that calling servers see, or another one, needs a look.
+    /// 4110 to 4116: the certificate that calling servers see, or another one, needs a look.
     Certificate {
         /// What it is about.
         why: Certificates,

@@ -1,9 +1,12 @@
 //! `rmsc cert`: the certificate that calling servers see, once for all nodes.
 
+mod remove;
+
 use super::output::{self, Format};
 use super::words::{self, date};
 use super::{Exit, Global, effect, prompt};
 use crate::proto::control::v1 as proto;
+use crate::proto::control::v1::UnshownCertificate;
 use crate::secret::{Secret, read_password};
 use crate::tls::{Bundle, BundleError};
 use anyhow::{Context as _, bail};
@@ -18,6 +21,7 @@ pub enum Certificate {
     Import(Import),
     Show(Show),
     Renew(Renew),
+    Remove(remove::Remove),
 }
 
 /// Take a certificate, on every node within a second; nothing is restarted, and open connections go on.
@@ -101,6 +105,7 @@ impl Certificate {
             Certificate::Import(import) => import.run(global).await,
             Certificate::Show(Show {}) => show(global).await,
             Certificate::Renew(renew) => renew.run(global).await,
+            Certificate::Remove(remove) => remove.run(global).await,
         }
     }
 }
@@ -121,6 +126,10 @@ impl Import {
                     "chain": imported.chain.iter().map(as_json).collect::<Vec<_>>(), "faults": imported.faults,
                     "key_from": imported.key_from, "files": imported.files,
                     "changed": imported.effect.is_some(),
+                    "unshown": imported.unshown.iter().map(|it| json!({
+                        "node": it.name, "reason": it.reason,
+                    })).collect::<Vec<_>>(),
+                    "unreadable_before": some(&imported.unreadable_before),
                 });
                 let effect = imported.effect.as_ref().map_or_else(|| json!({}), effect::json);
                 output::json(&output::merged(own, effect))?;
@@ -128,7 +137,7 @@ impl Import {
             Format::Table => self.print(&imported),
         }
         let exit = imported.effect.as_ref().map_or(Exit::Fine, effect::exit);
-        let fine = imported.faults.is_empty() && imported.files.is_empty();
+        let fine = imported.faults.is_empty() && imported.files.is_empty() && imported.unshown.is_empty();
         Ok(if fine { exit } else { Exit::Warnings })
     }
 
@@ -137,6 +146,15 @@ impl Import {
         match &imported.effect {
             Some(effect) => effect::print(effect),
             None => output::line("the cluster had it; nothing was changed"),
+        }
+        if !imported.unreadable_before.is_empty() {
+            output::line(&format!(
+                "the one before could not be read, and this one is in its place: {}",
+                imported.unreadable_before
+            ));
+        }
+        for UnshownCertificate { name, reason } in &imported.unshown {
+            output::line(&format!("‼ {name} does not show it: {reason}"));
         }
         imported.faults.iter().for_each(|fault| output::line(&format!("‼ {fault}")));
         if !imported.files.is_empty() {
@@ -220,15 +238,15 @@ async fn show(global: &Global) -> anyhow::Result<Exit> {
         Format::Json => output::json(&json!({
             "service_name": shown.service_name,
             "chain": shown.chain.iter().map(as_json).collect::<Vec<_>>(),
-            "imported_by": Some(&shown.by).filter(|by| !by.is_empty()),
-            "imported_at": (shown.at_ms != 0).then(|| date(shown.at_ms)),
-            "requested_by": Some(&shown.requested_by).filter(|by| !by.is_empty()),
-            "requested_at": (shown.requested_at_ms != 0).then(|| date(shown.requested_at_ms)),
+            "imported_by": some(&shown.by), "imported_at": at(shown.at_ms),
+            "requested_by": some(&shown.requested_by), "requested_at": at(shown.requested_at_ms),
+            "removed_by": some(&shown.removed_by), "removed_at": at(shown.removed_at_ms),
+            "unreadable": shown.unreadable,
             "nodes": shown.nodes.iter().map(|node| json!({
-                "name": node.name, "up": node.up, "source": Some(&node.source).filter(|it| !it.is_empty()),
-                "fingerprint": Some(hex(&node.fingerprint)).filter(|it| !it.is_empty()),
+                "name": node.name, "up": node.up, "source": some(&node.source),
+                "fingerprint": some(&hex(&node.fingerprint)),
                 "subject": node.subject, "issuer": node.issuer,
-                "not_after": (node.not_after_ms != 0).then(|| date(node.not_after_ms)),
+                "not_after": at(node.not_after_ms),
                 "days_left": (node.not_after_ms != 0).then(|| days_left(node.not_after_ms)),
             })).collect::<Vec<_>>(),
             "problems": shown.problems, "current": shown.current,
@@ -247,6 +265,14 @@ fn print_shown(shown: &proto::ShowCertificateResponse) {
             output::line(&format!("chain         {}", others.join(" < ")));
             output::line(&format!("imported      by {}, {}", shown.by, date(shown.at_ms)));
         }
+        None if shown.unreadable => {
+            output::line("the cluster has one that cannot be read: rmsc cert import FILE");
+        }
+        None if !shown.removed_by.is_empty() => output::line(&format!(
+            "the cluster has none since {} took it away, {}: rmsc cert import FILE",
+            shown.removed_by,
+            date(shown.removed_at_ms)
+        )),
         None => output::line("the cluster has none: rmsc cert import FILE"),
     }
     if !shown.requested_by.is_empty() {
@@ -326,6 +352,14 @@ fn as_json(certificate: &proto::Certificate) -> Value {
         "not_before": date(certificate.not_before_ms), "not_after": date(certificate.not_after_ms),
         "days_left": days_left(certificate.not_after_ms), "fingerprint": hex(&certificate.fingerprint),
     })
+}
+
+fn some(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn at(at_ms: i64) -> Option<String> {
+    (at_ms != 0).then(|| date(at_ms))
 }
 
 fn days_left(at_ms: i64) -> i64 {

@@ -10,13 +10,13 @@ pub(super) fn json(effect: &proto::Effect) -> Value {
     let refuses: Vec<Value> = silent(effect)
         .map(|node| {
             json!({
-                "node": node.name, "at_the_latest": words::date(node.refuses_by_ms),
+                "node": node.name, "removed": node.removed, "at_the_latest": words::date(node.refuses_by_ms),
                 "in_ms": node.refuses_in_ms,
             })
         })
         .collect();
     json!({
-        "revision": effect.revision, "in_effect": in_effect(effect), "nodes": effect.nodes.len(),
+        "revision": effect.revision, "in_effect": in_effect(effect), "nodes": members(effect),
         "silent": names, "refuses": refuses, "elapsed_ms": effect.elapsed_ms,
     })
 }
@@ -27,7 +27,7 @@ pub(super) fn print(effect: &proto::Effect) {
         "revision {} in effect on {}/{} nodes after {} ms",
         effect.revision,
         in_effect(effect),
-        effect.nodes.len(),
+        members(effect),
         effect.elapsed_ms
     ));
     silent(effect).for_each(|node| output::line(&about_silent(node)));
@@ -40,14 +40,19 @@ pub(super) fn exit(effect: &proto::Effect) -> Exit {
 
 fn about_silent(node: &proto::NodeEffect) -> String {
     let name = &node.name;
+    let why = if node.removed { "was removed, and may not know" } else { "has not answered" };
     if node.refuses_in_ms == 0 {
-        return format!("‼ {name} has not answered; it refuses by itself already");
+        return format!("‼ {name} {why}; it refuses by itself already");
     }
     format!(
-        "‼ {name} has not answered; it refuses by itself at {} at the latest (in {})",
+        "‼ {name} {why}; it refuses by itself at {} at the latest (in {})",
         words::clock(node.refuses_by_ms),
         words::span(node.refuses_in_ms)
     )
+}
+
+fn members(effect: &proto::Effect) -> usize {
+    effect.nodes.iter().filter(|node| !node.removed).count()
 }
 
 fn in_effect(effect: &proto::Effect) -> usize {

@@ -83,6 +83,8 @@ pub struct Facts {
     pub hampered: String,
     /// What its front shows to calling servers; nothing without a certificate, or without a front with TLS.
     pub front_certificate: Option<ShownCertificate>,
+    /// Why its front does not show the certificate that it should; empty: it does, or it has no front with TLS.
+    pub certificate_lacking: String,
     /// What should be done about certificates, in sentences.
     pub certificate_faults: Vec<String>,
 }

@@ -108,6 +108,7 @@ pub(super) fn to_wire(status: NodeStatus) -> wire::StatusResponse {
         front: facts.front,
         hampered: facts.hampered,
         front_certificate: facts.front_certificate.map(certificate_to_wire),
+        certificate_lacking: facts.certificate_lacking,
         certificate_faults: facts.certificate_faults,
     }
 }
@@ -164,6 +165,7 @@ pub(super) fn from_wire(status: wire::StatusResponse) -> NodeStatus {
             front: status.front,
             hampered: status.hampered,
             front_certificate: status.front_certificate.map(certificate_from_wire),
+            certificate_lacking: status.certificate_lacking,
             certificate_faults: status.certificate_faults.into_iter().take(FAULTS_MAX).collect(),
         },
     }
@@ -215,6 +217,7 @@ mod tests {
                 not_after: Timestamp(8),
                 of_file: true,
             }),
+            certificate_lacking: "none".into(),
             certificate_faults: vec!["it has expired".into()],
         };
         let disk_full = "full".into();

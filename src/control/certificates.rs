@@ -1,19 +1,20 @@
 //! The certificate that calling servers see: take one, show what each node shows, make a new key with the request for
-//! its certificate. A key goes in, sealed, and never out again.
+//! its certificate, take it away. A key goes in, sealed, and never out again.
+
+mod nodes;
 
 use super::changes::{now, write_roster};
-use super::survey::{Picture, Survey};
+use super::survey::Survey;
 use super::{administrator, effect, status};
-use crate::enrolment::{Enrolment, Front, KeptRequest};
+use crate::enrolment::{Enrolment, Front, KeptCertificate, KeptRequest};
 use crate::event::with_causes;
 use crate::proto::control::v1 as proto;
 use crate::proto::control::v1::certificates_server::Certificates;
 use crate::secret::Secret;
-use crate::state::{Change, Roster, RosterChange};
+use crate::state::{Change, RosterChange};
 use crate::tls::{
     AboutCertificate, CertificateFault, FrontCertificate, FrontKeyKind, FrontRequest, PartsError, Trusted,
 };
-use std::sync::Arc;
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
 
@@ -33,14 +34,7 @@ impl Service {
     async fn newest(&self) -> Result<Front, Status> {
         self.survey.cluster().read_barrier().await.map_err(|error| status::of_read(&error))?;
         let roster = self.survey.cluster().state().borrow().roster.clone();
-        self.front(&roster)
-    }
-
-    fn front(&self, roster: &Arc<Roster>) -> Result<Front, Status> {
-        self.enrolment.front(roster).map_err(|error| {
-            let causes = with_causes(&error);
-            Status::failed_precondition(format!("the certificate that is kept cannot be read here: {causes}"))
-        })
+        Ok(self.enrolment.front(&roster))
     }
 
     async fn write(
@@ -75,20 +69,27 @@ impl Certificates for Service {
         if !refused.is_empty() {
             return Err(refusal(&refused));
         }
-        let same = before.certificate.as_ref().is_some_and(|kept| kept.certificate.is(&certificate));
+        let same = certificate_of(&before).is_some_and(|kept| kept.certificate.is(&certificate));
         let effect = if same {
             None
         } else {
             let change = self.enrolment.keep_front_certificate(&before, &certificate, &by);
             self.write(&by, change, &request_id).await?
         };
-        let picture = self.survey.ask().await;
+        let (picture, unshown) = nodes::await_shown(&self.survey, &certificate).await;
         Ok(Response::new(proto::ImportCertificateResponse {
             chain: certificate.about().iter().map(shown).collect(),
             faults: faults.iter().map(ToString::to_string).collect(),
             key_from: key_from.into(),
-            files: files(&picture),
+            files: nodes::files(&picture),
             effect,
+            unshown,
+            unreadable_before: before
+                .certificate
+                .as_ref()
+                .err()
+                .map(|error| with_causes(error))
+                .unwrap_or_default(),
         }))
     }
 
@@ -98,22 +99,31 @@ impl Certificates for Service {
     ) -> Result<Response<proto::ShowCertificateResponse>, Status> {
         administrator(&request)?;
         let picture = self.survey.newest().await;
-        let front = self.front(&picture.state.roster)?;
-        let (chain, by, at_ms) = match &front.certificate {
+        let front = self.enrolment.front(&picture.state.roster);
+        let (chain, by, at_ms) = match certificate_of(&front) {
             Some(kept) => (kept.certificate.about(), kept.by.clone(), kept.at.0),
             None => (Vec::new(), String::new(), 0),
         };
+        let request = front.request.as_ref().ok().and_then(Option::as_ref);
         let (requested_by, requested_at_ms) =
-            front.request.as_ref().map_or_else(Default::default, |it| (it.by.clone(), it.at.0));
+            request.map_or_else(Default::default, |it| (it.by.clone(), it.at.0));
+        let removed = front.removed.as_ref().ok().and_then(Option::as_ref);
+        let (removed_by, removed_at_ms) =
+            removed.map_or_else(Default::default, |it| (it.by.clone(), it.at.0));
+        let mut problems = unreadable(&front);
+        problems.extend(nodes::problems(&picture, chain.first()));
         Ok(Response::new(proto::ShowCertificateResponse {
             service_name: self.service_name.clone(),
-            nodes: picture.seats.iter().filter(|seat| !seat.is_witness()).map(node).collect(),
-            problems: problems(&picture, chain.first()),
+            nodes: picture.seats.iter().filter(|seat| !seat.is_witness()).map(nodes::node).collect(),
+            problems,
             chain: chain.iter().map(shown).collect(),
             by,
             at_ms,
             requested_by,
             requested_at_ms,
+            removed_by,
+            removed_at_ms,
+            unreadable: front.certificate.is_err(),
             current: picture.current,
         }))
     }
@@ -130,7 +140,9 @@ impl Certificates for Service {
             other => return Err(Status::invalid_argument(format!("{other:?} is no key type: rsa or ecdsa"))),
         };
         let before = self.newest().await?;
-        if let Some(KeptRequest { request, by, at, .. }) = before.request.clone().filter(|_| !anew) {
+        // One that cannot be read waits in vain.
+        let waits = before.request.as_ref().ok().and_then(Option::clone);
+        if let Some(KeptRequest { request, by, at, .. }) = waits.filter(|_| !anew) {
             let (already, at_ms) = (true, at.0);
             return Ok(Response::new(proto::RenewCertificateResponse {
                 request,
@@ -140,7 +152,7 @@ impl Certificates for Service {
                 effect: None,
             }));
         }
-        let about = before.certificate.as_ref().and_then(|kept| kept.certificate.about().into_iter().next());
+        let about = certificate_of(&before).and_then(|kept| kept.certificate.about().into_iter().next());
         let names = names(&self.service_name, about.map(|about| about.names).unwrap_or_default());
         let made = FrontRequest::new(kind, &names)
             .map_err(|error| Status::internal(format!("no request was made: {}", with_causes(&error))))?;
@@ -152,6 +164,49 @@ impl Certificates for Service {
         let (already, at_ms) = (false, at.0);
         Ok(Response::new(proto::RenewCertificateResponse { request, already, by, at_ms, effect }))
     }
+
+    async fn remove(
+        &self,
+        request: Request<proto::RemoveCertificateRequest>,
+    ) -> Result<Response<proto::RemoveCertificateResponse>, Status> {
+        let by = administrator(&request)?;
+        let proto::RemoveCertificateRequest { force, request_id } = request.into_inner();
+        let before = self.newest().await?;
+        if before.marks.certificate.is_none() {
+            return Ok(Response::new(proto::RemoveCertificateResponse::default()));
+        }
+        let without = nodes::without_files(&self.survey.ask().await);
+        if !without.is_empty() && !force {
+            return Err(Status::failed_precondition(nodes::would_show_none(&without)));
+        }
+        let change = self.enrolment.remove_front_certificate(&before, &by);
+        let effect = self.write(&by, change, &request_id).await?;
+        let chain = certificate_of(&before).map(|kept| kept.certificate.about()).unwrap_or_default();
+        Ok(Response::new(proto::RemoveCertificateResponse {
+            chain: chain.iter().map(shown).collect(),
+            without: without.into_iter().map(|(name, _)| name).collect(),
+            effect,
+        }))
+    }
+}
+
+/// What can be read of it here.
+fn certificate_of(front: &Front) -> Option<&KeptCertificate> {
+    front.certificate.as_ref().ok().and_then(Option::as_ref)
+}
+
+/// What is kept and cannot be read, in sentences.
+fn unreadable(front: &Front) -> Vec<String> {
+    let certificate = front.certificate.as_ref().err().map(|error| {
+        format!(
+            "the certificate that is kept cannot be read: {}; import one: rmsc cert import",
+            with_causes(error)
+        )
+    });
+    let request = front.request.as_ref().err().map(|error| {
+        format!("the key that waits cannot be read: {}; make another: rmsc cert renew", with_causes(error))
+    });
+    certificate.into_iter().chain(request).collect()
 }
 
 /// The service's name first, then what the certificate of now is for besides.
@@ -184,8 +239,9 @@ fn with_key(
         let certificate = FrontCertificate::of_parts(certificates, key.clone());
         return certificate.map(|it| (it, "file")).map_err(|error| refused(&error));
     }
-    let of_request = before.request.as_ref().map(|request| (request.key.clone(), "request"));
-    let of_before = before.certificate.as_ref().map(|kept| (kept.certificate.key().clone(), "before"));
+    let of_request = before.request.as_ref().ok().and_then(Option::as_ref);
+    let of_request = of_request.map(|request| (request.key.clone(), "request"));
+    let of_before = certificate_of(before).map(|kept| (kept.certificate.key().clone(), "before"));
     for (key, from) in of_request.into_iter().chain(of_before) {
         match FrontCertificate::of_parts(certificates.clone(), key) {
             Ok(certificate) => return Ok((certificate, from)),
@@ -193,10 +249,12 @@ fn with_key(
             Err(error) => return Err(refused(&error)),
         }
     }
-    Err(Status::invalid_argument(
+    let unreadable: Vec<String> = unreadable(before).iter().map(|words| format!("; {words}")).collect();
+    Err(Status::invalid_argument(format!(
         "there is no private key in the file, and none in the cluster that the certificate is for: name its file with \
-         --key FILE, or export it as PFX with its key",
-    ))
+         --key FILE, or export it as PFX with its key{}",
+        unreadable.concat()
+    )))
 }
 
 fn refusal(faults: &[&CertificateFault]) -> Status {
@@ -218,57 +276,6 @@ fn shown(about: &AboutCertificate) -> proto::Certificate {
         not_after_ms: milliseconds(about.until),
         fingerprint: about.fingerprint.into(),
     }
-}
-
-fn node(seat: &super::survey::Seat) -> proto::CertificateOfNode {
-    let shown = seat.status.as_ref().and_then(|status| status.facts.front_certificate.clone());
-    let source = match &shown {
-        Some(shown) if shown.of_file => "file",
-        Some(_) => "cluster",
-        None => "",
-    };
-    let shown = shown.unwrap_or_default();
-    proto::CertificateOfNode {
-        name: seat.name().to_owned(),
-        up: seat.up(),
-        source: source.into(),
-        fingerprint: shown.fingerprint,
-        subject: shown.subject,
-        issuer: shown.issuer,
-        not_after_ms: shown.not_after.0,
-    }
-}
-
-fn files(picture: &Picture) -> Vec<String> {
-    picture.names(|seat| {
-        let shown = seat.status.as_ref().and_then(|status| status.facts.front_certificate.as_ref());
-        shown.is_some_and(|shown| shown.of_file)
-    })
-}
-
-/// What each node says of its own, and what only shows beside the others.
-fn problems(picture: &Picture, of_cluster: Option<&AboutCertificate>) -> Vec<String> {
-    let mut problems = Vec::new();
-    for seat in picture.seats.iter().filter(|seat| !seat.is_witness()) {
-        let Some(status) = &seat.status else {
-            problems.push(format!("{} does not answer: what it shows is not known", seat.name()));
-            continue;
-        };
-        let faults = status.facts.certificate_faults.iter();
-        problems.extend(faults.map(|fault| format!("{}: {fault}", seat.name())));
-        match (&status.facts.front_certificate, of_cluster) {
-            (Some(shown), Some(_)) if shown.of_file => problems.push(format!(
-                "{} shows the certificate of its own file, not the cluster's: take certificate and key out of [listen] \
-                 there, and restart it",
-                seat.name()
-            )),
-            (Some(shown), Some(about)) if shown.fingerprint != about.fingerprint => {
-                problems.push(format!("{} does not show the cluster's certificate yet", seat.name()));
-            }
-            (Some(_) | None, _) => {}
-        }
-    }
-    problems
 }
 
 /// A leaf, and three authorities above it, are many.

@@ -15,7 +15,12 @@ pub(super) async fn of(survey: &Survey, log_index: u64) -> proto::Effect {
         let in_effect = survey.cluster().await_applied(&seat.member, log_index, left).await;
         if in_effect { effective(seat) } else { silent(survey, seat, acknowledged).await }
     });
-    let nodes = futures::future::join_all(asked).await;
+    let mut nodes = futures::future::join_all(asked).await;
+    let here = |id| seats.iter().any(|seat| seat.id() == id);
+    let gone = survey.gone().into_iter().filter(|gone| !here(gone.node_id));
+    nodes.extend(
+        gone.map(|gone| refusing(gone.name, gone.refuses_at.saturating_duration_since(Instant::now()))),
+    );
     proto::Effect { revision: log_index, nodes, elapsed_ms: milliseconds(acknowledged.elapsed()) }
 }
 
@@ -29,14 +34,17 @@ fn effective(seat: &Seat) -> proto::NodeEffect {
 async fn silent(survey: &Survey, seat: &Seat, acknowledged: Instant) -> proto::NodeEffect {
     let asked = Instant::now();
     let status = survey.cluster().node_status(&seat.member, AGE_TIMEOUT).await;
-    // What it tolerates depends on how many voters it knows of, which may be an older truth than ours.
-    let own = survey.cluster().own_status().facts.stale_after;
-    let stale_after = seat.answered.map_or(own, |answered| answered.stale_after.max(own));
     let since = fresh_at_the_latest(acknowledged, asked, status.and_then(|status| status.facts.age));
-    let left = stale_after.saturating_sub(since.elapsed());
+    let left = survey.stale_after(seat).saturating_sub(since.elapsed());
+    proto::NodeEffect { removed: false, ..refusing(seat.name().to_owned(), left) }
+}
+
+/// By itself, as one does that nobody can ask.
+fn refusing(name: String, left: Duration) -> proto::NodeEffect {
     proto::NodeEffect {
-        name: seat.name().to_owned(),
+        name,
         in_effect: false,
+        removed: true,
         refuses_by_ms: changes::now().0.saturating_add(i64::try_from(left.as_millis()).unwrap_or(i64::MAX)),
         refuses_in_ms: milliseconds(left),
     }

@@ -40,9 +40,16 @@ pub(super) async fn remove(
     if seat.ready() {
         empty(survey, by, seat.id()).await?;
     }
+    // By what holds before it goes.
+    let stale_after = survey.stale_after(seat);
     let change = RosterChange::RemoveNode { node_id: seat.id() };
     let written = write_roster(survey.cluster(), by, change, &request.request_id).await?;
-    let left = await_left(survey, seat.id()).await;
+    // It is told before it is let go; who does not hear it goes on for as long as its table is fresh.
+    let told = survey.cluster().await_applied(&seat.member, written.log_index, TOLD_TIMEOUT);
+    let (told, left) = tokio::join!(told, await_left(survey, seat.id()));
+    if !told && !seat.is_witness() {
+        survey.part(seat, stale_after);
+    }
     Ok(proto::RemoveNodeResponse {
         name: seat.name().to_owned(),
         id: seat.id(),
@@ -124,4 +131,6 @@ async fn await_left(survey: &Survey, node_id: u64) -> bool {
 const EMPTY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Less than the client waits.
 const LEFT_TIMEOUT: Duration = Duration::from_secs(5);
+/// As long as a change may take to act.
+const TOLD_TIMEOUT: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(50);

@@ -1,6 +1,7 @@
 //! Asks every node how it fares, and remembers when each answered last.
 
 use super::metrics::Metrics;
+use super::parting::{Gone, Parting};
 use super::survival::{self, Survivals, survivals};
 use crate::cluster::{Cluster, Member, NodeStatus, Standing};
 use crate::state::{Node, NodeKind, State};
@@ -18,6 +19,7 @@ pub struct Survey {
 struct Shared {
     cluster: Cluster,
     answered: Mutex<BTreeMap<u64, Answered>>,
+    parting: Mutex<Parting>,
     survivals: Mutex<Option<Survivals>>,
     metrics: Metrics,
 }
@@ -54,8 +56,8 @@ impl Survey {
     /// Asks the nodes of this cluster.
     #[must_use]
     pub fn new(cluster: Cluster, metrics: Metrics) -> Self {
-        let shared = Shared { cluster, answered: Mutex::default(), survivals: Mutex::default(), metrics };
-        Survey { shared: Arc::new(shared) }
+        let (answered, parting, survivals) = Default::default();
+        Survey { shared: Arc::new(Shared { cluster, answered, parting, survivals, metrics }) }
     }
 
     /// Asks again and again until the tasks drain, for monitors and for what was known last.
@@ -77,6 +79,27 @@ impl Survey {
     #[must_use]
     pub fn survivals(&self) -> Option<Survivals> {
         *self.shared.survivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The nodes that were removed and may not know it yet, so that they may let callers in for a while.
+    pub(super) fn gone(&self) -> Vec<Gone> {
+        self.parting().gone(Instant::now())
+    }
+
+    /// A node was removed just now that has not said that it knows, and goes on for so long at the most.
+    pub(super) fn part(&self, seat: &Seat, stale_after: Duration) {
+        self.parting().part(seat.id(), seat.name(), Instant::now() + stale_after);
+    }
+
+    /// How old a node's table may be before it refuses by itself. That depends on how many voters it knows of, which
+    /// may be an older truth than ours.
+    pub(super) fn stale_after(&self, seat: &Seat) -> Duration {
+        let own = self.cluster().own_status().facts.stale_after;
+        seat.answered.map_or(own, |answered| answered.stale_after.max(own))
+    }
+
+    fn parting(&self) -> std::sync::MutexGuard<'_, Parting> {
+        self.shared.parting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn cluster(&self) -> &Cluster {
@@ -131,13 +154,17 @@ impl Survey {
         let mut answered = self.shared.answered.lock().unwrap_or_else(PoisonError::into_inner);
         // A node that is gone is not heard any more; its id does not come back.
         answered.retain(|id, _| seats.iter().any(|seat| seat.id() == *id));
-        for seat in seats {
+        for seat in &mut *seats {
             if let Some(status) = &seat.status {
                 let now = Answered { at: Instant::now(), stale_after: status.facts.stale_after };
                 answered.insert(seat.id(), now);
                 seat.answered = Some(now);
             }
         }
+        drop(answered);
+        let relays = seats.iter().filter(|seat| !seat.is_witness());
+        let asked = relays.map(|seat| (seat.id(), seat.name(), seat.up(), self.stale_after(seat)));
+        self.parting().note(asked, Instant::now());
     }
 }
 

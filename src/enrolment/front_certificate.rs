@@ -36,13 +36,24 @@ pub struct KeptRequest {
     pub at: Timestamp,
 }
 
-/// All of it.
-#[derive(Clone, Debug, Default)]
+/// Somebody took the certificate away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovedCertificate {
+    /// The administrator.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// All of it. One part that cannot be used here is no reason not to use the others.
+#[derive(Debug)]
 pub struct Front {
     /// What is shown.
-    pub certificate: Option<KeptCertificate>,
+    pub certificate: Result<Option<KeptCertificate>, FrontError>,
     /// What waits.
-    pub request: Option<KeptRequest>,
+    pub request: Result<Option<KeptRequest>, FrontError>,
+    /// Who took the certificate away, if none came since.
+    pub removed: Result<Option<RemovedCertificate>, FrontError>,
     /// Which ones these are.
     pub marks: FrontMarks,
 }
@@ -89,10 +100,8 @@ pub enum FrontError {
 
 impl Enrolment {
     /// What a roster has for calling servers.
-    ///
-    /// # Errors
-    /// [`FrontError`].
-    pub fn front(&self, roster: &Roster) -> Result<Front, FrontError> {
+    #[must_use]
+    pub fn front(&self, roster: &Roster) -> Front {
         let identity = self.shared.identity.now();
         front_of(roster, &identity.cluster_id, &identity.data_key)
     }
@@ -107,12 +116,20 @@ impl Enrolment {
             by: by.into(),
             at_ms: self.now_ms(),
         };
-        let mut secrets = vec![self.sealed(CERTIFICATE, &kept)];
-        let of_request = before.request.as_ref();
+        let mut secrets = vec![self.sealed(CERTIFICATE, &kept), (REMOVED.into(), None)];
+        let of_request = before.request.as_ref().ok().and_then(Option::as_ref);
         if of_request.is_some_and(|request| request.key.expose() == certificate.key().expose()) {
             secrets.push((REQUEST.into(), None));
         }
         changed(secrets, expected(before.marks))
+    }
+
+    /// The change that takes the certificate away that was read, with its key. A key that waits goes on waiting.
+    #[must_use]
+    pub fn remove_front_certificate(&self, before: &Front, by: &str) -> Change {
+        let removed = stored::FrontCertificateRemoved { by: by.into(), at_ms: self.now_ms() };
+        let secrets = vec![(CERTIFICATE.into(), None), self.sealed(REMOVED, &removed)];
+        changed(secrets, vec![(CERTIFICATE.into(), before.marks.certificate)])
     }
 
     /// The change that keeps a key for a certificate to come, and its request, in the place of the one that was read.
@@ -143,22 +160,27 @@ fn expected(before: FrontMarks) -> Vec<(String, Option<SealMark>)> {
     vec![(CERTIFICATE.into(), before.certificate), (REQUEST.into(), before.request)]
 }
 
-fn front_of(roster: &Roster, cluster_id: &str, data_key: &Key) -> Result<Front, FrontError> {
+fn front_of(roster: &Roster, cluster_id: &str, data_key: &Key) -> Front {
     let keys = (cluster_id, data_key);
-    let certificate = match read::<stored::FrontCertificate>(keys, roster, CERTIFICATE)? {
-        Some(read) => {
-            let certificate = FrontCertificate::of_parts(read.chain, Secret::new(read.key))?;
-            Some(KeptCertificate { certificate, by: read.by, at: Timestamp(read.at_ms) })
-        }
-        None => None,
-    };
-    let request = read::<stored::FrontCertificateRequest>(keys, roster, REQUEST)?.map(|read| KeptRequest {
-        key: Secret::new(read.key),
-        request: read.request,
-        by: read.by,
-        at: Timestamp(read.at_ms),
+    let request = read::<stored::FrontCertificateRequest>(keys, roster, REQUEST);
+    let request = request.map(|read| {
+        read.map(|read| KeptRequest {
+            key: Secret::new(read.key),
+            request: read.request,
+            by: read.by,
+            at: Timestamp(read.at_ms),
+        })
     });
-    Ok(Front { certificate, request, marks: FrontMarks::of(roster) })
+    let removed = read::<stored::FrontCertificateRemoved>(keys, roster, REMOVED);
+    let removed =
+        removed.map(|read| read.map(|read| RemovedCertificate { by: read.by, at: Timestamp(read.at_ms) }));
+    Front { certificate: certificate_of(keys, roster), request, removed, marks: FrontMarks::of(roster) }
+}
+
+fn certificate_of(keys: (&str, &Key), roster: &Roster) -> Result<Option<KeptCertificate>, FrontError> {
+    let Some(read) = read::<stored::FrontCertificate>(keys, roster, CERTIFICATE)? else { return Ok(None) };
+    let certificate = FrontCertificate::of_parts(read.chain, Secret::new(read.key))?;
+    Ok(Some(KeptCertificate { certificate, by: read.by, at: Timestamp(read.at_ms) }))
 }
 
 fn read<T: Message + Default>(
@@ -175,6 +197,7 @@ fn read<T: Message + Default>(
 
 const CERTIFICATE: &str = "front-certificate";
 const REQUEST: &str = "front-certificate-request";
+const REMOVED: &str = "front-certificate-removed";
 
 #[cfg(test)]
 mod tests {
@@ -208,18 +231,44 @@ mod tests {
         };
         let request = frozen::check("front-1/request", &request.encode_to_vec());
         let mut roster = Roster::default();
-        for (name, plain) in [(CERTIFICATE, &plain), (REQUEST, &request)] {
+        let removed = stored::FrontCertificateRemoved { by: "carol".into(), at_ms: 7 };
+        let removed = frozen::check("front-1/removed", &removed.encode_to_vec());
+        for (name, plain) in [(CERTIFICATE, &plain), (REQUEST, &request), (REMOVED, &removed)] {
             let sealed = key.seal(&context("c1", name), plain);
             let frozen = frozen::keep(&format!("front-1/sealed/{name}"), &sealed);
             roster.secrets.insert(name.into(), Sealed(frozen));
         }
-        let front = front_of(&roster, "c1", &key).unwrap();
-        let certificate = front.certificate.unwrap();
+        let front = front_of(&roster, "c1", &key);
+        let certificate = front.certificate.unwrap().unwrap();
         assert_eq!((certificate.by.as_str(), certificate.at), ("alice", Timestamp(5)));
         assert_eq!(certificate.certificate.about()[0].names, ["rms.test"]);
-        let request = front.request.unwrap();
+        let request = front.request.unwrap().unwrap();
         assert_eq!((request.key.expose().as_slice(), request.by.as_str()), (&[3; 8][..], "bob"));
-        assert!(matches!(front_of(&roster, "c2", &key), Err(FrontError::Sealed { .. })));
+        let removed = RemovedCertificate { by: "carol".into(), at: Timestamp(7) };
+        assert_eq!(front.removed.unwrap(), Some(removed));
+        assert!(matches!(front_of(&roster, "c2", &key).certificate, Err(FrontError::Sealed { .. })));
+    }
+
+    #[test]
+    fn a_part_that_is_broken_breaks_no_other() {
+        let key = Key::of_bytes(&[7; 32]).unwrap();
+        let plain = frozen::keep("front-1/certificate", &[]);
+        let mut roster = Roster::default();
+        let sealed = |name, plain: &[u8]| Sealed(key.seal(&context("c1", name), plain));
+        roster.secrets.insert(CERTIFICATE.into(), sealed(CERTIFICATE, &plain));
+        roster.secrets.insert(REQUEST.into(), Sealed(vec![1; 40]));
+        let front = front_of(&roster, "c1", &key);
+        assert!(front.certificate.unwrap().is_some() && front.request.is_err());
+        for (broken, words) in [
+            (Sealed(vec![1; 40]), "front-certificate does not open"),
+            (sealed(CERTIFICATE, &[255; 9]), "front-certificate is not of a kind that this build knows"),
+            (sealed(CERTIFICATE, &[]), "front-certificate cannot be used"),
+        ] {
+            roster.secrets.insert(CERTIFICATE.into(), broken);
+            let front = front_of(&roster, "c1", &key);
+            assert_eq!(front.certificate.unwrap_err().to_string(), words);
+            assert!(front.marks.certificate.is_some());
+        }
     }
 
     #[test]

@@ -119,6 +119,7 @@ pub const CATALOGUE: &[Description] = &[
     Certificates::Fault.description(),
     Certificates::Missing.description(),
     Certificates::Unusable.description(),
+    Certificates::Removed.description(),
     SERVICE_OUT_OF_REACH,
 ];
 

@@ -2,7 +2,7 @@
 
 use super::{Description, Level};
 
-/// What there is to know about a certificate: events 4110 to 4115.
+/// What there is to know about a certificate: events 4110 to 4116.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Certificates {
     /// The front shows another one than before.
@@ -17,6 +17,8 @@ pub enum Certificates {
     Missing,
     /// A new one cannot be used; the one before stays.
     Unusable,
+    /// The cluster has none any more: somebody took it away.
+    Removed,
 }
 
 impl Certificates {
@@ -53,6 +55,11 @@ impl Certificates {
                 4115,
                 "a new certificate cannot be used; calling servers see the one before",
                 "do what the reason says, then see what each node shows: rmsc cert show",
+            ),
+            Certificates::Removed => (
+                4116,
+                "the cluster's certificate was taken away; nodes without a file of their own show none",
+                "nothing if it was meant; if not: rmsc cert import FILE",
             ),
         };
         Description { number, level: Level::Warning, words, remedy }

@@ -56,7 +56,7 @@ pub(super) fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() ->
     let (membership, plain_seal_key) = (own.membership.clone(), own.plain_seal_key);
     Arc::new(move || {
         let (ready, reason) = in_words(serving.borrow().now());
-        let (front_certificate, certificate_faults) = counted.certificates.facts(OffsetDateTime::now_utc());
+        let certificates = counted.certificates.facts(OffsetDateTime::now_utc());
         Facts {
             ready,
             reason,
@@ -77,8 +77,9 @@ pub(super) fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() ->
             cloud_differs: counted.cloud.now(),
             service_keys: counted.keys.shown(),
             clock: Some(now()),
-            front_certificate,
-            certificate_faults,
+            front_certificate: certificates.shown,
+            certificate_lacking: certificates.lacking,
+            certificate_faults: certificates.faults,
         }
     })
 }

@@ -1,11 +1,12 @@
 //! What calling servers see at this node: the certificate of its own file, or that of the cluster. A new one is shown
-//! to new connections at once, and open ones go on. What is wrong with it is said when it comes and once a day.
+//! to new connections at once, and open ones go on. One that cannot be used is tried again, and the one before stays.
+//! What is wrong is said when it comes and once a day.
 
 use super::StartError;
 use super::metrics::CertificateMetrics;
 use crate::cluster::{Cluster, ShownCertificate};
 use crate::config::Config;
-use crate::enrolment::{Enrolment, FrontMarks};
+use crate::enrolment::{Enrolment, Front, FrontMarks};
 use crate::event::{Certificates, Event, with_causes};
 use crate::state::{SealMark, Timestamp};
 use crate::tasks::Tasks;
@@ -33,14 +34,29 @@ struct Shown {
     certificate: Option<FrontCertificate>,
     about: Option<AboutCertificate>,
     faults: Vec<CertificateFault>,
-    /// Which one of the cluster it is.
+    /// Why what there is to show cannot be used: it is tried again.
+    unusable: Option<String>,
+    /// Which one of the cluster was taken, or tried.
     mark: Option<SealMark>,
+    /// Which one the cluster has, whether or not it is shown here.
+    of_cluster: Option<SealMark>,
     /// What the files looked like when they were read, and when they were looked at last.
     read: Option<Stamp>,
     looked: Option<Stamp>,
     judged_at: Option<OffsetDateTime>,
     stages: (Stage, Stage),
     authority: Option<AboutCertificate>,
+}
+
+/// What other nodes are told.
+#[derive(Default)]
+pub(super) struct CertificateFacts {
+    /// What is shown.
+    pub(super) shown: Option<ShownCertificate>,
+    /// Why what should be shown is not; empty: it is.
+    pub(super) lacking: String,
+    /// What should be done about all this.
+    pub(super) faults: Vec<String>,
 }
 
 /// Changes whenever one of the files does.
@@ -92,13 +108,9 @@ impl FrontCertificates {
     }
 
     /// What other nodes are told: what is shown, and what should be done about it.
-    pub(super) fn facts(&self, now: OffsetDateTime) -> (Option<ShownCertificate>, Vec<String>) {
+    pub(super) fn facts(&self, now: OffsetDateTime) -> CertificateFacts {
         let shown = self.shown();
-        let mut faults: Vec<String> = shown
-            .faults
-            .iter()
-            .map(|fault| format!("the certificate for calling servers: {fault}"))
-            .collect();
+        let mut faults: Vec<String> = shown.faults.iter().map(|fault| format!("{FRONT}: {fault}")).collect();
         let certificate = shown.about.as_ref().map(|about| ShownCertificate {
             fingerprint: about.fingerprint.into(),
             subject: about.subject.clone(),
@@ -106,12 +118,16 @@ impl FrontCertificates {
             not_after: Timestamp(about.until.unix_timestamp().saturating_mul(1_000)),
             of_file: self.files.is_some(),
         });
-        if self.is_wanted && certificate.is_none() {
-            faults.push(MISSING.into());
-        }
+        let lacking = match (&shown.unusable, &certificate) {
+            (Some(reason), Some(_)) => format!("a new certificate cannot be used, {BEFORE}: {reason}"),
+            (Some(reason), None) => format!("{FRONT} cannot be used, and there is no other: {reason}"),
+            (None, None) if self.is_wanted => MISSING.into(),
+            (None, _) => String::new(),
+        };
+        faults.extend(Some(lacking.clone()).filter(|lacking| !lacking.is_empty()));
         let ends = [(FRONT, &shown.about), (AUTHORITY, &shown.authority)];
         faults.extend(ends.into_iter().filter_map(|(what, about)| end_in_words(what, about.as_ref()?, now)));
-        (certificate, faults)
+        CertificateFacts { shown: certificate, lacking, faults }
     }
 
     /// Takes what there is of the cluster or in the files, if it is another one than what is shown.
@@ -127,6 +143,7 @@ impl FrontCertificates {
             None if self.is_wanted => self.take_of_cluster(cluster, enrolment),
             None => {}
         }
+        self.note_removal(cluster, enrolment);
         self.judge_in_time(OffsetDateTime::now_utc());
     }
 
@@ -153,44 +170,71 @@ impl FrontCertificates {
 
     fn take_of_cluster(&self, cluster: &Cluster, enrolment: &Enrolment) {
         let roster = cluster.state().borrow().roster.clone();
+        if self.is_due(FrontMarks::of(&roster).certificate) {
+            self.take_kept(enrolment.front(&roster));
+        }
+    }
+
+    /// Whether the cluster's certificate is another one than the one that was taken, or could not be used.
+    fn is_due(&self, mark: Option<SealMark>) -> bool {
+        let shown = self.shown();
+        shown.mark != mark || shown.unusable.is_some()
+    }
+
+    fn take_kept(&self, front: Front) {
+        self.shown().mark = front.marks.certificate;
+        match front.certificate {
+            Ok(Some(kept)) => self.show(kept.certificate, &format!("imported by {}", kept.by)),
+            Ok(None) => self.show_none(),
+            Err(error) => self.unusable(&with_causes(&error)),
+        }
+    }
+
+    /// Says that the cluster has no certificate any more, also where that is not the one that is shown.
+    fn note_removal(&self, cluster: &Cluster, enrolment: &Enrolment) {
+        let roster = cluster.state().borrow().roster.clone();
         let mark = FrontMarks::of(&roster).certificate;
-        if mark.is_none() || self.shown().mark == mark {
+        let before = std::mem::replace(&mut self.shown().of_cluster, mark);
+        if before.is_none() || mark.is_some() {
             return;
         }
-        let kept = enrolment.front(&roster);
-        self.shown().mark = mark;
-        match kept.map(|front| front.certificate) {
-            Ok(Some(kept)) => self.show(kept.certificate, &format!("imported by {}", kept.by)),
-            Ok(None) => {}
-            Err(error) => unusable(&with_causes(&error)),
-        }
+        let by = match enrolment.front(&roster).removed {
+            Ok(Some(removed)) => removed.by,
+            Ok(None) | Err(_) => "somebody".into(),
+        };
+        let reason = format!("removed by {by}");
+        Event::Certificate { why: Certificates::Removed, reason: &reason }.log();
     }
 
     fn take_files(&self, files: &Files) {
         let is = stamp(files);
         let mut shown = self.shown();
         let settled = std::mem::replace(&mut shown.looked, is) == is;
-        // Somebody may be writing: what looks the same twice is whole.
-        if is.is_none() || !settled || shown.read == is {
+        // Somebody may be writing: what looks the same twice is whole. What could not be used is tried again, as
+        // are files that are gone.
+        let has = shown.read == is && is.is_some() && shown.unusable.is_none();
+        if !settled || has {
             return;
         }
         shown.read = is;
         drop(shown);
         match FrontCertificate::of_files(files) {
             Ok(certificate) => self.show(certificate, &format!("out of {}", files.certificate.display())),
-            Err(error) => unusable(&with_causes(&error)),
+            Err(error) => self.unusable(&with_causes(&error)),
         }
     }
 
     fn show(&self, certificate: FrontCertificate, from: &str) {
         let mut shown = self.shown();
         if shown.certificate.as_ref().is_some_and(|before| before.is(&certificate)) {
+            shown.unusable = None;
             return;
         }
         if let Err(error) = self.server.show(&certificate) {
             drop(shown);
-            return unusable(&error.to_string());
+            return self.unusable(&error.to_string());
         }
+        shown.unusable = None;
         let had_another = shown.certificate.is_some();
         shown.about = certificate.about().into_iter().next();
         shown.certificate = Some(certificate);
@@ -203,6 +247,22 @@ impl FrontCertificates {
         }
     }
 
+    /// The cluster has none any more.
+    fn show_none(&self) {
+        let mut shown = self.shown();
+        self.server.show_none();
+        (shown.certificate, shown.about, shown.unusable) = (None, None, None);
+        shown.judged_at = None;
+    }
+
+    /// Keeps what is shown, and says once why the new one is not.
+    fn unusable(&self, reason: &str) {
+        let before = self.shown().unusable.replace(reason.to_owned());
+        if before.as_deref() != Some(reason) {
+            Event::Certificate { why: Certificates::Unusable, reason }.log();
+        }
+    }
+
     /// Says what is wrong when a certificate is new, when its end comes nearer, and once a day.
     fn judge_in_time(&self, now: OffsetDateTime) {
         let mut shown = self.shown();
@@ -211,7 +271,10 @@ impl FrontCertificates {
         if !due && shown.stages == stages {
             return;
         }
-        (shown.stages, shown.judged_at) = (stages, Some(now));
+        shown.stages = stages;
+        // What was said when it came is said again with everything else.
+        let again = shown.judged_at.replace(now).is_some();
+        let unusable = shown.unusable.clone().filter(|_| again);
         let (front, authority) = (shown.about.clone(), shown.authority.clone());
         let certificate = shown.certificate.clone();
         drop(shown);
@@ -223,6 +286,9 @@ impl FrontCertificates {
             .into_iter()
             .filter(|fault| !matches!(fault, CertificateFault::Expired { .. }))
             .collect();
+        if let Some(reason) = &unusable {
+            Event::Certificate { why: Certificates::Unusable, reason }.log();
+        }
         for fault in &faults {
             Event::Certificate { why: Certificates::Fault, reason: &fault.to_string() }.log();
         }
@@ -241,10 +307,6 @@ impl FrontCertificates {
     fn shown(&self) -> std::sync::MutexGuard<'_, Shown> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn unusable(reason: &str) {
-    Event::Certificate { why: Certificates::Unusable, reason }.log();
 }
 
 fn stamp(files: &Files) -> Option<Stamp> {
@@ -286,13 +348,72 @@ const JUDGE_EVERY: Duration = Duration::from_secs(DAY_SECONDS as u64);
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const DAY_SECONDS: i64 = 24 * 3_600;
 const FRONT: &str = "the certificate for calling servers";
+const BEFORE: &str = "and calling servers see the one before";
 const AUTHORITY: &str = "the cluster's own authority, which no command renews yet,";
 const MISSING: &str = "there is no certificate for calling servers: rmsc cert import FILE";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::enrolment::{FrontError, KeptCertificate};
+    use crate::secret::Secret;
+    use crate::tls::{Authority, Bundle};
     use time::Duration as Span;
+
+    /// A node without files.
+    fn certificates() -> FrontCertificates {
+        FrontCertificates {
+            server: FrontServer::default(),
+            files: None,
+            is_wanted: true,
+            service_name: "rms.test".into(),
+            shown: Arc::default(),
+            metrics: CertificateMetrics::register(&mut Registry::default()),
+        }
+    }
+
+    /// What the roster has under a mark.
+    fn front(mark: u8, certificate: Result<Option<KeptCertificate>, FrontError>) -> Front {
+        let mark = certificate.as_ref().map_or(true, Option::is_some).then_some(SealMark([mark; 16]));
+        let marks = FrontMarks { certificate: mark, request: None };
+        Front { certificate, request: Ok(None), removed: Ok(None), marks }
+    }
+
+    fn kept(now: OffsetDateTime) -> KeptCertificate {
+        let authority = Authority::new("ca", now).unwrap();
+        let issued = authority.issue_server(&["rms.test".into()], now).unwrap();
+        let pem = format!("{}{}", issued.certificate_pem, issued.key_pem.expose());
+        let bundle = Bundle::read(pem.as_bytes(), &Secret::new(String::new())).unwrap();
+        let certificate = FrontCertificate::of_parts(bundle.certificates, bundle.key.unwrap()).unwrap();
+        KeptCertificate { certificate, by: "alice".into(), at: Timestamp(1) }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_and_tried_again_and_the_one_before_stays() {
+        let now = OffsetDateTime::now_utc();
+        let (certificates, first, second) = (certificates(), kept(now), kept(now));
+        let fingerprint = |kept: &KeptCertificate| kept.certificate.about()[0].fingerprint.to_vec();
+        let mark = |mark| Some(SealMark([mark; 16]));
+        assert!(certificates.is_due(mark(1)) && !certificates.is_due(None));
+        certificates.take_kept(front(1, Ok(Some(first.clone()))));
+        assert!(!certificates.is_due(mark(1)) && certificates.facts(now).lacking.is_empty());
+        certificates.take_kept(front(2, Err(FrontError::Unknown { name: "front-certificate" })));
+        let facts = certificates.facts(now);
+        let words = "a new certificate cannot be used, and calling servers see the one before: front-certificate is \
+                     not of a kind that this build knows";
+        assert_eq!(facts.lacking, words);
+        assert!(facts.faults.contains(&facts.lacking), "{:?}", facts.faults);
+        assert_eq!(facts.shown.unwrap().fingerprint, fingerprint(&first));
+        // Nothing has changed, and yet it is tried.
+        assert!(certificates.is_due(mark(2)));
+        certificates.take_kept(front(2, Ok(Some(second.clone()))));
+        let facts = certificates.facts(now);
+        assert_eq!((facts.lacking.as_str(), certificates.is_due(mark(2))), ("", false));
+        assert_eq!(facts.shown.unwrap().fingerprint, fingerprint(&second));
+        certificates.take_kept(front(0, Ok(None)));
+        let facts = certificates.facts(now);
+        assert!(facts.shown.is_none() && facts.lacking == MISSING && !certificates.is_due(None));
+    }
 
     #[test]
     fn the_end_is_said_at_45_14_and_3_days_and_when_it_has_come() {

@@ -56,6 +56,11 @@ impl FrontServer {
         Ok(())
     }
 
+    /// Shows none from now on: nobody is shaken hands with any more, and open connections go on.
+    pub fn show_none(&self) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Shakes hands, and gives the certificate that this client has seen (DER): what its channel binding is made of
     /// (RFC 5929 4.1).
     ///

@@ -36,6 +36,19 @@ pub enum CertificateFault {
         /// From when on it is.
         from: OffsetDateTime,
     },
+    /// It has no time at all.
+    #[error(
+        "it ends on {}, before it begins on {}, so it is never valid: have a new one issued (rmsc cert renew), and \
+         import that",
+        until.date(),
+        from.date()
+    )]
+    NeverValid {
+        /// When it begins.
+        from: OffsetDateTime,
+        /// When it ends.
+        until: OffsetDateTime,
+    },
     /// It is for other names.
     #[error(
         "it is for {}, and servers call {wanted}: have one issued for that name (rmsc cert renew)",
@@ -112,6 +125,7 @@ impl CertificateFault {
             | CertificateFault::NotYetValid { .. } => true,
             CertificateFault::Unreadable
             | CertificateFault::Expired { .. }
+            | CertificateFault::NeverValid { .. }
             | CertificateFault::SmallKey { .. }
             | CertificateFault::WeakSignature { .. }
             | CertificateFault::OldVersion
@@ -164,10 +178,11 @@ impl FrontCertificate {
         let mut faults = Vec::new();
         let (from, until) =
             (leaf.validity().not_before.to_datetime(), leaf.validity().not_after.to_datetime());
-        if until < now {
+        if until < from {
+            faults.push(CertificateFault::NeverValid { from, until });
+        } else if until < now {
             faults.push(CertificateFault::Expired { until });
-        }
-        if now < from {
+        } else if now < from {
             faults.push(CertificateFault::NotYetValid { from });
         }
         let names = names(leaf);
@@ -185,7 +200,7 @@ impl FrontCertificate {
             let issuer = AboutCertificate::of(self.certificates().last().map_or(&[], |it| it.as_ref()));
             let issuer = issuer.map(|about| about.issuer).unwrap_or_default();
             faults.push(CertificateFault::Incomplete { issuer });
-        } else if strong && !faults.contains(&CertificateFault::Authority) {
+        } else if strong && from <= until && !faults.contains(&CertificateFault::Authority) {
             // Its own time was looked at; that of the others counts as it is then.
             faults.extend(path_fault(self.certificates(), trusted, now.max(from).min(until)));
         }

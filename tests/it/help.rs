@@ -3,7 +3,7 @@
 use crate::support::program::{manifest_dir, rmsc, run};
 use std::fs;
 
-const COMMANDS: [&str; 74] = [
+const COMMANDS: [&str; 75] = [
     "",
     "server",
     "init",
@@ -52,6 +52,7 @@ const COMMANDS: [&str; 74] = [
     "cert import",
     "cert show",
     "cert renew",
+    "cert remove",
     "cloud",
     "cloud show",
     "cloud login",

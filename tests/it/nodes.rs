@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 const CLIENTS_PER_FRONT: usize = 2;
 /// As the leader counts.
 const SILENT_AFTER: Duration = Duration::from_secs(1);
+/// Nodes ask each other every two seconds, and one that was missed twice may not know what is decided about it.
+const UNHEARD_AFTER: Duration = Duration::from_secs(6);
 
 #[track_caller]
 fn nodes(cluster: &TestCluster) -> Vec<Value> {
@@ -214,7 +216,14 @@ fn a_removal_needs_its_name_and_a_majority_of_those_left() {
         .check_says(&["the cluster has 2 voters, of which 2 would be a majority", "--force"]);
     assert_eq!(nodes(&cluster).len(), 3);
     // The dead one can go.
-    cluster.rmsc(&["node", "remove", dead, "--yes"]).check_code(0);
+    // It may be cut off, and not dead: then it goes on for a while.
+    let words = format!("{dead} was removed, and may not know; it refuses by itself at ");
+    for change in
+        [&["node", "remove", dead, "--yes"][..], &["authz", "add", "--role", "sharepoint", r"LAB\mallory"]]
+    {
+        let ran = cluster.rmsc(change);
+        assert!(ran.check_code(3).stdout.contains(&words), "{ran:?}");
+    }
     let shown: Value = cluster.rmsc(&["cluster", "show", "-o", "json"]).check_code(0).json();
     assert_eq!(shown["voters"].as_array().map(Vec::len), Some(2), "{shown}");
     cluster.rmsc(&["node", "remove", "node-9", "--yes"]).check_code(1).check_says(&["no node \"node-9\""]);
@@ -244,6 +253,46 @@ fn who_is_removed_by_force_votes_until_the_others_have_a_majority() {
 fn the_last_node_cannot_be_removed() {
     let cluster = TestCluster::start(1);
     cluster.rmsc(&["node", "remove", "node-1", "--yes"]).check_code(4);
+}
+
+#[test]
+fn every_node_names_one_that_was_removed_unheard() {
+    let cluster = TestCluster::start(3);
+    let leader = cluster.leader();
+    let others = cluster.others(&[&leader]);
+    let (frozen, other) = (&others[0], cluster.node(&others[1]));
+    cluster.signal(frozen, Signal::STOP);
+    let stopped = Instant::now();
+    wait::until_true("nobody has heard of it", wait::PATIENCE, || stopped.elapsed() > UNHEARD_AFTER);
+    let removed = cluster.rmsc(&[
+        "--endpoint",
+        &cluster.node(&leader).admin.to_string(),
+        "node",
+        "remove",
+        frozen,
+        "--yes",
+    ]);
+    assert!(
+        removed.check_code(3).stdout.contains(&format!("{frozen} was removed, and may not know")),
+        "{removed:?}"
+    );
+    // Through a node that has not removed it, for a minute and not for ever.
+    let endpoint = other.admin.to_string();
+    let named = wait::until("the other node names it", wait::PATIENCE, || {
+        let add =
+            ["--endpoint", &endpoint, "authz", "add", "--role", "sharepoint", r"LAB\mallory", "-o", "json"];
+        let ran = cluster.rmsc(&add);
+        cluster.rmsc(&["authz", "remove", r"LAB\mallory"]);
+        Some(ran).filter(|ran| ran.field("silent") == json!([frozen]))
+    });
+    assert_eq!(
+        (named.check_code(3).field("in_effect"), named.field("nodes")),
+        (json!(2), json!(2)),
+        "{named:?}"
+    );
+    let refuses = named.field("refuses");
+    assert_eq!(refuses[0]["removed"], true, "{refuses}");
+    assert!(refuses[0]["in_ms"].as_u64().is_some_and(|left| left <= 60_000), "{refuses}");
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! The certificate that calling servers see: imported once for all nodes, changed while they call, and refused where
 //! servers would refuse it.
 
+mod expiry;
+mod removal;
+mod trouble;
+
 use crate::support::cluster::{NewDir, TestCluster};
 use crate::support::host::{Host, token};
 use crate::support::lab::Node;
@@ -51,6 +55,7 @@ impl Folder {
         self.issue_at(name, names, OffsetDateTime::now_utc())
     }
 
+    /// One that is good for 90 days from then on.
     fn issue_at(&self, name: &str, names: &[&str], at: OffsetDateTime) -> String {
         let names: Vec<String> = names.iter().map(|it| (*it).to_owned()).collect();
         let issued = self.authority.issue_server(&names, at).expect("good names");
@@ -72,20 +77,26 @@ fn hex(bytes: &[u8]) -> String {
 /// A lab whose nodes show the cluster's certificate.
 fn without_files(nodes: usize) -> TestCluster {
     let cluster = TestCluster::start(nodes);
+    take_files_away(&cluster);
+    cluster
+}
+
+#[track_caller]
+fn take_files_away(cluster: &TestCluster) {
     for node in cluster.nodes() {
-        let folder = node.config.parent().expect("a folder").to_path_buf();
-        let lines = format!(
-            "certificate = {:?}\nkey = {:?}\n",
-            folder.join("front.pem").display().to_string(),
-            folder.join("front.key").display().to_string()
-        );
         cluster.kill(&node.name);
-        cluster.edit(&node.name, &lines, "");
+        cluster.edit(&node.name, &lines_of_files(&node), "");
         cluster.edit(&node.name, "target_names", "channel_binding = \"require\"\ntarget_names");
         cluster.restart(&node.name);
     }
     cluster.await_rotation();
-    cluster
+}
+
+/// Those that name a certificate in the file of a lab's node.
+fn lines_of_files(node: &Node) -> String {
+    let folder = node.config.parent().expect("a folder");
+    let [certificate, key] = ["front.pem", "front.key"].map(|name| folder.join(name).display().to_string());
+    format!("certificate = {certificate:?}\nkey = {key:?}\n")
 }
 
 /// The hash of the certificate that a node shows to somebody who trusts this authority.
@@ -108,6 +119,12 @@ fn await_shown(nodes: &[Node], folder: &Folder, fingerprint: &str) {
 
 fn import(cluster: &TestCluster, arguments: &[&str]) -> Ran {
     cluster.rmsc(&[&["cert", "import"], arguments].concat())
+}
+
+/// Imports `NAME.pem` with its key, and gives what came of it.
+fn import_issued(cluster: &TestCluster, folder: &Folder, name: &str) -> Ran {
+    let [pem, key] = ["pem", "key"].map(|kind| folder.text(&format!("{name}.{kind}")));
+    import(cluster, &[&pem, "--key", &key, "--chain", &folder.text("ca.pem")])
 }
 
 fn show(cluster: &TestCluster) -> Value {

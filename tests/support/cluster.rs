@@ -65,6 +65,20 @@ impl TestCluster {
         Self::begin_with(program, nodes, &[], Turn::beside_others())
     }
 
+    /// One whose hosts' clock is set while it runs.
+    #[track_caller]
+    pub fn with_clock(nodes: usize) -> (Self, Clock) {
+        let clock = Clock(NewDir::made());
+        clock.set(time::Duration::ZERO);
+        let mut program = rmsc();
+        program
+            .env("LD_PRELOAD", faketime())
+            .env("FAKETIME_TIMESTAMP_FILE", clock.file())
+            .env("FAKETIME_CACHE_DURATION", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        (Self::begin_with(program, nodes, &[], Turn::beside_others()), clock)
+    }
+
     /// One whose nodes' certificates live for a short time, with no other test at the same time.
     #[track_caller]
     pub fn with_certificate_life(nodes: usize, life: &str) -> Self {
@@ -318,6 +332,24 @@ impl Drop for TestCluster {
         processes::check_gone(&pids, wait::PATIENCE);
         self.check_no_panic();
         let _ = fs::remove_file(self.dir.path().with_extension("out"));
+    }
+}
+
+/// The clock of a lab's hosts.
+pub struct Clock(NewDir);
+
+impl Clock {
+    /// It is so far ahead from now on.
+    #[track_caller]
+    pub fn set(&self, ahead: time::Duration) {
+        let unfinished = self.0.path().join("clock.new");
+        let text = format!("{:+}\n", ahead.whole_seconds());
+        fs::write(&unfinished, text).expect("the temporary folder can be written");
+        fs::rename(unfinished, self.file()).expect("the temporary folder can be written");
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("clock")
     }
 }
 

@@ -89,6 +89,19 @@ fn a_good_one_has_no_fault_and_a_bad_one_says_which() {
     check(&hierarchy.faults(|it| it.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)), "of an authority");
 }
 
+/// Forced, such a one was taken whenever its beginning was still to come.
+#[test]
+fn one_that_ends_before_it_begins_is_never_valid_and_nobody_knows_better() {
+    let hierarchy = Hierarchy::new();
+    let day = Span::days(1);
+    for (from, until) in [(day * 9, day), (day, -day), (-day, -day * 9)] {
+        let faults = hierarchy.faults(|it| (it.not_before, it.not_after) = (now() + from, now() + until));
+        check(&faults, "before it begins on");
+        assert!(!faults[0].may_be_meant(), "{faults:?}");
+    }
+    assert_eq!(hierarchy.faults(|it| (it.not_before, it.not_after) = (now(), now())), []);
+}
+
 #[test]
 fn a_chain_ends_with_somebody_who_is_trusted_or_with_its_root() {
     let hierarchy = Hierarchy::new();
