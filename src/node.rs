@@ -105,7 +105,8 @@ impl Node {
         let certificates = FrontCertificates::open(&config, &mut registry)?;
         let counted = Counted::new(&relay_metrics, &rotation, (&keys, &certificates), &directory, &config);
         let difference = counted.cloud.clone();
-        let (cluster, admission) = own.join_in(config.basics(), facts(&duty, &own, counted), &groups).await?;
+        let (cluster, admission) =
+            own.join_in(config.basics(), facts(&duty, &own, counted, &groups.clients), &groups).await?;
         let enrolment = own.enrolment(config.basics(), &cluster, &mut registry);
         enrolment.renew_if_due();
         // Before the first caller comes: what was known before the restart.
@@ -148,6 +149,7 @@ impl Node {
         }));
         let caught_up = keys.caught_up(cluster.clone(), enrolment.clone(), groups.clients.clone());
         clients::serve(&config, &front, &certificates, caught_up.shared(), &groups.clients).await?;
+        groups.control.spawn("farewell", clients::let_go(cluster.clone(), groups.clients.clone()));
         let readings = monitors::Readings { duty: duty.clone(), rotation: Some(rotation), survey, registry };
         monitors::serve(&config.listen, &cluster, readings, &groups.control).await?;
         keep_up(&cluster, &enrolment, &duty, &groups.storage);
@@ -182,7 +184,7 @@ impl Node {
         tracing::info!("draining");
         self.duty.stop();
         // The other fronts ask four times a second. They must have heard before connections close. Of a removal they
-        // know from the log, and take nothing from this one any more: its callers must find the port closed.
+        // know from the log, and take nothing from this one any more: its callers were let go before.
         if removed_by.is_none() {
             tokio::time::sleep(LEAVE_ROTATION).await;
         }

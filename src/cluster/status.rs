@@ -109,6 +109,7 @@ pub(super) fn to_wire(status: NodeStatus) -> wire::StatusResponse {
         hampered: facts.hampered,
         front_certificate: facts.front_certificate.map(certificate_to_wire),
         certificate_faults: facts.certificate_faults,
+        serves_clients: facts.serves_clients,
     }
 }
 
@@ -165,6 +166,7 @@ pub(super) fn from_wire(status: wire::StatusResponse) -> NodeStatus {
             hampered: status.hampered,
             front_certificate: status.front_certificate.map(certificate_from_wire),
             certificate_faults: status.certificate_faults.into_iter().take(FAULTS_MAX).collect(),
+            serves_clients: status.serves_clients,
         },
     }
 }
@@ -216,6 +218,7 @@ mod tests {
                 of_file: true,
             }),
             certificate_faults: vec!["it has expired".into()],
+            serves_clients: true,
         };
         let disk_full = "full".into();
         let status = NodeStatus { version: "1".into(), revision: 4, applied: 8, disk_full, facts };
