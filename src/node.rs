@@ -104,9 +104,8 @@ impl Node {
         let rotation = Arc::new(OnceLock::new());
         let certificates = FrontCertificates::open(&config, &mut registry)?;
         let counted = Counted::new(&relay_metrics, &rotation, (&keys, &certificates), &directory, &config);
-        let difference = counted.cloud.clone();
-        let (cluster, admission) =
-            own.join_in(config.basics(), facts(&duty, &own, counted, &groups.clients), &groups).await?;
+        let (difference, facts) = (counted.cloud.clone(), facts(&duty, &own, counted, &groups.clients));
+        let (cluster, admission) = own.join_in(config.basics(), facts, &groups).await?;
         let enrolment = own.enrolment(config.basics(), &cluster, &mut registry);
         enrolment.renew_if_due();
         // Before the first caller comes: what was known before the restart.
@@ -149,10 +148,9 @@ impl Node {
         }));
         let caught_up = keys.caught_up(cluster.clone(), enrolment.clone(), groups.clients.clone());
         clients::serve(&config, &front, &certificates, caught_up.shared(), &groups.clients).await?;
-        groups.control.spawn("farewell", clients::let_go(cluster.clone(), groups.clients.clone()));
         let readings = monitors::Readings { duty: duty.clone(), rotation: Some(rotation), survey, registry };
         monitors::serve(&config.listen, &cluster, readings, &groups.control).await?;
-        keep_up(&cluster, &enrolment, &duty, &groups.storage);
+        keep_up(&cluster, &enrolment, &duty, &groups);
         authorized_groups::keep(&cluster, directory, &groups.control);
         Event::ServiceStarted { node: &config.node.name, version: env!("CARGO_PKG_VERSION") }.log();
         Ok(Node {
@@ -226,7 +224,9 @@ impl Node {
 }
 
 /// What goes on beside the requests: founding, new certificates, staying fresh, saying what changed.
-fn keep_up(cluster: &Cluster, enrolment: &Enrolment, duty: &Duty, tasks: &Tasks) {
+fn keep_up(cluster: &Cluster, enrolment: &Enrolment, duty: &Duty, groups: &Groups) {
+    let tasks = &groups.storage;
+    tasks.spawn("farewell", clients::let_go(cluster.clone(), groups.clients.clone()));
     tasks.spawn("table events", table_events::log(cluster.state(), cluster.members(), tasks.clone()));
     tasks.spawn("administrator events", administrators::log(cluster.roster(), tasks.clone()));
     tasks.spawn("service key events", service_keys::log_and_drop(cluster.clone(), tasks.clone()));
