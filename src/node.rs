@@ -104,8 +104,8 @@ impl Node {
         let rotation = Arc::new(OnceLock::new());
         let certificates = FrontCertificates::open(&config, &mut registry)?;
         let counted = Counted::new(&relay_metrics, &rotation, (&keys, &certificates), &directory, &config);
-        let difference = counted.cloud.clone();
-        let (cluster, admission) = own.join_in(config.basics(), facts(&duty, &own, counted), &groups).await?;
+        let (difference, facts) = (counted.cloud.clone(), facts(&duty, &own, counted, &groups.clients));
+        let (cluster, admission) = own.join_in(config.basics(), facts, &groups).await?;
         let enrolment = own.enrolment(config.basics(), &cluster, &mut registry);
         enrolment.renew_if_due();
         // Before the first caller comes: what was known before the restart.
@@ -150,7 +150,7 @@ impl Node {
         clients::serve(&config, &front, &certificates, caught_up.shared(), &groups.clients).await?;
         let readings = monitors::Readings { duty: duty.clone(), rotation: Some(rotation), survey, registry };
         monitors::serve(&config.listen, &cluster, readings, &groups.control).await?;
-        keep_up(&cluster, &enrolment, &duty, &groups.storage);
+        keep_up(&cluster, &enrolment, &duty, &groups);
         authorized_groups::keep(&cluster, directory, &groups.control);
         Event::ServiceStarted { node: &config.node.name, version: env!("CARGO_PKG_VERSION") }.log();
         Ok(Node {
@@ -182,7 +182,7 @@ impl Node {
         tracing::info!("draining");
         self.duty.stop();
         // The other fronts ask four times a second. They must have heard before connections close. Of a removal they
-        // know from the log, and take nothing from this one any more: its callers must find the port closed.
+        // know from the log, and take nothing from this one any more: its callers were let go before.
         if removed_by.is_none() {
             tokio::time::sleep(LEAVE_ROTATION).await;
         }
@@ -224,7 +224,9 @@ impl Node {
 }
 
 /// What goes on beside the requests: founding, new certificates, staying fresh, saying what changed.
-fn keep_up(cluster: &Cluster, enrolment: &Enrolment, duty: &Duty, tasks: &Tasks) {
+fn keep_up(cluster: &Cluster, enrolment: &Enrolment, duty: &Duty, groups: &Groups) {
+    let tasks = &groups.storage;
+    tasks.spawn("farewell", clients::let_go(cluster.clone(), groups.clients.clone()));
     tasks.spawn("table events", table_events::log(cluster.state(), cluster.members(), tasks.clone()));
     tasks.spawn("administrator events", administrators::log(cluster.roster(), tasks.clone()));
     tasks.spawn("service key events", service_keys::log_and_drop(cluster.clone(), tasks.clone()));

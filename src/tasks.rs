@@ -61,6 +61,12 @@ impl Tasks {
         self.drain.cancel();
     }
 
+    /// Whether the group was told to drain, and all of its tasks have ended.
+    #[must_use]
+    pub fn have_ended(&self) -> bool {
+        self.is_draining() && self.tracker.is_empty()
+    }
+
     /// Tells every task to drain and waits until all have ended, or for `timeout`.
     ///
     /// # Errors
@@ -83,7 +89,10 @@ mod tests {
         let tasks = Tasks::new();
         let inner = tasks.clone();
         tasks.spawn("waits", async move { inner.draining().await });
+        tasks.start_draining();
+        assert!(!tasks.have_ended());
         tasks.drain(Duration::from_secs(5)).await.unwrap();
+        assert!(tasks.have_ended());
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ pub const SCENARIO: Scenario = Scenario {
     nodes: &[3],
     budget: KILLED,
     play,
-    part: Part::Named("the removed node answers a few of its own callers with 500 before its port is closed"),
+    part: Part::Named("it was not played at its whole rate since a removed node lets its callers go first"),
     settings: usual,
 };
 

@@ -21,6 +21,7 @@ pub(super) async fn keep(cluster: Cluster, clock: fn() -> Timestamp) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // A removed node is told so by the log: it needs the entry, and the news that it is committed.
     let mut parting: Option<(u64, Instant)> = None;
+    let mut farewell: Option<(u64, Instant)> = None;
     loop {
         tokio::select! {
             () = cluster.draining() => return,
@@ -39,6 +40,14 @@ pub(super) async fn keep(cluster: Cluster, clock: fn() -> Timestamp) {
             };
             parting = Some((roster.revision, since));
             if since.elapsed() < PARTING {
+                continue;
+            }
+        }
+        if let Step::Drop(node_id) = step {
+            let since =
+                farewell.filter(|(known, _)| *known == node_id).map_or_else(Instant::now, |known| known.1);
+            farewell = Some((node_id, since));
+            if since.elapsed() < FAREWELL_MAX && serves_clients(&cluster, &seen, node_id).await {
                 continue;
             }
         }
@@ -66,6 +75,15 @@ fn parts(step: &Step, seen: &RaftMetrics<TypeConfig>, roster: &Roster) -> bool {
         Step::Remove(_) => true,
         Step::AddLearner(_) | Step::Rewrite(_) | Step::HandOver | Step::Drop(_) => false,
     }
+}
+
+/// Whether a node that leaves still has callers of its own: of one that is dropped the others take nothing more, and
+/// what it was asked would fail. One that does not say so in time may have some.
+async fn serves_clients(cluster: &Cluster, seen: &RaftMetrics<TypeConfig>, node_id: u64) -> bool {
+    let member = cluster.members().borrow().iter().find(|member| member.node_id == node_id).cloned();
+    let Some(member) = member.filter(|_| members::answers(seen, node_id)) else { return false };
+    let status = cluster.node_status(&member, STATUS_TIMEOUT).await;
+    status.is_none_or(|status| status.facts.serves_clients)
 }
 
 fn view_of(seen: &RaftMetrics<TypeConfig>) -> View {
@@ -138,5 +156,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What failed would mostly fail again, and leaves a line in the log each time.
 const FAILED_PAUSE: Duration = Duration::from_millis(500);
+const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
+/// A request takes a second or two, and the next leg of a handshake three; a node that is not to be trusted any more
+/// must not stay for as long as it likes.
+const FAREWELL_MAX: Duration = Duration::from_secs(10);
 /// Some heartbeats.
 const PARTING: Duration = Duration::from_millis(300);

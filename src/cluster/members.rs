@@ -33,7 +33,7 @@ fn best_of<T: Ord>(voters: impl Iterator<Item = (T, u64)>, roster: &Roster) -> O
 }
 
 /// Whether a node answered this leader a moment ago.
-fn answers(metrics: &RaftMetrics<TypeConfig>, node_id: u64) -> bool {
+pub(super) fn answers(metrics: &RaftMetrics<TypeConfig>, node_id: u64) -> bool {
     let heartbeat = metrics.heartbeat.as_ref().and_then(|heartbeat| heartbeat.get(&node_id));
     heartbeat.is_some_and(|acked| acked.is_some_and(|acked| acked.elapsed() <= SILENT_AFTER))
 }

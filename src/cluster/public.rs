@@ -87,6 +87,8 @@ pub struct Facts {
     pub certificate_lacking: String,
     /// What should be done about certificates, in sentences.
     pub certificate_faults: Vec<String>,
+    /// Whether its front takes calls, or has connections of callers left.
+    pub serves_clients: bool,
 }
 
 /// The certificate that calling servers see at a node.

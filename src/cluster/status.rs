@@ -110,6 +110,7 @@ pub(super) fn to_wire(status: NodeStatus) -> wire::StatusResponse {
         front_certificate: facts.front_certificate.map(certificate_to_wire),
         certificate_lacking: facts.certificate_lacking,
         certificate_faults: facts.certificate_faults,
+        serves_clients: facts.serves_clients,
     }
 }
 
@@ -167,6 +168,7 @@ pub(super) fn from_wire(status: wire::StatusResponse) -> NodeStatus {
             front_certificate: status.front_certificate.map(certificate_from_wire),
             certificate_lacking: status.certificate_lacking,
             certificate_faults: status.certificate_faults.into_iter().take(FAULTS_MAX).collect(),
+            serves_clients: status.serves_clients,
         },
     }
 }
@@ -219,6 +221,7 @@ mod tests {
             }),
             certificate_lacking: "none".into(),
             certificate_faults: vec!["it has expired".into()],
+            serves_clients: true,
         };
         let disk_full = "full".into();
         let status = NodeStatus { version: "1".into(), revision: 4, applied: 8, disk_full, facts };

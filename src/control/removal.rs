@@ -129,8 +129,8 @@ async fn await_left(survey: &Survey, node_id: u64) -> bool {
 
 /// Requests take a second or two; one that hangs is cut off when the node leaves, and repeated elsewhere.
 const EMPTY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Less than the client waits.
-const LEFT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Its callers are let go first; less than the client waits.
+const LEFT_TIMEOUT: Duration = Duration::from_secs(15);
 /// As long as a change may take to act.
 const TOLD_TIMEOUT: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(50);

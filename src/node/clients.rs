@@ -2,8 +2,10 @@
 
 use super::StartError;
 use super::front_certificate::FrontCertificates;
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::front::{Front, Listener};
+use crate::state::Roster;
 use crate::tasks::Tasks;
 use futures::FutureExt;
 use std::future::Future;
@@ -32,4 +34,18 @@ pub(super) async fn serve(
         tasks.spawn("client listener", ready.clone().then(|()| serving));
     }
     Ok(())
+}
+
+/// Closes the port of a node that leaves the cluster, and lets its callers go between two requests. As long as it is in
+/// the roster the others do what it hands them; the leader waits for this before it drops it.
+pub(super) async fn let_go(cluster: Cluster, clients: Tasks) {
+    let (own, mut newest) = (cluster.node().0, cluster.roster());
+    let leaves = |roster: &Arc<Roster>| {
+        roster.removed.contains_key(&own) || roster.nodes.get(&own).is_some_and(|node| node.leaving.is_some())
+    };
+    tokio::select! {
+        // An error: the state machine has ended, and the node does.
+        left = newest.wait_for(leaves) => if left.is_ok() { clients.start_draining() },
+        () = clients.draining() => {}
+    }
 }

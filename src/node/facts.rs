@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::directory::Directory;
 use crate::front::Peers;
 use crate::relay::{self, NtlmRules};
+use crate::tasks::Tasks;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use time::OffsetDateTime;
@@ -51,7 +52,13 @@ impl Counted {
     }
 }
 
-pub(super) fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() -> Facts + Send + Sync> {
+pub(super) fn facts(
+    duty: &Duty,
+    own: &Own,
+    counted: Counted,
+    clients: &Tasks,
+) -> Arc<dyn Fn() -> Facts + Send + Sync> {
+    let clients = clients.clone();
     let (duty, serving, started) = (duty.clone(), duty.serving(), Instant::now());
     let (membership, plain_seal_key) = (own.membership.clone(), own.plain_seal_key);
     Arc::new(move || {
@@ -80,6 +87,7 @@ pub(super) fn facts(duty: &Duty, own: &Own, counted: Counted) -> Arc<dyn Fn() ->
             front_certificate: certificates.shown,
             certificate_lacking: certificates.lacking,
             certificate_faults: certificates.faults,
+            serves_clients: !clients.have_ended(),
         }
     })
 }

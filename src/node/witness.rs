@@ -42,7 +42,7 @@ impl Node {
         serve_administrators(&config.listen, &own, control, &groups).await?;
         let readings = monitors::Readings { duty: duty.clone(), rotation: None, survey, registry };
         monitors::serve(&config.listen, &cluster, readings, &groups.control).await?;
-        keep_up(&cluster, &enrolment, &duty, &groups.storage);
+        keep_up(&cluster, &enrolment, &duty, &groups);
         Event::ServiceStarted { node: &config.node.name, version: env!("CARGO_PKG_VERSION") }.log();
         Ok(Node {
             name: config.node.name,

@@ -2,13 +2,15 @@
 
 use crate::support::cluster::TestCluster;
 use crate::support::host::Host;
-use crate::support::http::{self, Request};
+use crate::support::http::{self, Request, Session};
 use crate::support::load::{Load, Report};
 use crate::support::soap::ACQUIRE_LICENSE;
 use crate::support::{log, processes, wait};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
+use std::net::TcpStream;
+use std::thread;
 use std::time::{Duration, Instant};
 
 const CLIENTS_PER_FRONT: usize = 2;
@@ -188,6 +190,33 @@ fn the_leader_is_removed_and_no_request_fails() {
     assert!(ran.stdout.contains("removed:") && ran.stdout.contains(&format!("{leader} (id ")), "{ran:?}");
     let ran = cluster.rmsc(&["node", "show", &leader, "-o", "json"]);
     assert_eq!(ran.check_code(3).field("removed_by"), "lab");
+}
+
+/// It has begun to send a request when its node is removed, and ends it when that one has closed its port.
+#[test]
+fn who_calls_a_node_that_is_removed_is_answered_before_it_goes() {
+    let cluster = TestCluster::start(3);
+    cluster.await_rotation();
+    let leader = cluster.leader();
+    let front = cluster.node(&leader).front();
+    let request = Request::soap(&ACQUIRE_LICENSE);
+    let (most, rest) = request.body.split_at(request.body.len() - 10);
+    let length = format!("Content-Length: {}", request.body.len());
+    let mut session = Session::open(front, &cluster.exchange()).unwrap();
+    let calling = session.begin(&request, &length).unwrap();
+    calling.send(most).unwrap();
+    let remove = ["node", "remove", &leader, "--yes", "-o", "json"];
+    thread::scope(|threads| {
+        let removal = threads.spawn(|| cluster.rmsc(&remove));
+        wait::until_true("new callers are sent away", wait::PATIENCE, || TcpStream::connect(front).is_err());
+        calling.send(rest).unwrap();
+        let answer = calling.answer(false).unwrap();
+        answer.check(200, &[]);
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert_ne!(answer.header("x-rmsc-served-by"), Some(leader.as_str()));
+        let removed = removal.join().unwrap();
+        assert_eq!(removed.check_code(0).field("left"), true, "{removed:?}");
+    });
 }
 
 #[test]
