@@ -568,19 +568,4 @@ mod tests {
         }
         assert!(admission.bytes(1 << 20).is_ok());
     }
-
-    /// hyper forgets what is unsent when a connection ends on which another protocol was asked for.
-    #[tokio::test]
-    async fn who_asks_for_another_protocol_gets_the_whole_answer() {
-        let (strict, mut theirs, conversation) = pair_of(&admission(), 1_024);
-        let asks = "GET /a HTTP/1.1\r\nHost: rms\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
-        theirs.write_all(asks.as_bytes()).await.unwrap();
-        let reading = async {
-            let mut answer = Vec::new();
-            theirs.read_to_end(&mut answer).await.unwrap();
-            answer.len()
-        };
-        let (served, read) = tokio::join!(serve(strict, conversation, 200_000), reading);
-        assert!(served.is_ok() && read > 200_000, "{read} bytes");
-    }
 }
