@@ -35,8 +35,9 @@ pub(super) fn password(question: &str, otherwise: &str) -> anyhow::Result<Secret
     }
     let terminal = File::options().read(true).write(true).open("/dev/tty").context(otherwise.to_owned())?;
     let mut typed = Secret::new(String::new());
-    (&terminal).write_all(question.as_bytes()).context("cannot write to the terminal")?;
+    // Before the question stands there: what is typed at once is neither shown nor lost.
     let silent = Silent::new(&terminal)?;
+    (&terminal).write_all(question.as_bytes()).context("cannot write to the terminal")?;
     BufReader::new(&terminal).read_line(typed.expose_mut()).context("cannot read the password")?;
     drop(silent);
     (&terminal).write_all(b"\n").context("cannot write to the terminal")?;
