@@ -5,7 +5,7 @@ use super::{Failure, Head, REQUEST_BYTES_MAX};
 use crate::rms::Malformed;
 use crate::rms::Operation;
 use crate::rms::agreement::{check_agreement, content_type};
-use crate::rms::envelope::{self, Inspected, Inspection};
+use crate::rms::envelope::{self, INSPECTED_BYTES_MAX, Inspected, Inspection};
 use crate::upstream::{Body, BodyError};
 use bytes::Bytes;
 use http_body_util::LengthLimitError;
@@ -25,8 +25,8 @@ pub(super) async fn inspect(head: &Head, body: &mut Body) -> Result<(Inspected, 
         let complete = end == body::End::Reached && looked_at.len() == bytes.len();
         match envelope::inspect(looked_at, complete).map_err(|malformed| unfit(&malformed))? {
             Inspection::Read(inspected) => break inspected,
-            // Each inspection begins at the beginning, so the next one gets twice the bytes.
-            Inspection::NeedMore => wanted *= 2,
+            // Each inspection begins at the beginning, so there is one more at most.
+            Inspection::NeedMore => wanted = INSPECTED_BYTES_MAX,
         }
     };
     let soap_action = Some(head.soap_action.as_str()).filter(|action| !action.is_empty());

@@ -30,8 +30,8 @@ pub const INSPECTED_BYTES_MAX: usize = 64 << 10;
 
 /// Reads the first bytes of a message up to the first child of `Body` ([SOAP 1.1] 4).
 /// `complete` says that `prefix` is the whole message. The verdict does not depend on how many
-/// bytes follow the operation in `prefix`. Ask again with twice the bytes, not after each one:
-/// every call begins at the beginning.
+/// bytes follow the operation in `prefix`. Ask again with many more, not after each one: every call begins at the
+/// beginning.
 ///
 /// # Errors
 /// What is wrong with the message; [`Malformed::TooFar`] when there is no operation in the first

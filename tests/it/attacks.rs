@@ -226,13 +226,15 @@ fn a_quarter_of_a_mebibyte_costs_5_ms_at_most_whatever_is_in_it() {
     let mut session = Session::open(node.front(), &account).unwrap();
     let mut cost = |body: &[u8]| {
         let request = Request::soap_with_body(&ACQUIRE_LICENSE, body);
-        // The least: whatever else runs on this machine only adds to it.
-        let costs = (0..9).map(|_| {
-            let before = processes::processor_time(node.running_pid());
-            session.call(&request).unwrap();
-            processes::processor_time(node.running_pid()).saturating_sub(before)
-        });
-        costs.min().expect("nine of them")
+        let mut costs: Vec<Duration> = (0..5)
+            .map(|_| {
+                let before = processes::processor_time(node.running_pid());
+                session.call(&request).unwrap();
+                processes::processor_time(node.running_pid()).saturating_sub(before)
+            })
+            .collect();
+        costs.sort();
+        costs.swap_remove(2)
     };
     for (what, body) in fillings() {
         let cost = cost(&body);
