@@ -112,6 +112,7 @@ impl Calls {
             let mut stream = self.connect().await?;
             // With TLS 1.3 the other end is done only with what comes next.
             stream.write_all(b"GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await?;
+            stream.flush().await?;
             let mut rest = Vec::new();
             // Some ends leave without a word.
             let _ = stream.read_to_end(&mut rest).await;
@@ -219,6 +220,8 @@ impl Caller<'_> {
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(body);
         self.stream.write_all(&bytes).await?;
+        // TLS may have kept some of it: this task may write so often only, until others had their turn.
+        self.stream.flush().await?;
         self.read.clear();
         let end = loop {
             let begin = self.read.len().saturating_sub(3);
