@@ -24,6 +24,7 @@ mod f25_memory;
 mod f26_files;
 mod f27_rolling_restart;
 mod f28_membership;
+mod f30_all_killed_damaged;
 mod f30_double;
 
 use crate::cluster::{Clocks, Settings};
@@ -80,6 +81,7 @@ pub const ALL: &[Scenario] = &[
     f26_files::SCENARIO,
     f27_rolling_restart::SCENARIO,
     f28_membership::SCENARIO,
+    f30_all_killed_damaged::SCENARIO,
     f30_double::SCENARIO,
 ];
 

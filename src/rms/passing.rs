@@ -6,12 +6,14 @@
 
 mod name;
 mod place;
+mod seek;
 mod text;
 
 use super::malformed::Malformed;
 use memchr::{memchr, memchr3};
 use name::Name;
 use place::{CERTIFICATES_MAX, DEPTH_MAX, IDENTITIES_MAX, Place, at_most};
+use seek::{comment_bytes, end_of, is_empty_tag, is_end_of_name, near};
 use text::Text;
 
 /// The watch over one request.
@@ -153,7 +155,9 @@ impl Passing {
             State::Text => memchr(b'<', rest),
             State::StartTag => memchr3(b'>', b'"', b'\'', rest),
             State::Quoted(quote) => memchr(quote, rest),
-            State::Comment(_) | State::CData(_) | State::EndTag | State::Declaration => memchr(b'>', rest),
+            State::Comment(_) => end_of(*b"--", self.before, rest),
+            State::CData(_) => end_of(*b"]]", self.before, rest),
+            State::EndTag | State::Declaration => memchr(b'>', rest),
             State::Name | State::Target => rest.iter().position(|byte| is_end_of_name(*byte)),
             State::Markup | State::Bang(_) => Some(0),
         };
@@ -168,28 +172,26 @@ impl Passing {
         Ok(passed.len() + 1)
     }
 
-    /// The text and tags at the beginning of these bytes, up to the last `<`, as far as all of them are content of an
-    /// element in which nothing has a meaning. Most of a message is that, so there is no more to it than must be: an
-    /// attribute has no `<` in it, so each one begins a tag, and only whether the tag is empty must be seen.
+    /// The text, tags and comments at the beginning of these bytes, up to the last `<`, as far as all of them are content
+    /// of an element in which nothing has a meaning. Most of a message is that, so there is no more to it than must be:
+    /// an attribute has no `<` in it, so each one begins a tag, and only whether the tag is empty must be seen. What is
+    /// not so simple is left to the steps.
     fn skim<'b>(&mut self, rest: &'b [u8]) -> Result<&'b [u8], Malformed> {
         let mut tag = memchr(b'<', rest).unwrap_or(rest.len());
         while let Some((first, after)) = rest.get(tag + 1..).and_then(<[u8]>::split_first) {
-            let Some(next) = memchr(b'<', after) else { break };
+            let comment = if *first == b'!' { comment_bytes(after) } else { 0 };
+            let Some(next) = near(b'<', after.get(comment..).unwrap_or_default()) else { break };
+            let next = comment + next;
+            let until_next = after.get(..next).unwrap_or(after);
             match first {
-                b'/' if self.inside > 0 => self.inside -= 1,
+                b'/' if self.inside > 0 && near(b'>', until_next).is_some() => self.inside -= 1,
+                b'!' if comment > 0 => {}
                 b'/' | b'!' | b'?' => break,
-                _ => {
-                    let until_next = after.get(..next).unwrap_or(after);
-                    if memchr(b'/', until_next).is_none() {
-                        self.deeper()?;
-                    } else {
-                        let Some(end) = end_of_tag(until_next) else { break };
-                        let before = end.checked_sub(1).and_then(|at| until_next.get(at));
-                        if before != Some(&b'/') {
-                            self.deeper()?;
-                        }
-                    }
-                }
+                _ => match is_empty_tag(until_next) {
+                    Some(true) => {}
+                    Some(false) => self.deeper()?,
+                    None => break,
+                },
             }
             tag += 2 + next;
         }
@@ -374,24 +376,6 @@ impl Passing {
     fn misplaced(&self, place: &'static str, expected: &'static str) -> Malformed {
         Malformed::Misplaced { found: self.name.shown(), place, expected }
     }
-}
-
-/// Where the `>` of a start tag is.
-fn end_of_tag(tag: &[u8]) -> Option<usize> {
-    let mut quote = None;
-    tag.iter().position(|byte| {
-        match (quote, byte) {
-            (None, b'>') => return true,
-            (None, b'"' | b'\'') => quote = Some(*byte),
-            (Some(open), byte) if open == *byte => quote = None,
-            (None | Some(_), _) => {}
-        }
-        false
-    })
-}
-
-fn is_end_of_name(byte: u8) -> bool {
-    matches!(byte, b'>' | b'/' | b':' | b'?' | b' ' | b'\t' | b'\r' | b'\n')
 }
 
 const CDATA: &[u8] = b"[CDATA[";

@@ -3,6 +3,8 @@
 mod cost;
 
 use super::*;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 
 /// The verdict on a message, which must be the same in whatever pieces it comes.
 #[track_caller]
@@ -171,6 +173,41 @@ fn tags_are_where_a_parser_sees_them() {
     ] {
         assert_eq!(verdict(&license(hidden)), Ok(0), "{hidden}");
     }
+}
+
+/// What is read by many bytes at once is read as it is byte by byte.
+#[test]
+fn all_that_is_inside_is_read_alike_in_whatever_pieces() {
+    const PARTS: [&str; 20] = [
+        "<a>",
+        "</a>",
+        "<a/>",
+        "<a",
+        "/>",
+        ">",
+        "<",
+        "<!--",
+        "-->",
+        "--",
+        "-",
+        "<!-->",
+        "x",
+        " b='",
+        "'",
+        "\"",
+        "/",
+        "<![CDATA[",
+        "]]>",
+        "]",
+    ];
+    let (mut rng, mut taken) = (SmallRng::seed_from_u64(1), 0);
+    for _ in 0..20_000 {
+        let parts = (0..rng.random_range(1..12)).map(|_| PARTS[rng.random_range(0..PARTS.len())]);
+        let message =
+            license(&format!("<ApplicationData><a>{}</a></ApplicationData>", parts.collect::<String>()));
+        taken += usize::from(verdict(&message).is_ok());
+    }
+    assert!(taken > 100, "{taken}");
 }
 
 #[test]
