@@ -19,14 +19,16 @@ mod f17_service_slow;
 mod f18_service_storm;
 mod f19_half_open;
 mod f20_service_garbage;
+mod f23_certificate_swap;
 mod f23_certificates;
 mod f25_memory;
 mod f26_files;
+mod f27_drain;
 mod f27_rolling_restart;
 mod f28_membership;
 mod f30_double;
 
-use crate::cluster::{Clocks, Settings};
+use crate::cluster::{Certificates, Clocks, Settings};
 use crate::invariants::{Budget, Failures, Repeats};
 use crate::stage::Stage;
 use std::time::Duration;
@@ -51,8 +53,6 @@ pub enum Part {
     Always,
     /// In a slice if the seed draws it.
     Drawn,
-    /// By its name alone, because of what does not hold yet.
-    Named(&'static str),
 }
 
 pub const ALL: &[Scenario] = &[
@@ -75,9 +75,11 @@ pub const ALL: &[Scenario] = &[
     f18_service_storm::SCENARIO,
     f19_half_open::SCENARIO,
     f20_service_garbage::SCENARIO,
+    f23_certificate_swap::SCENARIO,
     f23_certificates::SCENARIO,
     f25_memory::SCENARIO,
     f26_files::SCENARIO,
+    f27_drain::SCENARIO,
     f27_rolling_restart::SCENARIO,
     f28_membership::SCENARIO,
     f30_double::SCENARIO,
@@ -104,5 +106,10 @@ const SERVICE: Budget = Budget {
 };
 
 fn usual(nodes: usize) -> Settings {
-    Settings { nodes, certificate_life: Duration::from_secs(90 * 86_400), clocks: Clocks::Shared }
+    Settings {
+        nodes,
+        certificate_life: Duration::from_secs(90 * 86_400),
+        certificates: Certificates::OfFiles,
+        clocks: Clocks::Shared,
+    }
 }

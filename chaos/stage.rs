@@ -119,22 +119,27 @@ impl Stage {
 
     /// The same nodes are in rotation from now on: a second later the shares must be equal.
     pub fn settled(&mut self, span: Duration) {
-        self.hold(EQUAL_AFTER);
-        self.epoch(span);
+        self.settled_of(self.cluster.names(), span);
     }
 
-    fn epoch(&mut self, span: Duration) {
+    /// These nodes are, and no others.
+    pub fn settled_of(&mut self, names: Vec<String>, span: Duration) {
+        self.hold(EQUAL_AFTER);
+        self.epoch(names, span);
+    }
+
+    fn epoch(&mut self, names: Vec<String>, span: Duration) {
         let from = self.now();
         self.hold(span);
         let span = Span::new(from, self.now());
-        self.record.epochs.push((span, self.cluster.names()));
+        self.record.epochs.push((span, names));
     }
 
     /// How it is without faults.
     pub fn baseline(&mut self) {
         // Connections, sessions and the first logins are made.
         self.hold(WARM_UP);
-        self.epoch(BASELINE);
+        self.epoch(self.cluster.names(), BASELINE);
     }
 
     /// Something is broken from here on, until `play` ends.
