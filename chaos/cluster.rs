@@ -9,6 +9,7 @@ use crate::support::processes;
 use crate::support::program::{Ran, rmsc, run};
 use crate::support::simulator::Simulator;
 use crate::support::wait;
+use crate::tickets::{self, TARGET, Ticket};
 use rmsc::directory::Kind;
 use rmsc::directory::local::{self, NewAccount, NewDirectory};
 use rmsc::principal::Sid;
@@ -20,6 +21,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -30,6 +32,8 @@ pub struct Cluster {
     /// SIDs by short name.
     pub sids: BTreeMap<String, String>,
     pub trust: Trust,
+    /// Callers with tickets, if the scenario wants them.
+    pub tickets: Arc<Vec<Ticket>>,
     folder: PathBuf,
     fronts: Authority,
     hosts: Vec<Host>,
@@ -45,6 +49,8 @@ pub struct Settings {
     pub certificate_life: Duration,
     pub certificates: Certificates,
     pub clocks: Clocks,
+    /// Whether there are callers with tickets of a domain.
+    pub tickets: bool,
 }
 
 /// Where the certificates come from that callers see.
@@ -87,12 +93,14 @@ impl Cluster {
             Authority::new("chaos front CA", OffsetDateTime::now_utc()).expect("the name is a good one");
         let authority = files::private(folder, "ca.pem", fronts.certificate_pem());
         let (accounts, sids) = write_accounts(folder);
+        let tickets = if settings.tickets { tickets::get(&folder.join(KEYTAB)) } else { Vec::new() };
         let mut cluster = Cluster {
             network: network.clone(),
             service: Simulator::by(&mut service),
             accounts,
             sids,
             trust: Trust::new(&authority, SERVICE_NAME),
+            tickets: Arc::new(tickets),
             folder: folder.to_owned(),
             fronts,
             hosts: Vec::new(),
@@ -137,6 +145,20 @@ impl Cluster {
             for name in ALWAYS {
                 let name = format!("{DOMAIN}\\{name}");
                 self.rmsc(&["authz", "add", "--role", "exchange", &name, "--yes"]).check_code(0);
+            }
+            for Ticket { account, sid, .. } in self.tickets.iter() {
+                let add = [
+                    "authz",
+                    "add",
+                    "--role",
+                    "exchange",
+                    "--sid",
+                    sid,
+                    "--computer",
+                    &account.name,
+                    "--yes",
+                ];
+                self.rmsc(&add).check_code(0);
             }
             if self.settings.certificates == Certificates::OfCluster {
                 self.import_certificate().check_code(0);
@@ -446,12 +468,17 @@ fn config(node: &Node, (folder, shared): (&Path, &Path), service: &str, settings
             text(folder.join("front.key"))
         ),
     };
+    let kerberos = if settings.tickets {
+        format!("[identity.kerberos]\nkeytab = {}\n", text(shared.join(KEYTAB)))
+    } else {
+        String::new()
+    };
     format!(
         "[node]\nname = \"{}\"\ndata_dir = {}\ncertificate_life = \"{certificate_life}s\"\n\
          [secrets]\nseal = \"file\"\nkey_file = {}\n\
          [listen]\nhttps = \"{}\"\n{certificate}peer = \"{}\"\nadmin = \"{}\"\nops = \"{}\"\n\
          [cluster]\nservice_name = \"{SERVICE_NAME}\"\n\
-         [identity]\naccounts_file = {}\n[identity.limits]\nlockout_threshold = 999\nsource_failures_max = 1000000\n\
+         [identity]\naccounts_file = {}\ntarget_names = [\"{TARGET}\"]\n{kerberos}[identity.limits]\nlockout_threshold = 999\nsource_failures_max = 1000000\n\
          [upstream]\nkind = \"simulated\"\nurl = \"{service}\"\n\
          [drain]\ndeadline = \"5s\"\n[log]\nlevel = \"info\"\ntarget = \"stdout-json\"\n",
         node.name,
@@ -473,6 +500,7 @@ pub const CHANGING: [&str; 4] = ["slow", "quick-1", "quick-2", "quick-3"];
 pub const STRANGER: &str = "mallory";
 const DOMAIN: &str = "LAB";
 const IMPORTED: &str = "imported";
+const KEYTAB: &str = "service.keytab";
 const FIRST_RID: usize = 1_101;
 const SERVICE_NAME: &str = "rmsconnector.chaos.test";
 const START_TIMEOUT: Duration = Duration::from_secs(60);

@@ -17,6 +17,7 @@ mod stage;
 #[path = "../tests/support/mod.rs"]
 #[expect(dead_code, reason = "the tests of behaviour use the rest")]
 mod support;
+mod tickets;
 
 use arguments::Arguments;
 use network::{Network, Place, REMEDY};

@@ -2,6 +2,7 @@
 
 mod f01_follower_killed;
 mod f02_leader_killed;
+mod f02_tickets;
 mod f03_all_killed;
 mod f05_partition;
 mod f05_quorum_lost;
@@ -58,6 +59,7 @@ pub enum Part {
 pub const ALL: &[Scenario] = &[
     f01_follower_killed::SCENARIO,
     f02_leader_killed::SCENARIO,
+    f02_tickets::SCENARIO,
     f03_all_killed::SCENARIO,
     f05_partition::SCENARIO,
     f05_quorum_lost::SCENARIO,
@@ -111,5 +113,6 @@ fn usual(nodes: usize) -> Settings {
         certificate_life: Duration::from_secs(90 * 86_400),
         certificates: Certificates::OfFiles,
         clocks: Clocks::Shared,
+        tickets: false,
     }
 }

@@ -51,6 +51,7 @@ impl Stage {
             begun_ms: u64::try_from(since.as_millis()).expect("it is before the end of time"),
         };
         stage.note_accounts();
+        stage.note_tickets();
         stage.start_load(seed);
         stage
     }
@@ -62,6 +63,13 @@ impl Stage {
             if ALWAYS.contains(&name.as_str()) {
                 self.record.always.push(sid.clone());
             }
+        }
+    }
+
+    fn note_tickets(&mut self) {
+        for ticket in self.cluster.tickets.iter() {
+            self.record.accounts.insert(ticket.sid.clone(), ticket.account.name.clone());
+            self.record.always.push(ticket.sid.clone());
         }
     }
 
@@ -83,6 +91,7 @@ impl Stage {
             always: accounts(&ALWAYS),
             changing: accounts(&CHANGING),
             stranger: self.cluster.accounts.get(STRANGER).expect("it was made").clone(),
+            tickets: self.cluster.tickets.clone(),
         };
         self.clients = Some(Clients::start(plan, self.begun));
         let plan = administrator::Plan { context: self.context(), keys: self.keys(), seed };
