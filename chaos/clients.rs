@@ -5,6 +5,7 @@ use crate::support::http::{self, Session, Trust};
 use crate::support::lab::Account;
 use crate::support::soap::{ACQUIRE_LICENSE, ACQUIRE_PRE_LICENSE, CERTIFY, Message};
 use crate::support::wait;
+use crate::tickets::Ticket;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -28,6 +29,15 @@ pub struct Plan {
     pub always: Vec<Account>,
     pub changing: Vec<Account>,
     pub stranger: Account,
+    /// Of those that always may and have a ticket: every second request of them.
+    pub tickets: Arc<Vec<Ticket>>,
+}
+
+/// Who sends a request, and how it proves itself.
+#[derive(Clone, Copy)]
+struct Caller<'a> {
+    account: &'a Account,
+    ticket: Option<&'a Ticket>,
 }
 
 struct Shared {
@@ -131,15 +141,15 @@ impl Shared {
     }
 
     fn one(&self, own: &Front, number: u32, intended: Duration) -> Request {
-        let account = self.account(number);
+        let caller = self.caller(number);
         let fresh = number % FRESH_EVERY == 0;
-        let (mut outcome, mut answer) = self.call(own, account, number, fresh);
+        let (mut outcome, mut answer) = self.call(own, caller, number, fresh);
         let mut moved = None;
         // As a real client's next attempt does when its server is gone.
         if matches!(outcome, Outcome::Broke(_)) && own.down.load(Ordering::Relaxed) {
             let others = self.fronts.iter().filter(|front| front.name != own.name);
             for other in others.filter(|front| !front.down.load(Ordering::Relaxed)) {
-                let again = self.call(other, account, number, true);
+                let again = self.call(other, caller, number, true);
                 moved.get_or_insert(std::mem::replace(&mut outcome, again.0));
                 answer = again.1;
                 if !matches!(outcome, Outcome::Broke(_)) {
@@ -150,7 +160,7 @@ impl Shared {
         let header = |name| answer.as_ref().and_then(|answer| answer.header(name)).unwrap_or_default();
         Request {
             front: own.name.clone(),
-            account: account.name.clone(),
+            account: caller.account.name.clone(),
             intended,
             ended: self.begun.elapsed(),
             outcome,
@@ -158,6 +168,17 @@ impl Shared {
             id: header("x-rmsc-request-id").to_owned(),
             served_by: header("x-rmsc-served-by").to_owned(),
             fresh,
+        }
+    }
+
+    /// Where there are tickets, every second request of those that always may comes with one.
+    fn caller(&self, number: u32) -> Caller<'_> {
+        let tickets = &self.plan.tickets;
+        let may = number % 40 != 7 && number % 10 != 3;
+        let turn = tickets.iter().cycle().nth((number / 2) as usize % tickets.len().max(1));
+        match turn.filter(|_| may && number % 2 == 0) {
+            Some(ticket) => Caller { account: &ticket.account, ticket: Some(ticket) },
+            None => Caller { account: self.account(number), ticket: None },
         }
     }
 
@@ -175,7 +196,7 @@ impl Shared {
     fn call(
         &self,
         front: &Front,
-        account: &Account,
+        Caller { account, ticket }: Caller<'_>,
         number: u32,
         fresh: bool,
     ) -> (Outcome, Option<http::Answer>) {
@@ -190,7 +211,14 @@ impl Shared {
         session.log_on(account);
         let message = self.messages.iter().cycle().nth(number as usize % self.messages.len());
         let (request, expected) = message.expect("there are messages");
-        match session.call(request) {
+        let answered = match ticket {
+            Some(ticket) => {
+                let proof = ticket.proof(session.binding.as_ref());
+                session.proven(request, &proof)
+            }
+            None => session.call(request),
+        };
+        match answered {
             Ok(answer) => {
                 if !fresh && calls < CALLS_PER_CONNECTION && answer.header("connection") != Some("close") {
                     front.keep(session, calls + 1);

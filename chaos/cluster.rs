@@ -9,17 +9,19 @@ use crate::support::processes;
 use crate::support::program::{Ran, rmsc, run};
 use crate::support::simulator::Simulator;
 use crate::support::wait;
+use crate::tickets::{self, TARGET, Ticket};
 use rmsc::directory::Kind;
 use rmsc::directory::local::{self, NewAccount, NewDirectory};
 use rmsc::principal::Sid;
 use rmsc::secret::Secret;
 use rmsc::tls::Authority;
 use rustix::process::Signal;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -30,9 +32,13 @@ pub struct Cluster {
     /// SIDs by short name.
     pub sids: BTreeMap<String, String>,
     pub trust: Trust,
+    /// Callers with tickets, if the scenario wants them.
+    pub tickets: Arc<Vec<Ticket>>,
     folder: PathBuf,
     fronts: Authority,
     hosts: Vec<Host>,
+    /// How many certificates were imported.
+    imported: usize,
     settings: Settings,
 }
 
@@ -41,7 +47,19 @@ pub struct Cluster {
 pub struct Settings {
     pub nodes: usize,
     pub certificate_life: Duration,
+    pub certificates: Certificates,
     pub clocks: Clocks,
+    /// Whether there are callers with tickets of a domain.
+    pub tickets: bool,
+}
+
+/// Where the certificates come from that callers see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certificates {
+    /// Each node's own files.
+    OfFiles,
+    /// The cluster: [`Cluster::import_certificate`].
+    OfCluster,
 }
 
 /// Whose time the nodes have.
@@ -75,15 +93,18 @@ impl Cluster {
             Authority::new("chaos front CA", OffsetDateTime::now_utc()).expect("the name is a good one");
         let authority = files::private(folder, "ca.pem", fronts.certificate_pem());
         let (accounts, sids) = write_accounts(folder);
+        let tickets = if settings.tickets { tickets::get(&folder.join(KEYTAB)) } else { Vec::new() };
         let mut cluster = Cluster {
             network: network.clone(),
             service: Simulator::by(&mut service),
             accounts,
             sids,
             trust: Trust::new(&authority, SERVICE_NAME),
+            tickets: Arc::new(tickets),
             folder: folder.to_owned(),
             fronts,
             hosts: Vec::new(),
+            imported: 0,
             settings,
         };
         for number in 1..=cluster.settings.nodes {
@@ -125,7 +146,49 @@ impl Cluster {
                 let name = format!("{DOMAIN}\\{name}");
                 self.rmsc(&["authz", "add", "--role", "exchange", &name, "--yes"]).check_code(0);
             }
+            for Ticket { account, sid, .. } in self.tickets.iter() {
+                let add = [
+                    "authz",
+                    "add",
+                    "--role",
+                    "exchange",
+                    "--sid",
+                    sid,
+                    "--computer",
+                    &account.name,
+                    "--yes",
+                ];
+                self.rmsc(&add).check_code(0);
+            }
+            if self.settings.certificates == Certificates::OfCluster {
+                self.import_certificate().check_code(0);
+            }
         }
+    }
+
+    /// Gives all nodes a new certificate for callers.
+    pub fn import_certificate(&mut self) -> Ran {
+        self.imported += 1;
+        let front = self.fronts.issue_server(&[SERVICE_NAME.into()], OffsetDateTime::now_utc());
+        let front = front.expect("the name is a good one");
+        let folder = self.folder.join(IMPORTED);
+        fs::create_dir_all(&folder).expect("the folder of the run can be written");
+        let file = |name: &str, text: &str| {
+            let name = format!("{}.{name}", self.imported);
+            files::private(&folder, &name, text).display().to_string()
+        };
+        let certificate = file("pem", &front.certificate_pem);
+        let key = file("key", front.key_pem.expose());
+        let chain = self.folder.join("ca.pem").display().to_string();
+        self.rmsc(&["cert", "import", &certificate, "--key", &key, "--chain", &chain])
+    }
+
+    /// The hashes of the certificates that the nodes show, each once.
+    #[track_caller]
+    pub fn shown_certificates(&self) -> BTreeSet<String> {
+        let said = self.rmsc(&["cert", "show", "-o", "json"]).check_code(0).field("nodes");
+        let hash = |node: &serde_json::Value| node.get("fingerprint").map(ToString::to_string);
+        said.as_array().into_iter().flatten().map(|node| hash(node).unwrap_or_default()).collect()
     }
 
     fn host_of(&self, number: usize) -> Host {
@@ -148,8 +211,7 @@ impl Cluster {
             config: folder.join("rmsc.toml"),
             log: folder.join("node.log"),
         };
-        let life = self.settings.certificate_life.as_secs();
-        let text = config(&node, &folder, &self.folder, self.service.url(), life);
+        let text = config(&node, (&folder, &self.folder), self.service.url(), &self.settings);
         files::private(&folder, "rmsc.toml", &text);
         let environment = match self.settings.clocks {
             Clocks::Own => clock::environment(self.clock_file(number)),
@@ -328,7 +390,10 @@ impl Cluster {
                 .push((format!("the password of {}", account.name), account.password.clone().into_bytes()));
             secrets.push((format!("the NT hash of {}", account.name), hex.into_bytes()));
         }
-        let mut keys = vec![("the administrator's key".to_owned(), self.folder.join("administrator"))];
+        let mut keys = vec![
+            ("the administrator's key".to_owned(), self.folder.join("administrator")),
+            ("the key of an imported certificate".to_owned(), self.folder.join(IMPORTED)),
+        ];
         keys.extend(self.hosts.iter().filter_map(|host| {
             Some((format!("a key of {}", host.node.name), host.node.config.parent()?.to_owned()))
         }));
@@ -392,22 +457,34 @@ fn write_accounts(folder: &Path) -> (BTreeMap<String, Account>, BTreeMap<String,
     (names().zip(&passwords).map(full).collect(), names().enumerate().map(sid).collect())
 }
 
-fn config(node: &Node, folder: &Path, shared: &Path, service: &str, certificate_life: u64) -> String {
+fn config(node: &Node, (folder, shared): (&Path, &Path), service: &str, settings: &Settings) -> String {
     let text = |path: PathBuf| format!("{:?}", path.display().to_string());
+    let certificate_life = settings.certificate_life.as_secs();
+    let certificate = match settings.certificates {
+        Certificates::OfCluster => String::new(),
+        Certificates::OfFiles => format!(
+            "certificate = {}\nkey = {}\n",
+            text(folder.join("front.pem")),
+            text(folder.join("front.key"))
+        ),
+    };
+    let kerberos = if settings.tickets {
+        format!("[identity.kerberos]\nkeytab = {}\n", text(shared.join(KEYTAB)))
+    } else {
+        String::new()
+    };
     format!(
         "[node]\nname = \"{}\"\ndata_dir = {}\ncertificate_life = \"{certificate_life}s\"\n\
          [secrets]\nseal = \"file\"\nkey_file = {}\n\
-         [listen]\nhttps = \"{}\"\ncertificate = {}\nkey = {}\npeer = \"{}\"\nadmin = \"{}\"\nops = \"{}\"\n\
+         [listen]\nhttps = \"{}\"\n{certificate}peer = \"{}\"\nadmin = \"{}\"\nops = \"{}\"\n\
          [cluster]\nservice_name = \"{SERVICE_NAME}\"\n\
-         [identity]\naccounts_file = {}\n[identity.limits]\nlockout_threshold = 999\nsource_failures_max = 1000000\n\
+         [identity]\naccounts_file = {}\ntarget_names = [\"{TARGET}\"]\n{kerberos}[identity.limits]\nlockout_threshold = 999\nsource_failures_max = 1000000\n\
          [upstream]\nkind = \"simulated\"\nurl = \"{service}\"\n\
          [drain]\ndeadline = \"5s\"\n[log]\nlevel = \"info\"\ntarget = \"stdout-json\"\n",
         node.name,
         text(node.data_dir.clone()),
         text(folder.join("seal.key")),
         node.https.trim_start_matches("https://"),
-        text(folder.join("front.pem")),
-        text(folder.join("front.key")),
         node.peer,
         node.admin,
         node.monitor(),
@@ -422,6 +499,8 @@ pub const CHANGING: [&str; 4] = ["slow", "quick-1", "quick-2", "quick-3"];
 /// One that nobody ever authorizes.
 pub const STRANGER: &str = "mallory";
 const DOMAIN: &str = "LAB";
+const IMPORTED: &str = "imported";
+const KEYTAB: &str = "service.keytab";
 const FIRST_RID: usize = 1_101;
 const SERVICE_NAME: &str = "rmsconnector.chaos.test";
 const START_TIMEOUT: Duration = Duration::from_secs(60);

@@ -2,6 +2,7 @@
 
 mod f01_follower_killed;
 mod f02_leader_killed;
+mod f02_tickets;
 mod f03_all_killed;
 mod f05_partition;
 mod f05_quorum_lost;
@@ -19,15 +20,17 @@ mod f17_service_slow;
 mod f18_service_storm;
 mod f19_half_open;
 mod f20_service_garbage;
+mod f23_certificate_swap;
 mod f23_certificates;
 mod f25_memory;
 mod f26_files;
+mod f27_drain;
 mod f27_rolling_restart;
 mod f28_membership;
 mod f30_all_killed_damaged;
 mod f30_double;
 
-use crate::cluster::{Clocks, Settings};
+use crate::cluster::{Certificates, Clocks, Settings};
 use crate::invariants::{Budget, Failures, Repeats};
 use crate::stage::Stage;
 use std::time::Duration;
@@ -52,13 +55,12 @@ pub enum Part {
     Always,
     /// In a slice if the seed draws it.
     Drawn,
-    /// By its name alone, because of what does not hold yet.
-    Named(&'static str),
 }
 
 pub const ALL: &[Scenario] = &[
     f01_follower_killed::SCENARIO,
     f02_leader_killed::SCENARIO,
+    f02_tickets::SCENARIO,
     f03_all_killed::SCENARIO,
     f05_partition::SCENARIO,
     f05_quorum_lost::SCENARIO,
@@ -76,9 +78,11 @@ pub const ALL: &[Scenario] = &[
     f18_service_storm::SCENARIO,
     f19_half_open::SCENARIO,
     f20_service_garbage::SCENARIO,
+    f23_certificate_swap::SCENARIO,
     f23_certificates::SCENARIO,
     f25_memory::SCENARIO,
     f26_files::SCENARIO,
+    f27_drain::SCENARIO,
     f27_rolling_restart::SCENARIO,
     f28_membership::SCENARIO,
     f30_all_killed_damaged::SCENARIO,
@@ -106,5 +110,11 @@ const SERVICE: Budget = Budget {
 };
 
 fn usual(nodes: usize) -> Settings {
-    Settings { nodes, certificate_life: Duration::from_secs(90 * 86_400), clocks: Clocks::Shared }
+    Settings {
+        nodes,
+        certificate_life: Duration::from_secs(90 * 86_400),
+        certificates: Certificates::OfFiles,
+        clocks: Clocks::Shared,
+        tickets: false,
+    }
 }

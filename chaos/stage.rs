@@ -51,6 +51,7 @@ impl Stage {
             begun_ms: u64::try_from(since.as_millis()).expect("it is before the end of time"),
         };
         stage.note_accounts();
+        stage.note_tickets();
         stage.start_load(seed);
         stage
     }
@@ -62,6 +63,13 @@ impl Stage {
             if ALWAYS.contains(&name.as_str()) {
                 self.record.always.push(sid.clone());
             }
+        }
+    }
+
+    fn note_tickets(&mut self) {
+        for ticket in self.cluster.tickets.iter() {
+            self.record.accounts.insert(ticket.sid.clone(), ticket.account.name.clone());
+            self.record.always.push(ticket.sid.clone());
         }
     }
 
@@ -83,6 +91,7 @@ impl Stage {
             always: accounts(&ALWAYS),
             changing: accounts(&CHANGING),
             stranger: self.cluster.accounts.get(STRANGER).expect("it was made").clone(),
+            tickets: self.cluster.tickets.clone(),
         };
         self.clients = Some(Clients::start(plan, self.begun));
         let plan = administrator::Plan { context: self.context(), keys: self.keys(), seed };
@@ -119,22 +128,27 @@ impl Stage {
 
     /// The same nodes are in rotation from now on: a second later the shares must be equal.
     pub fn settled(&mut self, span: Duration) {
-        self.hold(EQUAL_AFTER);
-        self.epoch(span);
+        self.settled_of(self.cluster.names(), span);
     }
 
-    fn epoch(&mut self, span: Duration) {
+    /// These nodes are, and no others.
+    pub fn settled_of(&mut self, names: Vec<String>, span: Duration) {
+        self.hold(EQUAL_AFTER);
+        self.epoch(names, span);
+    }
+
+    fn epoch(&mut self, names: Vec<String>, span: Duration) {
         let from = self.now();
         self.hold(span);
         let span = Span::new(from, self.now());
-        self.record.epochs.push((span, self.cluster.names()));
+        self.record.epochs.push((span, names));
     }
 
     /// How it is without faults.
     pub fn baseline(&mut self) {
         // Connections, sessions and the first logins are made.
         self.hold(WARM_UP);
-        self.epoch(BASELINE);
+        self.epoch(self.cluster.names(), BASELINE);
     }
 
     /// Something is broken from here on, until `play` ends.

@@ -40,6 +40,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -155,10 +156,14 @@ impl ServiceClient {
     ///
     /// # Errors
     /// The certificate is not trusted or not for `name`, or it took too long.
-    pub async fn over(&self, tcp: TcpStream, name: &str) -> io::Result<(ClientStream, Vec<u8>)> {
+    pub async fn over<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        name: &str,
+    ) -> io::Result<(tokio_rustls::client::TlsStream<S>, Vec<u8>)> {
         let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         timed(async {
-            let stream = self.connector.connect(name, tcp).await?;
+            let stream = self.connector.connect(name, stream).await?;
             let leaf =
                 stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|leaf| leaf.to_vec());
             Ok((stream, leaf.unwrap_or_default()))

@@ -8,9 +8,12 @@ mod connect;
 mod gated;
 mod hosts;
 mod kept;
+mod kernel;
+mod line;
 mod metrics;
 mod negotiate;
 mod path;
+mod pool;
 mod proxy;
 mod question;
 mod simulated;
@@ -32,16 +35,16 @@ use crate::secret::Secret;
 use crate::tasks::Tasks;
 use crate::tls;
 use bytes::Bytes;
-use connect::{Dialer, client, connector};
+use connect::{Dialer, connector};
 use gated::gated;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
 use kept::Kept;
+use line::Lines;
 use negotiate::{Authenticated, Waiting};
 use path::Path;
+use pool::{HttpClient, Pool};
 use proxy::Proxy;
 use std::error::Error;
 use std::sync::Arc;
@@ -70,11 +73,11 @@ pub struct Upstream {
 #[derive(Clone)]
 enum Transport {
     /// Over any connection.
-    Shared(Client<HttpsConnector<Dialer>, Body>),
+    Shared(Pool),
     /// With a proof of the connector's own account.
     Authenticated(Authenticated),
     /// With the connector's token.
-    Bearer(Client<HttpsConnector<Dialer>, Body>, Tokens),
+    Bearer(Pool, Tokens),
 }
 
 /// One request to the service, with what the service may be told about it.
@@ -97,6 +100,8 @@ pub struct Outgoing {
     pub on_behalf_of: OnBehalfOf,
     /// The bytes, untouched.
     pub body: Body,
+    /// Which attempt it is; a second one gets a connection of its own.
+    pub attempt: u32,
     /// Whether it may still be sent, once there is a connection.
     pub gate: Gate,
     /// How long the service may take until its answer begins.
@@ -141,17 +146,18 @@ impl Upstream {
         tasks: Tasks,
     ) -> Result<Self, tls::LoadError> {
         let proxy = config.proxy.clone().map(|config| Arc::new(Proxy::new(config)));
-        let dialer = Dialer::new(proxy, config.hosts.clone());
+        let dialer = Dialer::new(proxy, config.hosts.clone()).with(Lines::new(tasks.clone()));
         let roots = config.roots();
         let connector = connector(dialer.clone(), tls::service_client(roots)?);
         let path = Path::new(connector.clone(), config.base.clone(), tasks.clone());
+        let pool = Pool::new(connector, dialer.clone());
         let transport = match &config.kind {
-            Kind::Simulated => Transport::Shared(client(connector)),
+            Kind::Simulated => Transport::Shared(pool),
             Kind::AdRms(account) | Kind::Chained(account) => {
                 let tls = tls::ServiceClient::trusting(roots)?;
                 Transport::Authenticated(Authenticated::new(account.clone(), dialer.clone(), tls, tasks))
             }
-            Kind::OAuth(_) => Transport::Bearer(client(connector), tokens),
+            Kind::OAuth(_) => Transport::Bearer(pool, tokens),
         };
         Ok(Upstream { transport, dialer, config: Arc::new(config), path, metrics })
     }
@@ -190,15 +196,15 @@ impl Upstream {
     /// [`SendError`] says what is wrong on the way. A redirect is an answer like any other.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Answer, SendError> {
         let (timeout, gate) = (outgoing.timeout, outgoing.gate.clone());
-        let entry = outgoing.on_behalf_of.entry.clone();
+        let (entry, attempt) = (outgoing.on_behalf_of.entry.clone(), outgoing.attempt);
         let request = self.request(outgoing).map_err(|trouble| self.failed(trouble, None))?;
         let proxied = !matches!(self.transport, Transport::Authenticated(_))
             && self.dialer.proxy_that_reads(request.uri()).is_some();
         let started = Instant::now();
         // Who gets no connection should hear that before the time is over.
         let patience = timeout.mul_f32(0.9);
-        let result =
-            tokio::time::timeout(timeout, self.exchange(request, gate, Waiting { entry, patience })).await;
+        let exchange = self.exchange(request, gate, Waiting { entry, patience, attempt });
+        let result = tokio::time::timeout(timeout, exchange).await;
         self.metrics.answered(started.elapsed(), matches!(&result, Ok(Ok(_))));
         match result {
             Err(_) => Err(self.failed(Trouble::TimedOut { waited: timeout }, None)),
@@ -220,8 +226,12 @@ impl Upstream {
         waiting: Waiting,
     ) -> Result<Response<Body>, (Trouble, Option<BodyError>)> {
         match &self.transport {
-            Transport::Shared(client) => shared(client, request.map(|body| gated(body, gate))).await,
-            Transport::Bearer(client, tokens) => self.with_token(client, tokens, request, gate).await,
+            Transport::Shared(pool) => {
+                shared(&pool.client(waiting.attempt), request.map(|body| gated(body, gate))).await
+            }
+            Transport::Bearer(pool, tokens) => {
+                self.with_token(&pool.client(waiting.attempt), tokens, request, gate).await
+            }
             Transport::Authenticated(account) => {
                 let (parts, body) = request.into_parts();
                 let head = negotiate::Head { uri: parts.uri, headers: parts.headers, waiting };
@@ -236,7 +246,7 @@ impl Upstream {
     /// A token that is not taken is renewed once, and the request sent once more.
     async fn with_token(
         &self,
-        client: &Client<HttpsConnector<Dialer>, Body>,
+        client: &HttpClient,
         tokens: &Tokens,
         request: Request<Body>,
         gate: Gate,
@@ -347,7 +357,7 @@ fn log_in_at_proxy(dialer: &Dialer, request: &mut Request<Body>) -> Result<(), T
 }
 
 async fn shared(
-    client: &Client<HttpsConnector<Dialer>, Body>,
+    client: &HttpClient,
     request: Request<Body>,
 ) -> Result<Response<Body>, (Trouble, Option<BodyError>)> {
     let response = client.request(request).await.map_err(|source| {

@@ -12,7 +12,7 @@ pub const SCENARIO: Scenario = Scenario {
     nodes: &[3],
     budget: KILLED,
     play,
-    part: Part::Named("it was not played at its whole rate since a removed node lets its callers go first"),
+    part: Part::Drawn,
     settings: usual,
 };
 

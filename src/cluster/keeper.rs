@@ -1,15 +1,17 @@
 //! Makes Raft's membership follow the roster: on the leader alone, one change after the other.
 
+mod farewell;
 mod plan;
 
 use super::types::{Address, TypeConfig};
 use super::{Cluster, members};
 use crate::state::{Change, Outcome, Roster, RosterChange, Timestamp};
+use farewell::Farewells;
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::Precondition;
 use openraft::{ChangeMembers, RaftMetrics, ServerState};
 use plan::{Step, View};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -21,7 +23,7 @@ pub(super) async fn keep(cluster: Cluster, clock: fn() -> Timestamp) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // A removed node is told so by the log: it needs the entry, and the news that it is committed.
     let mut parting: Option<(u64, Instant)> = None;
-    let mut farewell: Option<(u64, Instant)> = None;
+    let mut farewells = Farewells::default();
     loop {
         tokio::select! {
             () = cluster.draining() => return,
@@ -32,7 +34,10 @@ pub(super) async fn keep(cluster: Cluster, clock: fn() -> Timestamp) {
             continue;
         }
         let roster = state.borrow().roster.clone();
-        let Some(step) = plan::next_step(&view_of(&seen), &roster) else { continue };
+        let mut view = view_of(&seen);
+        let waited_for = farewells.open(&plan::leaving(&view, &roster), Instant::now());
+        view.occupied = occupied(&cluster, &seen, waited_for).await;
+        let Some(step) = plan::next_step(&view, &roster) else { continue };
         if parts(&step, &seen, &roster) {
             let since = match parting {
                 Some((revision, since)) if revision == roster.revision => since,
@@ -40,14 +45,6 @@ pub(super) async fn keep(cluster: Cluster, clock: fn() -> Timestamp) {
             };
             parting = Some((roster.revision, since));
             if since.elapsed() < PARTING {
-                continue;
-            }
-        }
-        if let Step::Drop(node_id) = step {
-            let since =
-                farewell.filter(|(known, _)| *known == node_id).map_or_else(Instant::now, |known| known.1);
-            farewell = Some((node_id, since));
-            if since.elapsed() < FAREWELL_MAX && serves_clients(&cluster, &seen, node_id).await {
                 continue;
             }
         }
@@ -77,8 +74,14 @@ fn parts(step: &Step, seen: &RaftMetrics<TypeConfig>, roster: &Roster) -> bool {
     }
 }
 
-/// Whether a node that leaves still has callers of its own: of one that is dropped the others take nothing more, and
-/// what it was asked would fail. One that does not say so in time may have some.
+/// Those of these that still have callers of their own: of one that is dropped the others take nothing more, and what it
+/// was asked would fail.
+async fn occupied(cluster: &Cluster, seen: &RaftMetrics<TypeConfig>, nodes: BTreeSet<u64>) -> BTreeSet<u64> {
+    let asked = nodes.into_iter().map(async |id| serves_clients(cluster, seen, id).await.then_some(id));
+    futures::future::join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// One that does not say so in time may have some.
 async fn serves_clients(cluster: &Cluster, seen: &RaftMetrics<TypeConfig>, node_id: u64) -> bool {
     let member = cluster.members().borrow().iter().find(|member| member.node_id == node_id).cloned();
     let Some(member) = member.filter(|_| members::answers(seen, node_id)) else { return false };
@@ -100,6 +103,7 @@ fn view_of(seen: &RaftMetrics<TypeConfig>) -> View {
             .map(|(id, _)| *id)
             .filter(|id| *id == seen.id || members::is_close(seen, *id))
             .collect(),
+        occupied: BTreeSet::new(),
     }
 }
 
@@ -157,8 +161,5 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What failed would mostly fail again, and leaves a line in the log each time.
 const FAILED_PAUSE: Duration = Duration::from_millis(500);
 const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
-/// A request takes a second or two, and the next leg of a handshake three; a node that is not to be trusted any more
-/// must not stay for as long as it likes.
-const FAREWELL_MAX: Duration = Duration::from_secs(10);
 /// Some heartbeats.
 const PARTING: Duration = Duration::from_millis(300);

@@ -1,10 +1,11 @@
 //! Asks every node how it fares, and remembers when each answered last.
 
+use super::changes;
 use super::metrics::Metrics;
-use super::parting::{Gone, Parting};
+use super::parting::{Asked, Gone, Parting, Removed};
 use super::survival::{self, Survivals, survivals};
 use crate::cluster::{Cluster, Member, NodeStatus, Standing};
-use crate::state::{Node, NodeKind, State};
+use crate::state::{Node, NodeKind, State, Timestamp};
 use crate::tasks::Tasks;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -163,8 +164,21 @@ impl Survey {
         }
         drop(answered);
         let relays = seats.iter().filter(|seat| !seat.is_witness());
-        let asked = relays.map(|seat| (seat.id(), seat.name(), seat.up(), self.stale_after(seat)));
-        self.parting().note(asked, Instant::now());
+        let asked = relays.map(|seat| Asked {
+            node_id: seat.id(),
+            name: seat.name(),
+            answered: seat.up(),
+            stale_after: self.stale_after(seat),
+        });
+        // Not older than the seats: who is none of them any more is there.
+        let state = self.cluster().state().borrow().clone();
+        let stale_after = self.cluster().own_status().facts.stale_after;
+        let removed = state.roster.removed.iter().map(|(id, node)| Removed {
+            node_id: *id,
+            name: &node.name,
+            left: stale_after.saturating_sub(since(node.at)),
+        });
+        self.parting().note(asked, &removed.collect::<Vec<_>>(), Instant::now());
     }
 }
 
@@ -217,6 +231,10 @@ impl Seat {
     fn counts(&self) -> survival::Seat {
         survival::Seat { voter: self.member.voter, up: self.up(), ready: self.ready() }
     }
+}
+
+fn since(at: Timestamp) -> Duration {
+    Duration::from_millis(u64::try_from(changes::now().0.saturating_sub(at.0)).unwrap_or(0))
 }
 
 fn knows(members: &[Member], node_id: u64) -> bool {

@@ -47,6 +47,7 @@ impl Asking<'_> {
                 front_node: head.front_node.clone(),
             },
             body,
+            attempt: head.attempt,
             gate: gate.for_upstream(),
             timeout: deadline.left(),
         }

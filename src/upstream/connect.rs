@@ -1,16 +1,15 @@
 //! The way to a host of the service: whether it may be called, its address, TCP, the web proxy.
 
-use super::Body;
 use super::hosts::Hosts;
+use super::line::{Line, Lines};
 use super::proxy::{Proxy, ProxyFault};
 use crate::tls;
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use std::error::Error;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -29,11 +28,12 @@ pub(super) struct Dialer {
     tcp: HttpConnector<Resolver>,
     proxy: Option<Arc<Proxy>>,
     hosts: Arc<Hosts>,
+    lines: Option<Lines>,
 }
 
 /// A connection that is not encrypted yet, or never.
 pub(super) struct Way {
-    stream: TokioIo<TcpStream>,
+    stream: TokioIo<Line>,
     /// At the other end is the web proxy, which wants whole addresses.
     at_proxy: bool,
 }
@@ -44,7 +44,20 @@ impl Dialer {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        Dialer { tcp, proxy, hosts: Arc::new(hosts) }
+        tcp.set_keepalive(Some(KEEPALIVE_AFTER));
+        tcp.set_keepalive_interval(Some(KEEPALIVE_EVERY));
+        tcp.set_keepalive_retries(Some(KEEPALIVES_MAX));
+        Dialer { tcp, proxy, hosts: Arc::new(hosts), lines: None }
+    }
+
+    /// The same, with somebody who looks after its connections while they wait for answers.
+    pub(super) fn with(self, lines: Lines) -> Self {
+        Dialer { lines: Some(lines), ..self }
+    }
+
+    /// How many of its connections were given up, since nothing arrived at the other end.
+    pub(super) fn given_up(&self) -> u64 {
+        self.lines.as_ref().map_or(0, Lines::given_up)
     }
 
     /// The web proxy that is between this host and that address.
@@ -58,19 +71,26 @@ impl Dialer {
     }
 
     /// A connection whose other end is the service, whatever is between.
-    pub(super) async fn dial(&self, uri: &Uri) -> Result<TcpStream, DialError> {
+    pub(super) async fn dial(&self, uri: &Uri) -> Result<Line, DialError> {
         self.hosts.check(uri.host().unwrap_or_default())?;
         match self.proxy_to(uri) {
-            None => Ok(self.tcp.clone().oneshot(uri.clone()).await?.into_inner()),
+            None => Ok(self.line(self.tcp.clone().oneshot(uri.clone()).await?)),
             Some(proxy) => Ok(proxy.tunnel(self.to_proxy(proxy).await?, uri).await?),
         }
     }
 
-    async fn to_proxy(&self, proxy: &Proxy) -> Result<TcpStream, DialError> {
+    fn line(&self, tcp: TokioIo<TcpStream>) -> Line {
+        match &self.lines {
+            Some(lines) => lines.add(tcp.into_inner()),
+            None => Line::alone(tcp.into_inner()),
+        }
+    }
+
+    async fn to_proxy(&self, proxy: &Proxy) -> Result<Line, DialError> {
         let connected = self.tcp.clone().oneshot(proxy.url().clone()).await;
         let unreachable =
             |error: DialError| ProxyFault::Unreachable { proxy: proxy.url().to_string(), source: error };
-        Ok(connected.map_err(|error| unreachable(error.into()))?.into_inner())
+        Ok(self.line(connected.map_err(|error| unreachable(error.into()))?))
     }
 
     async fn way(self, uri: Uri) -> Result<Way, DialError> {
@@ -99,7 +119,7 @@ impl Service<Uri> for Dialer {
 
 impl Connection for Way {
     fn connected(&self) -> Connected {
-        self.stream.connected().proxy(self.at_proxy)
+        Connected::new().proxy(self.at_proxy)
     }
 }
 
@@ -179,20 +199,12 @@ pub(super) fn connector(dialer: Dialer, tls: tls::ClientSettings) -> HttpsConnec
     HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(dialer)
 }
 
-/// A client whose connections are kept for the next requests.
-pub(super) fn client(connector: HttpsConnector<Dialer>) -> Client<HttpsConnector<Dialer>, Body> {
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-        .pool_max_idle_per_host(POOL_IDLE_MAX)
-        // Retries belong to the front alone, where they have a budget.
-        .retry_canceled_requests(false)
-        .build(connector)
-}
-
 /// A service that is up answers a SYN within this; the caller's own limit is 30 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Below the idle time-outs of common servers, so that they rarely close a connection under a request.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
-/// Connections kept for the next requests; more may be open while they are used.
-const POOL_IDLE_MAX: usize = 64;
+/// A connection on which nothing was said for so long is asked whether the other end is there, again after
+/// [`KEEPALIVE_EVERY`], and is none when so many questions were not answered: after five seconds in all. So one that is
+/// kept for the next request is rarely dead for longer, and nobody waits for an answer that cannot come. The other end's
+/// kernel answers, however slow its service is.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(2);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(1);
+const KEEPALIVES_MAX: u32 = 3;

@@ -49,6 +49,8 @@ struct Connection {
     sender: SendRequest<Body>,
     binding: Option<ChannelBinding>,
     used_at: Instant,
+    /// How many lines had been given up when it was opened.
+    given_up: u64,
 }
 
 /// Why a request got no answer.
@@ -84,6 +86,8 @@ pub(super) struct Waiting {
     /// The SID of the entry.
     pub(super) entry: String,
     pub(super) patience: Duration,
+    /// With the second attempt it gets a new one.
+    pub(super) attempt: u32,
 }
 
 /// What came of one proof.
@@ -110,9 +114,9 @@ impl Authenticated {
         let mut body = Kept::of(body, gate).await.map_err(Failed::Body)?;
         for number in 1..=PROOFS_MAX {
             let login = self.shared.account.login().await?;
-            let Waiting { entry, patience } = &head.waiting;
+            let Waiting { entry, patience, attempt } = &head.waiting;
             let slot = self.shared.slots.take(entry, *patience).await?;
-            let connection = self.connection(&head.uri).await?;
+            let connection = self.connection(&head.uri, *attempt).await?;
             match self.attempt(connection, head, &mut body, &login).await? {
                 Attempt::Answered(response, connection) if response.status() != StatusCode::UNAUTHORIZED => {
                     self.shared.account.taken(&login);
@@ -182,18 +186,28 @@ impl Authenticated {
     }
 
     /// One that is idle, or a new one.
-    async fn connection(&self, uri: &Uri) -> Result<Connection, Failed> {
+    async fn connection(&self, uri: &Uri, attempt: u32) -> Result<Connection, Failed> {
+        // What was lost may have been lost on one that was idle.
+        let idle = if attempt == 1 { self.idle().await } else { None };
+        match idle {
+            Some(connection) => Ok(connection),
+            None => self.open(uri).await,
+        }
+    }
+
+    async fn idle(&self) -> Option<Connection> {
         loop {
-            let idle = self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(mut connection) = idle else { return self.open(uri).await };
-            let fresh = connection.used_at.elapsed() < IDLE_MAX;
+            let mut connection = self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            let fresh = connection.used_at.elapsed() < IDLE_MAX
+                && connection.given_up == self.shared.dialer.given_up();
             if fresh && !connection.sender.is_closed() && connection.sender.ready().await.is_ok() {
-                return Ok(connection);
+                return Some(connection);
             }
         }
     }
 
     async fn open(&self, uri: &Uri) -> Result<Connection, Failed> {
+        let given_up = self.shared.dialer.given_up();
         let tcp = self.shared.dialer.dial(uri).await.map_err(Failed::Dial)?;
         let (stream, binding): (Box<dyn Stream>, _) = if uri.scheme_str() == Some("https") {
             let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
@@ -218,7 +232,7 @@ impl Authenticated {
                 () = tasks.draining() => {}
             }
         });
-        Ok(Connection { sender, binding, used_at: Instant::now() })
+        Ok(Connection { sender, binding, used_at: Instant::now(), given_up })
     }
 
     fn lent(&self, body: Incoming, connection: Connection, slot: Slot) -> Body {

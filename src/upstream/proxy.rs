@@ -1,5 +1,6 @@
 //! The web proxy: who goes through it, and the way through it (RFC 9110 9.3.6).
 
+use super::line::Line;
 use crate::secret::{PasswordError, Secret, read_password};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +15,6 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// `[upstream.proxy]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,13 +75,13 @@ impl Proxy {
     }
 
     /// Asks for a way to the host, on a connection to the proxy.
-    pub(super) async fn tunnel(&self, stream: TcpStream, to: &Uri) -> Result<TcpStream, ProxyFault> {
+    pub(super) async fn tunnel(&self, stream: Line, to: &Uri) -> Result<Line, ProxyFault> {
         let proxy = || self.config.url.to_string();
         let asked = tokio::time::timeout(TUNNEL_TIMEOUT, self.ask(stream, to)).await;
         asked.unwrap_or_else(|late| Err(ProxyFault::Unreachable { proxy: proxy(), source: late.into() }))
     }
 
-    async fn ask(&self, stream: TcpStream, to: &Uri) -> Result<TcpStream, ProxyFault> {
+    async fn ask(&self, stream: Line, to: &Uri) -> Result<Line, ProxyFault> {
         let proxy = || self.config.url.to_string();
         let lost = |source| ProxyFault::Lost { proxy: proxy(), source };
         let port = to.port_u16().unwrap_or(if to.scheme_str() == Some("http") { 80 } else { 443 });
@@ -112,7 +112,7 @@ impl Proxy {
             Some(connection) => join(hyper::upgrade::on(response), connection).await.0,
             None => hyper::upgrade::on(response).await,
         };
-        let parts = upgraded.map_err(lost)?.downcast::<TokioIo<TcpStream>>();
+        let parts = upgraded.map_err(lost)?.downcast::<TokioIo<Line>>();
         // The service says nothing before it is spoken to.
         match parts {
             Ok(parts) if parts.read_buf.is_empty() => Ok(parts.io.into_inner()),

@@ -36,6 +36,7 @@ pub(super) fn outgoing(timeout: Duration) -> Outgoing {
             front_node: "node-1".into(),
         },
         body: Full::from("<x/>").map_err(|never| match never {}).boxed_unsync(),
+        attempt: 1,
         gate: Arc::new(|| Ok(())),
         timeout,
     }
@@ -56,7 +57,7 @@ async fn send(config: Config, timeout: Duration) -> Result<Answer, SendError> {
 }
 
 /// Waits until something is so, and looks now and then.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let (begun, mut pause) = (Instant::now(), tokio::time::interval(Duration::from_millis(20)));
     while !is_so().await {
         assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain: {what}");

@@ -305,7 +305,8 @@ pub struct Session {
     connection: Connection,
     account: Account,
     host: String,
-    binding: Option<ChannelBinding>,
+    /// To the certificate that it has seen.
+    pub binding: Option<ChannelBinding>,
 }
 
 impl Session {
@@ -344,7 +345,15 @@ impl Session {
         let authorization = self
             .handshake(request)
             .map_err(|error| io::Error::new(error.kind(), format!("before the challenge: {error}")))?;
-        let bytes = request.bytes(&self.host, Some(&authorization), &request.body);
+        self.proven(request, &authorization)
+    }
+
+    /// Sends a request with its proof.
+    ///
+    /// # Errors
+    /// The connection ended.
+    pub fn proven(&mut self, request: &Request, authorization: &str) -> io::Result<Answer> {
+        let bytes = request.bytes(&self.host, Some(authorization), &request.body);
         // A refusal may come before all is sent.
         let sent = self.connection.send(&bytes);
         self.connection.answer(request.method == "HEAD").map_err(|error| sent.err().unwrap_or(error))

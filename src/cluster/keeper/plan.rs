@@ -16,6 +16,8 @@ pub(super) struct View {
     pub(super) members: BTreeMap<u64, Written>,
     /// Those that answered a moment ago and have nearly the whole log; the leader is one.
     pub(super) caught_up: BTreeSet<u64>,
+    /// Those that leave and still have callers.
+    pub(super) occupied: BTreeSet<u64>,
 }
 
 /// What a membership says about a node.
@@ -63,16 +65,23 @@ pub(super) fn next_step(view: &View, roster: &Roster) -> Option<Step> {
     if is_able(view, &voters) && (voters != view.voters || view.joint) {
         return Some(Step::Voters(voters));
     }
-    let mut leaving = roster.nodes.iter().filter(|(_, node)| node.leaving.is_some()).map(|(id, _)| *id);
-    // The state drops none as long as nobody else relays; it was asked for under an older rule.
-    let droppable = roster.nodes.values().any(|node| node.leaving.is_none() && node.kind == NodeKind::Relay);
-    if let Some(leaving) = leaving.find(|id| droppable && !view.voters.contains(id)) {
-        return Some(Step::Drop(leaving));
+    if let Some(empty) = leaving(view, roster).difference(&view.occupied).next() {
+        return Some(Step::Drop(*empty));
     }
     let gone: BTreeSet<u64> =
         view.members.keys().copied().filter(|id| !roster.nodes.contains_key(id)).collect();
     let gone: BTreeSet<u64> = gone.difference(&view.voters).copied().collect();
     (!gone.is_empty()).then_some(Step::Remove(gone))
+}
+
+/// Those that can be dropped as soon as they have no callers of their own.
+pub(super) fn leaving(view: &View, roster: &Roster) -> BTreeSet<u64> {
+    // The state drops none as long as nobody else relays; it was asked for under an older rule.
+    if roster.nodes.values().all(|node| node.leaving.is_some() || node.kind != NodeKind::Relay) {
+        return BTreeSet::new();
+    }
+    let leaving = roster.nodes.iter().filter(|(_, node)| node.leaving.is_some()).map(|(id, _)| *id);
+    leaving.filter(|id| !view.voters.contains(id)).collect()
 }
 
 pub(super) fn written(name: &str, peer: &str, admin: &str) -> Written {
@@ -158,6 +167,7 @@ mod tests {
             joint: false,
             members: members.iter().map(|id| (*id, written("n", "p", "a"))).collect(),
             caught_up: members.into_iter().collect(),
+            occupied: BTreeSet::new(),
         }
     }
 
@@ -216,6 +226,21 @@ mod tests {
         assert_eq!(next_step(&view(2, &[1, 2], &[]), &roster), Some(Step::HandOver));
         assert_eq!(next_step(&view(1, &[1, 2], &[]), &roster), Some(Step::Voters(set(&[1]))));
         assert_eq!(next_step(&view(1, &[1], &[2]), &roster), Some(Step::Drop(2)));
+    }
+
+    #[test]
+    fn who_leaves_is_dropped_without_waiting_for_another_that_has_callers() {
+        let mut roster = roster(&[1, 2, 3], &[]);
+        for id in [2, 3] {
+            roster.nodes.get_mut(&id).unwrap().leaving = Some("admin".into());
+        }
+        let both = view(1, &[1], &[2, 3]);
+        assert_eq!(leaving(&both, &roster), set(&[2, 3]));
+        let first = View { occupied: set(&[2]), ..both };
+        assert_eq!(next_step(&first, &roster), Some(Step::Drop(3)));
+        roster.nodes.remove(&3);
+        assert_eq!(next_step(&first, &roster), Some(Step::Remove(set(&[3]))));
+        assert_eq!(next_step(&View { occupied: set(&[2]), ..view(1, &[1], &[2]) }, &roster), None);
     }
 
     #[test]

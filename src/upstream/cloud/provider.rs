@@ -1,6 +1,7 @@
 //! Signing in (RFC 6749 4.4 and 6, RFC 7523, RFC 8628): one request to the sign-in service, and what it grants.
 
-use super::super::connect::{Dialer, client, connector};
+use super::super::connect::{Dialer, connector};
+use super::super::pool::{HttpClient, client};
 use super::super::proxy::Proxy;
 use super::super::trouble::{Trouble, When};
 use super::super::{Body, Config, Kind};
@@ -13,8 +14,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,7 +102,7 @@ pub enum SignInError {
 /// The sign-in service of this connector's cloud. Clones share its connections.
 #[derive(Clone)]
 pub struct Provider {
-    client: Client<HttpsConnector<Dialer>, Body>,
+    client: HttpClient,
     dialer: Dialer,
     config: Arc<OAuthConfig>,
     /// The host and the port of the service that tokens are for.
