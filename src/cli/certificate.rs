@@ -126,9 +126,7 @@ impl Import {
                     "chain": imported.chain.iter().map(as_json).collect::<Vec<_>>(), "faults": imported.faults,
                     "key_from": imported.key_from, "files": imported.files,
                     "changed": imported.effect.is_some(),
-                    "unshown": imported.unshown.iter().map(|it| json!({
-                        "node": it.name, "reason": it.reason,
-                    })).collect::<Vec<_>>(),
+                    "unshown": unshown_json(&imported.unshown), "ends": some(&imported.ends),
                     "unreadable_before": some(&imported.unreadable_before),
                 });
                 let effect = imported.effect.as_ref().map_or_else(|| json!({}), effect::json);
@@ -138,6 +136,7 @@ impl Import {
         }
         let exit = imported.effect.as_ref().map_or(Exit::Fine, effect::exit);
         let fine = imported.faults.is_empty() && imported.files.is_empty() && imported.unshown.is_empty();
+        let fine = fine && imported.ends.is_empty();
         Ok(if fine { exit } else { Exit::Warnings })
     }
 
@@ -156,7 +155,9 @@ impl Import {
         for UnshownCertificate { name, reason } in &imported.unshown {
             output::line(&format!("‼ {name} does not show it: {reason}"));
         }
-        imported.faults.iter().for_each(|fault| output::line(&format!("‼ {fault}")));
+        let ends = some(&imported.ends).into_iter();
+        let faults = imported.faults.iter().map(String::as_str).chain(ends);
+        faults.for_each(|fault| output::line(&format!("‼ {fault}")));
         if !imported.files.is_empty() {
             output::line(&format!(
                 "‼ {} show the certificate of their own file: take certificate and key out of [listen] there, and \
@@ -306,8 +307,8 @@ fn print_certificate(leaf: &proto::Certificate) {
     output::line(&format!("subject       {}", leaf.subject));
     output::line(&format!("names         {}", leaf.names.join(", ")));
     output::line(&format!("issuer        {}", leaf.issuer));
-    let (until, days) = (date(leaf.not_after_ms), days_left(leaf.not_after_ms));
-    output::line(&format!("valid         {} until {until} ({days} days left)", date(leaf.not_before_ms)));
+    let (from, until) = (date(leaf.not_before_ms), date(leaf.not_after_ms));
+    output::line(&format!("valid         {from} until {until} ({})", in_words(days_left(leaf.not_after_ms))));
     output::line(&format!("fingerprint   {} (SHA-256)", hex(&leaf.fingerprint)));
 }
 
@@ -327,7 +328,8 @@ impl Renew {
             Format::Json => {
                 let own = json!({
                     "request": made.request, "already": made.already, "by": made.by, "at": date(made.at_ms),
-                    "changed": made.effect.is_some(),
+                    "changed": made.effect.is_some(), "names": made.names,
+                    "names_of_certificate": made.names_of_certificate, "other_name": made.other_name,
                 });
                 let effect = made.effect.as_ref().map_or_else(|| json!({}), effect::json);
                 output::json(&output::merged(own, effect))?;
@@ -339,10 +341,26 @@ impl Renew {
                     let at = date(made.at_ms);
                     output::remark(&format!("{} asked for it before, {at}; another one: --anew", made.by));
                 }
+                about_names(&made);
                 output::remark("Have it signed by your authority, then: rmsc cert import FILE");
             }
         }
         Ok(Exit::Fine)
+    }
+}
+
+/// Which names a new request asks for, and where they come from.
+fn about_names(made: &proto::RenewCertificateResponse) {
+    let Some(service_name) = made.names.first() else { return };
+    output::remark(&format!("It asks for {}.", made.names.join(", ")));
+    let names = made.names_of_certificate.join(", ");
+    if made.other_name {
+        output::remark(&format!(
+            "‼ The certificate that there is was forced in: none of its names is for {service_name}. The request has \
+             them, too: {names}\n  If they are not meant: rmsc cert remove, then rmsc cert renew --anew"
+        ));
+    } else if !names.is_empty() {
+        output::remark(&format!("Out of the certificate that there is: {names}"));
     }
 }
 
@@ -365,6 +383,19 @@ fn at(at_ms: i64) -> Option<String> {
 fn days_left(at_ms: i64) -> i64 {
     let now = time::OffsetDateTime::now_utc().unix_timestamp().saturating_mul(1_000);
     at_ms.saturating_sub(now).div_euclid(DAY_MS)
+}
+
+/// How long a certificate is good.
+fn in_words(days_left: i64) -> String {
+    match days_left {
+        i64::MIN..=-1 => "expired".into(),
+        1 => "1 day left".into(),
+        days => format!("{days} days left"),
+    }
+}
+
+fn unshown_json(nodes: &[UnshownCertificate]) -> Vec<Value> {
+    nodes.iter().map(|node| json!({ "node": node.name, "reason": node.reason })).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -35,6 +35,7 @@ impl Service {
         let old = (!picture.current).then_some(age_ms);
         let mut warnings = warnings::of(&Seen { nodes: &nodes, survivals, entries, old });
         warnings.extend(self.about_cloud(picture));
+        warnings.extend(super::certificates::left_over(picture));
         proto::StatusResponse {
             cluster_id: self.config.cluster_id.clone(),
             service_name: self.config.service_name.clone(),
