@@ -6,6 +6,8 @@ mod nodes;
 mod renewal;
 
 pub(super) use nodes::left_over;
+#[cfg(test)]
+pub(super) use nodes::tests;
 
 use super::changes::{now, write_roster};
 use super::survey::Survey;

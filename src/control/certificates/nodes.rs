@@ -176,4 +176,4 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const SILENT: &str = "it does not answer";
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(in crate::control) mod tests;

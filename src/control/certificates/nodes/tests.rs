@@ -9,7 +9,7 @@ use crate::tls::{Authority, Bundle};
 use std::sync::Arc;
 use time::OffsetDateTime;
 
-pub(in crate::control::certificates) fn kept() -> KeptCertificate {
+pub(in crate::control) fn kept() -> KeptCertificate {
     let now = OffsetDateTime::now_utc();
     let issued = Authority::new("ca", now).unwrap().issue_server(&["rms.test".into()], now).unwrap();
     let pem = format!("{}{}", issued.certificate_pem, issued.key_pem.expose());
@@ -19,16 +19,14 @@ pub(in crate::control::certificates) fn kept() -> KeptCertificate {
 }
 
 /// What the roster has.
-pub(in crate::control::certificates) fn front(
-    certificate: Result<Option<KeptCertificate>, FrontError>,
-) -> Front {
+pub(in crate::control) fn front(certificate: Result<Option<KeptCertificate>, FrontError>) -> Front {
     let mark = certificate.as_ref().map_or(true, Option::is_some).then_some(SealMark([1; 16]));
     let marks = FrontMarks { certificate: mark, request: None };
     Front { certificate, request: Ok(None), removed: Ok(None), marks }
 }
 
 /// A node that shows a certificate: of a file, of the cluster, or none.
-fn seat(name: &str, of_file: Option<bool>) -> Seat {
+pub(in crate::control) fn seat(name: &str, of_file: Option<bool>) -> Seat {
     let shown = of_file.map(|of_file| ShownCertificate { of_file, ..Default::default() });
     let lacking = if shown.is_some() { String::new() } else { "there is no certificate".into() };
     let facts = Facts { front_certificate: shown, certificate_lacking: lacking, ..Default::default() };
@@ -45,7 +43,7 @@ fn seat(name: &str, of_file: Option<bool>) -> Seat {
 }
 
 /// A cluster with a certificate, or with none any more.
-fn picture(has_one: bool, seats: Vec<Seat>) -> Picture {
+pub(in crate::control) fn picture(has_one: bool, seats: Vec<Seat>) -> Picture {
     let sealed = has_one.then(|| ("front-certificate".to_owned(), Sealed(vec![1; 40])));
     let roster = Arc::new(Roster { secrets: sealed.into_iter().collect(), ..Default::default() });
     let standing = Standing {
