@@ -23,6 +23,7 @@ mod metrics;
 mod nodes;
 mod parting;
 mod removal;
+mod settings;
 mod status;
 mod survey;
 mod survival;

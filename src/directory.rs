@@ -18,7 +18,7 @@ pub use winbind::Config as WinbindConfig;
 
 use crate::identity::kerberos::Word;
 use crate::identity::{NtlmProof, SessionBaseKey};
-use crate::principal::{Account, Caller, Sid};
+use crate::principal::{Account, Caller, Sid, quoted};
 use crate::tasks::Tasks;
 use groups::Groups;
 use ldap::{Answer, Client};
@@ -192,13 +192,17 @@ pub enum ConfirmError {
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum FindError {
     /// The text is neither a name nor a SID.
-    #[error("{text:?} names no account; write DOMAIN\\name, name@domain, name, or a SID S-1-…")]
+    #[error("{} names no account; write DOMAIN\\name, name@domain, name, or a SID S-1-…", quoted(text))]
     NotAName {
         /// The text, or its beginning.
         text: String,
     },
     /// More than one principal has this name.
-    #[error("{text:?} means more than one; write DOMAIN\\name or the SID of the one that is meant: {}", objects.join(", "))]
+    #[error(
+        "{} means more than one; write DOMAIN\\name or the SID of the one that is meant: {}",
+        quoted(text),
+        objects.join(", ")
+    )]
     Ambiguous {
         /// The text.
         text: String,

@@ -15,6 +15,7 @@ mod leave;
 mod metrics;
 mod reach;
 mod refound;
+mod secrets;
 mod service_keys;
 mod throttle;
 mod token;
@@ -23,8 +24,8 @@ mod tokens;
 pub use administrators::{AddError, Administrator, AdministratorAdded, NewKey, of_roster};
 pub use authority::{CertifyError, authority_of};
 pub use cloud::{
-    Cloud, CloudCredential, CloudEnrolment, CloudError, CloudMarks, CloudRenewal, CloudRenewalFailure,
-    CloudSettings, CloudSignedOut, CloudToken, cloud_of,
+    Cloud, CloudCredential, CloudEnrolment, CloudMarks, CloudRenewal, CloudRenewalFailure, CloudSettings,
+    CloudSignedOut, CloudToken, cloud_of,
 };
 pub use cloud_anew::{CloudAnew, CloudLogin, cloud_anew};
 pub use found::{Founding, InitError, init};
@@ -38,6 +39,7 @@ pub use leave::{LeaveError, put_aside};
 pub use metrics::Metrics;
 pub use reach::answering;
 pub use refound::{Kept, Refounding, refound};
+pub use secrets::SecretError;
 pub use service_keys::{OpenedKeys, PlainServiceKey};
 pub use token::{TokenText, TokenTextError, hex};
 pub use tokens::{NewToken, TokenError, TokenMade};

@@ -37,6 +37,16 @@ pub struct Caller {
     pub computer: String,
 }
 
+/// A text between quotes for a person, on one line. A backslash stands as it is: names of accounts have one.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let shown = |char: char| match char {
+        '\\' | '\'' => char.to_string(),
+        other => other.escape_debug().to_string(),
+    };
+    format!("\"{}\"", text.chars().map(shown).collect::<String>())
+}
+
 /// How a caller proved its account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {

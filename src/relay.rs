@@ -18,6 +18,7 @@ mod readiness;
 mod send;
 mod serve;
 mod settings;
+mod streak;
 #[cfg(test)]
 mod tests;
 mod traced;

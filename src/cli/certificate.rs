@@ -1,6 +1,7 @@
 //! `rmsc cert`: the certificate that calling servers see, once for all nodes.
 
 mod remove;
+mod renew;
 
 use super::output::{self, Format};
 use super::words::{self, date};
@@ -10,7 +11,7 @@ use crate::proto::control::v1::UnshownCertificate;
 use crate::secret::{Secret, read_password};
 use crate::tls::{Bundle, BundleError};
 use anyhow::{Context as _, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 pub enum Certificate {
     Import(Import),
     Show(Show),
-    Renew(Renew),
+    Renew(renew::Renew),
     Remove(remove::Remove),
 }
 
@@ -69,36 +70,6 @@ pub struct Import {
 #[command(verbatim_doc_comment)]
 pub struct Show {}
 
-/// Make a new key and print the request (CSR) for its certificate; the key never leaves the cluster.
-///
-/// The authority that signs it is yours: rmsc has none for this. Hand the request in there, and
-/// complete it with `rmsc cert import`. Until then nothing changes. The same again prints the same
-/// request, as long as it waits.
-///
-/// Examples:
-///   rmsc cert renew > rms.csr
-///   certreq -submit -attrib "CertificateTemplate:WebServer" rms.csr   (on Windows)
-///   rmsc cert import rms.cer --chain authority.cer
-#[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
-pub struct Renew {
-    /// The kind of the key. The usual templates of Windows' authority refuse ecdsa.
-    #[arg(long, value_enum, default_value = "rsa")]
-    key_type: KeyType,
-    /// Make another key, also if one waits for its certificate.
-    #[arg(long)]
-    anew: bool,
-}
-
-/// The kind of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum KeyType {
-    /// RSA, 2048 bits.
-    Rsa,
-    /// ECDSA, P-256: a handshake costs the nodes a tenth.
-    Ecdsa,
-}
-
 impl Certificate {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Exit> {
         match self {
@@ -126,9 +97,7 @@ impl Import {
                     "chain": imported.chain.iter().map(as_json).collect::<Vec<_>>(), "faults": imported.faults,
                     "key_from": imported.key_from, "files": imported.files,
                     "changed": imported.effect.is_some(),
-                    "unshown": imported.unshown.iter().map(|it| json!({
-                        "node": it.name, "reason": it.reason,
-                    })).collect::<Vec<_>>(),
+                    "unshown": unshown_json(&imported.unshown), "ends": some(&imported.ends),
                     "unreadable_before": some(&imported.unreadable_before),
                 });
                 let effect = imported.effect.as_ref().map_or_else(|| json!({}), effect::json);
@@ -138,6 +107,7 @@ impl Import {
         }
         let exit = imported.effect.as_ref().map_or(Exit::Fine, effect::exit);
         let fine = imported.faults.is_empty() && imported.files.is_empty() && imported.unshown.is_empty();
+        let fine = fine && imported.ends.is_empty();
         Ok(if fine { exit } else { Exit::Warnings })
     }
 
@@ -156,7 +126,9 @@ impl Import {
         for UnshownCertificate { name, reason } in &imported.unshown {
             output::line(&format!("‼ {name} does not show it: {reason}"));
         }
-        imported.faults.iter().for_each(|fault| output::line(&format!("‼ {fault}")));
+        let ends = some(&imported.ends).into_iter();
+        let faults = imported.faults.iter().map(String::as_str).chain(ends);
+        faults.for_each(|fault| output::line(&format!("‼ {fault}")));
         if !imported.files.is_empty() {
             output::line(&format!(
                 "‼ {} show the certificate of their own file: take certificate and key out of [listen] there, and \
@@ -306,44 +278,12 @@ fn print_certificate(leaf: &proto::Certificate) {
     output::line(&format!("subject       {}", leaf.subject));
     output::line(&format!("names         {}", leaf.names.join(", ")));
     output::line(&format!("issuer        {}", leaf.issuer));
-    let (until, days) = (date(leaf.not_after_ms), days_left(leaf.not_after_ms));
-    output::line(&format!("valid         {} until {until} ({days} days left)", date(leaf.not_before_ms)));
+    let (from, until) = (date(leaf.not_before_ms), date(leaf.not_after_ms));
+    output::line(&format!(
+        "valid         {from} until {until} ({})",
+        words::left(days_left(leaf.not_after_ms))
+    ));
     output::line(&format!("fingerprint   {} (SHA-256)", hex(&leaf.fingerprint)));
-}
-
-impl Renew {
-    async fn run(self, global: &Global) -> anyhow::Result<Exit> {
-        let key_type = match self.key_type {
-            KeyType::Rsa => "rsa",
-            KeyType::Ecdsa => "ecdsa",
-        };
-        let request = proto::RenewCertificateRequest {
-            key_type: key_type.into(),
-            anew: self.anew,
-            request_id: Vec::new(),
-        };
-        let made = global.client().await?.certificates().renew(request).await?.into_inner();
-        match global.output {
-            Format::Json => {
-                let own = json!({
-                    "request": made.request, "already": made.already, "by": made.by, "at": date(made.at_ms),
-                    "changed": made.effect.is_some(),
-                });
-                let effect = made.effect.as_ref().map_or_else(|| json!({}), effect::json);
-                output::json(&output::merged(own, effect))?;
-            }
-            Format::Table => {
-                // Nothing but the request, so that it can go into a file.
-                output::line(made.request.trim_end());
-                if made.already {
-                    let at = date(made.at_ms);
-                    output::remark(&format!("{} asked for it before, {at}; another one: --anew", made.by));
-                }
-                output::remark("Have it signed by your authority, then: rmsc cert import FILE");
-            }
-        }
-        Ok(Exit::Fine)
-    }
 }
 
 fn as_json(certificate: &proto::Certificate) -> Value {
@@ -365,6 +305,10 @@ fn at(at_ms: i64) -> Option<String> {
 fn days_left(at_ms: i64) -> i64 {
     let now = time::OffsetDateTime::now_utc().unix_timestamp().saturating_mul(1_000);
     at_ms.saturating_sub(now).div_euclid(DAY_MS)
+}
+
+fn unshown_json(nodes: &[UnshownCertificate]) -> Vec<Value> {
+    nodes.iter().map(|node| json!({ "node": node.name, "reason": node.reason })).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -35,9 +35,9 @@ fn print(status: &proto::StatusResponse) {
     let total: u64 = relays.iter().map(|node| node.relayed).sum();
     let leader = if status.leader.is_empty() { "none" } else { &status.leader };
     output::line(&format!(
-        "{}   {} nodes   leader {leader}   term {}",
+        "{}   {}   leader {leader}   term {}",
         status.service_name,
-        status.nodes.len(),
+        words::counted(status.nodes.len(), "node"),
         status.term
     ));
     output::line(&format!(

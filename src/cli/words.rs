@@ -51,6 +51,16 @@ pub(super) fn until(milliseconds: i64) -> String {
     }
 }
 
+/// How long a certificate is good.
+pub(super) fn left(days: i64) -> String {
+    usize::try_from(days).map_or_else(|_| "expired".into(), |days| format!("{} left", counted(days, "day")))
+}
+
+/// `1 node`, `2 nodes`.
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 fn at(milliseconds: i64) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(milliseconds / 1_000).ok()
 }
@@ -77,5 +87,6 @@ mod tests {
         assert_eq!(clock(43_390_000), "12:03:10 UTC");
         assert_eq!(date(0), "1970-01-01T00:00:00Z");
         assert_eq!(until(0), "over");
+        assert_eq!([-1, 0, 1, 2].map(left), ["expired", "0 days left", "1 day left", "2 days left"]);
     }
 }

@@ -89,6 +89,12 @@ pub struct Facts {
     pub certificate_faults: Vec<String>,
     /// Whether its front takes calls, or has connections of callers left.
     pub serves_clients: bool,
+    /// The name by which its file says that servers call it; empty: not known.
+    pub service_name: String,
+    /// What its file says about the service, in words; empty: not known.
+    pub upstream: String,
+    /// That the service does nothing but fail there, in words; empty: it does not.
+    pub service_failing: String,
 }
 
 /// The certificate that calling servers see at a node.

@@ -111,6 +111,9 @@ pub(super) fn to_wire(status: NodeStatus) -> wire::StatusResponse {
         certificate_lacking: facts.certificate_lacking,
         certificate_faults: facts.certificate_faults,
         serves_clients: facts.serves_clients,
+        service_name: facts.service_name,
+        upstream: facts.upstream,
+        service_failing: facts.service_failing,
     }
 }
 
@@ -169,6 +172,9 @@ pub(super) fn from_wire(status: wire::StatusResponse) -> NodeStatus {
             certificate_lacking: status.certificate_lacking,
             certificate_faults: status.certificate_faults.into_iter().take(FAULTS_MAX).collect(),
             serves_clients: status.serves_clients,
+            service_name: status.service_name,
+            upstream: status.upstream,
+            service_failing: status.service_failing,
         },
     }
 }
@@ -222,6 +228,9 @@ mod tests {
             certificate_lacking: "none".into(),
             certificate_faults: vec!["it has expired".into()],
             serves_clients: true,
+            service_name: "rms".into(),
+            upstream: "cloud".into(),
+            service_failing: "it does".into(),
         };
         let disk_full = "full".into();
         let status = NodeStatus { version: "1".into(), revision: 4, applied: 8, disk_full, facts };

@@ -5,7 +5,7 @@ use super::directory::{self, no_directory};
 use super::{Survey, administrator, conflicts, convert, effect, entry, status, tested};
 use crate::cluster::Written;
 use crate::directory::{Directory, Found};
-use crate::principal::{AccountName, Sid};
+use crate::principal::{AccountName, Sid, quoted};
 use crate::proto::control::v1 as proto;
 use crate::proto::control::v1::authorizations_server::Authorizations;
 use crate::state::{Change, Entry, Kind, NewEntry, Outcome, State, Table};
@@ -105,7 +105,8 @@ impl Service {
             several => {
                 let sids: Vec<_> = several.iter().map(|entry| entry.sid.to_string()).collect();
                 Err(Status::failed_precondition(format!(
-                    "{principal:?} names {} entries; give one of their SIDs: {}",
+                    "{} names {} entries; give one of their SIDs: {}",
+                    quoted(principal),
                     several.len(),
                     sids.join(", ")
                 )))

@@ -1,7 +1,13 @@
 //! The certificate that calling servers see: take one, show what each node shows, make a new key with the request for
 //! its certificate, take it away. A key goes in, sealed, and never out again.
 
+mod meant;
 mod nodes;
+mod renewal;
+
+pub(super) use nodes::left_over;
+#[cfg(test)]
+pub(super) use nodes::tests;
 
 use super::changes::{now, write_roster};
 use super::survey::Survey;
@@ -15,8 +21,9 @@ use crate::state::{Change, RosterChange};
 use crate::tls::{
     AboutCertificate, CertificateFault, FrontCertificate, FrontKeyKind, FrontRequest, PartsError, Trusted,
 };
+use renewal::Names;
 use time::OffsetDateTime;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 /// The service.
 pub(super) struct Service {
@@ -84,6 +91,7 @@ impl Certificates for Service {
             files: nodes::files(&picture),
             effect,
             unshown,
+            ends: certificate.about().first().and_then(ends).unwrap_or_default(),
             unreadable_before: before
                 .certificate
                 .as_ref()
@@ -140,20 +148,10 @@ impl Certificates for Service {
             other => return Err(Status::invalid_argument(format!("{other:?} is no key type: rsa or ecdsa"))),
         };
         let before = self.newest().await?;
-        // One that cannot be read waits in vain.
-        let waits = before.request.as_ref().ok().and_then(Option::clone);
-        if let Some(KeptRequest { request, by, at, .. }) = waits.filter(|_| !anew) {
-            let (already, at_ms) = (true, at.0);
-            return Ok(Response::new(proto::RenewCertificateResponse {
-                request,
-                already,
-                by,
-                at_ms,
-                effect: None,
-            }));
+        if !anew && let Some(waiting) = renewal::waiting(&before)? {
+            return Ok(Response::new(waiting));
         }
-        let about = certificate_of(&before).and_then(|kept| kept.certificate.about().into_iter().next());
-        let names = names(&self.service_name, about.map(|about| about.names).unwrap_or_default());
+        let Names { all: names, of_certificate, other_name } = renewal::names(&self.service_name, &before);
         let made = FrontRequest::new(kind, &names)
             .map_err(|error| Status::internal(format!("no request was made: {}", with_causes(&error))))?;
         let FrontRequest { key, request } = made;
@@ -161,8 +159,16 @@ impl Certificates for Service {
         let change = self.enrolment.keep_front_request(&before, &kept);
         let effect = self.write(&by, change, &request_id).await?;
         let KeptRequest { request, by, at, .. } = kept;
-        let (already, at_ms) = (false, at.0);
-        Ok(Response::new(proto::RenewCertificateResponse { request, already, by, at_ms, effect }))
+        Ok(Response::new(proto::RenewCertificateResponse {
+            request,
+            already: false,
+            by,
+            at_ms: at.0,
+            effect,
+            names,
+            names_of_certificate: of_certificate,
+            other_name,
+        }))
     }
 
     async fn remove(
@@ -170,22 +176,33 @@ impl Certificates for Service {
         request: Request<proto::RemoveCertificateRequest>,
     ) -> Result<Response<proto::RemoveCertificateResponse>, Status> {
         let by = administrator(&request)?;
-        let proto::RemoveCertificateRequest { force, request_id } = request.into_inner();
+        let proto::RemoveCertificateRequest { force, request_id, fingerprint } = request.into_inner();
         let before = self.newest().await?;
         if before.marks.certificate.is_none() {
             return Ok(Response::new(proto::RemoveCertificateResponse::default()));
         }
+        meant::check(&before, &fingerprint)?;
         let without = nodes::without_files(&self.survey.ask().await);
         if !without.is_empty() && !force {
             return Err(Status::failed_precondition(nodes::would_show_none(&without)));
         }
         let change = self.enrolment.remove_front_certificate(&before, &by);
-        let effect = self.write(&by, change, &request_id).await?;
+        let effect = match self.write(&by, change, &request_id).await {
+            Ok(effect) => effect,
+            // The change names what it takes away: somebody has put another one there in between.
+            Err(status) if status.code() == Code::FailedPrecondition => {
+                meant::check(&self.newest().await?, &fingerprint)?;
+                return Err(status);
+            }
+            Err(status) => return Err(status),
+        };
+        let (picture, still) = nodes::await_gone(&self.survey).await;
         let chain = certificate_of(&before).map(|kept| kept.certificate.about()).unwrap_or_default();
         Ok(Response::new(proto::RemoveCertificateResponse {
             chain: chain.iter().map(shown).collect(),
-            without: without.into_iter().map(|(name, _)| name).collect(),
+            without: nodes::shows_none(&picture),
             effect,
+            still,
         }))
     }
 }
@@ -204,16 +221,12 @@ fn unreadable(front: &Front) -> Vec<String> {
         )
     });
     let request = front.request.as_ref().err().map(|error| {
-        format!("the key that waits cannot be read: {}; make another: rmsc cert renew", with_causes(error))
+        format!(
+            "the key that waits cannot be read: {}; make another in its place: rmsc cert renew --anew",
+            with_causes(error)
+        )
     });
     certificate.into_iter().chain(request).collect()
-}
-
-/// The service's name first, then what the certificate of now is for besides.
-fn names(service_name: &str, others: Vec<String>) -> Vec<String> {
-    let mut names = vec![service_name.to_owned()];
-    names.extend(others.into_iter().filter(|name| !name.eq_ignore_ascii_case(service_name)));
-    names
 }
 
 fn check_length(certificates: &[Vec<u8>]) -> Result<(), Status> {
@@ -264,6 +277,13 @@ fn refusal(faults: &[&CertificateFault]) -> Status {
         false => "",
     };
     Status::failed_precondition(format!("the certificate is not taken:{}{hint}", words.concat()))
+}
+
+/// That the end of a new certificate is near.
+fn ends(about: &AboutCertificate) -> Option<String> {
+    about
+        .end_in_words(OffsetDateTime::now_utc())
+        .map(|words| format!("it {words}; for the next one: rmsc cert renew"))
 }
 
 fn shown(about: &AboutCertificate) -> proto::Certificate {

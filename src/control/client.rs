@@ -43,13 +43,20 @@ pub enum ConnectError {
     #[error("cannot use the administrator's certificate")]
     Tls(#[from] tls::LoadError),
     /// No node answered.
-    #[error("no node answers at {}: {last}", addresses.join(", "))]
+    #[error(
+        "no node answers at {}; check that one runs there, that these are admin addresses (endpoints in the context, or \
+         --endpoint), and that firewalls let this host come to them",
+        tried.join(", ")
+    )]
     Nobody {
-        /// What was tried.
-        addresses: Vec<String>,
-        /// What the last one said.
-        last: String,
+        /// Each address, and what came of it.
+        tried: Vec<String>,
     },
+    /// The context has no address.
+    #[error(
+        "the context names no endpoint: write the nodes' admin addresses into endpoints, or use --endpoint"
+    )]
+    NoEndpoint,
 }
 
 /// A connection to one node's admin port.
@@ -59,7 +66,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the first node that answers.
+    /// Connects to the first node that answers. All are asked twice: one may just be starting, or have much to do.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -74,14 +81,20 @@ impl Client {
     pub async fn connect_for(context: &Context, call_timeout: Duration) -> Result<Self, ConnectError> {
         let files = Files { certificate: context.certificate.clone(), key: context.key.clone() };
         let member = Membership::load(&files, &context.authority)?.client();
-        let mut last = "the context names no endpoint".to_owned();
-        for address in &context.endpoints {
-            match channel(address, member.clone(), call_timeout).await {
-                Ok(channel) => return Ok(Client { channel }),
-                Err(error) => last = crate::event::with_causes(&error),
+        let mut tried = Vec::new();
+        for attempt in 1..=ATTEMPTS {
+            tried.clear();
+            for address in &context.endpoints {
+                match channel(address, member.clone(), call_timeout).await {
+                    Ok(channel) => return Ok(Client { channel }),
+                    Err(error) => tried.push(format!("{address} ({})", reason(&error))),
+                }
+            }
+            if attempt < ATTEMPTS {
+                tokio::time::sleep(PAUSE).await;
             }
         }
-        Err(ConnectError::Nobody { addresses: context.endpoints.clone(), last })
+        Err(if tried.is_empty() { ConnectError::NoEndpoint } else { ConnectError::Nobody { tried } })
     }
 
     /// The table of authorized accounts.
@@ -151,6 +164,20 @@ impl Client {
     }
 }
 
+/// What went wrong, without the words of the library about itself.
+fn reason(error: &tonic::transport::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    match cause.to_string().as_str() {
+        "deadline has elapsed" | "operation timed out" => {
+            format!("no answer for {} s", CONNECT_TIMEOUT.as_secs())
+        }
+        words => words.to_owned(),
+    }
+}
+
 async fn channel(
     address: &str,
     member: MemberClient,
@@ -170,6 +197,8 @@ async fn channel(
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const ATTEMPTS: u32 = 2;
+const PAUSE: Duration = Duration::from_millis(200);
 /// A write waits up to 5 s for a leader, and a node that is put back has half a minute to be ready.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// A table of a million entries of 150 bytes.

@@ -35,6 +35,9 @@ impl Service {
         let old = (!picture.current).then_some(age_ms);
         let mut warnings = warnings::of(&Seen { nodes: &nodes, survivals, entries, old });
         warnings.extend(self.about_cloud(picture));
+        warnings.extend(super::certificates::left_over(picture));
+        warnings.extend(super::settings::differing(picture));
+        warnings.extend(picture.seats.iter().filter_map(failing));
         proto::StatusResponse {
             cluster_id: self.config.cluster_id.clone(),
             service_name: self.config.service_name.clone(),
@@ -163,6 +166,13 @@ impl ClusterService for Service {
             newest,
         }))
     }
+}
+
+/// The service is there and does nothing but fail, or is not there.
+fn failing(seat: &Seat) -> Option<String> {
+    let words = seat.status.as_ref().map(|status| status.facts.service_failing.as_str());
+    let words = words.filter(|words| !words.is_empty())?;
+    Some(format!("{}: {words}; what to do is in the log there, with the event", seat.name()))
 }
 
 fn kerberos(picture: &Picture) -> proto::KerberosSources {

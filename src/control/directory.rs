@@ -2,6 +2,7 @@
 
 use super::{administrator, convert, status};
 use crate::directory::{Directory, Found, Group, What};
+use crate::principal::{Sid, quoted};
 use crate::proto::control::v1 as proto;
 use crate::proto::control::v1::directory_server;
 use std::sync::Arc;
@@ -75,9 +76,19 @@ pub(super) fn no_directory() -> Status {
 }
 
 pub(super) fn unknown(name: &str) -> Status {
-    Status::not_found(format!(
-        "the directory does not know {name:?}; write DOMAIN\\name as the directory does, or give the SID"
-    ))
+    let words = match name.parse::<Sid>() {
+        Ok(sid) => format!(
+            "the directory knows no account, computer or group with the SID {sid}; check it. What is in no directory \
+             that this node asks needs its kind and a name: rmsc authz add --sid {sid} --group 'DOMAIN\\name', or \
+             --account, or --computer"
+        ),
+        Err(_) => format!(
+            "the directory does not know {}; write DOMAIN\\name as the directory does, or give the SID. A node asks \
+             what [directory] in its file names, and without that its accounts file alone",
+            quoted(name)
+        ),
+    };
+    Status::not_found(words)
 }
 
 /// An administrator waits in front of a terminal.

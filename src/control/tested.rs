@@ -2,7 +2,7 @@
 
 use super::{convert, directory};
 use crate::directory::Shown;
-use crate::principal::{Account, AccountName};
+use crate::principal::{Account, AccountName, quoted};
 use crate::proto::control::v1 as proto;
 use crate::state::{Entry, Table};
 use std::sync::Arc;
@@ -26,7 +26,8 @@ pub(super) fn known(table: &Table, shown: &Shown) -> proto::TestResponse {
 pub(super) fn unknown(table: &Table, asked: &str) -> Result<proto::TestResponse, Status> {
     let sid = asked.parse().map_err(|_| {
         Status::not_found(format!(
-            "the directory does not know {asked:?}; write DOMAIN\\name as it does, or give a SID"
+            "the directory does not know {}; write DOMAIN\\name as it does, or give a SID",
+            quoted(asked)
         ))
     })?;
     let name = AccountName::new("unknown", "unknown");

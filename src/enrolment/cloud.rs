@@ -4,12 +4,12 @@
 mod convert;
 
 use super::Enrolment;
+use super::secrets::{SecretError, changed, mark, read};
 use crate::proto::state::v1 as stored;
-use crate::seal::{Key, SealError};
+use crate::seal::Key;
 use crate::secret::Secret;
-use crate::state::{Change, PutSecrets, Roster, RosterChange, SealMark, Sealed, Timestamp};
+use crate::state::{Change, Roster, SealMark, Sealed, Timestamp};
 use convert::{enrolment_from, enrolment_to, renewal_from, renewal_to, token_from, token_to};
-use prost::Message;
 
 /// What an administrator's login left.
 #[derive(Clone, Debug)]
@@ -145,25 +145,6 @@ pub struct CloudMarks {
     pub renewal: Option<SealMark>,
 }
 
-/// What is kept cannot be read here.
-#[derive(Debug, thiserror::Error)]
-pub enum CloudError {
-    /// It is sealed for another cluster, or damaged.
-    #[error("{name} does not open")]
-    Sealed {
-        /// Which part.
-        name: &'static str,
-        /// The cause.
-        source: SealError,
-    },
-    /// It is of a later build.
-    #[error("{name} is not of a kind that this build knows")]
-    Unknown {
-        /// Which part.
-        name: &'static str,
-    },
-}
-
 impl CloudCredential {
     /// The word for it.
     #[must_use]
@@ -180,8 +161,8 @@ impl Enrolment {
     /// What a roster has about the cloud.
     ///
     /// # Errors
-    /// [`CloudError`].
-    pub fn cloud(&self, roster: &Roster) -> Result<Cloud, CloudError> {
+    /// [`SecretError`].
+    pub fn cloud(&self, roster: &Roster) -> Result<Cloud, SecretError> {
         let identity = self.shared.identity.now();
         cloud_of(roster, &identity.cluster_id, &identity.data_key)
     }
@@ -242,20 +223,6 @@ impl Enrolment {
         let refused = self.sealed(REFUSED, &stored::CloudTokenRefused { id: id.into() });
         changed(vec![refused, (RENEWAL.into(), None)], expected(cloud.marks))
     }
-
-    pub(super) fn sealed(&self, name: &str, message: &impl Message) -> (String, Option<Sealed>) {
-        let identity = self.shared.identity.now();
-        let plain = Secret::new(message.encode_to_vec());
-        let sealed = identity.data_key.seal(&context(&identity.cluster_id, name), plain.expose());
-        (name.into(), Some(Sealed(sealed)))
-    }
-}
-
-pub(super) fn changed(
-    secrets: Vec<(String, Option<Sealed>)>,
-    expected: Vec<(String, Option<SealMark>)>,
-) -> Change {
-    Change::Roster(RosterChange::PutSecrets(PutSecrets { secrets, expected }))
 }
 
 fn expected(after: CloudMarks) -> Vec<(String, Option<SealMark>)> {
@@ -265,14 +232,15 @@ fn expected(after: CloudMarks) -> Vec<(String, Option<SealMark>)> {
 /// What a roster has about the cloud, with the key that opens it.
 ///
 /// # Errors
-/// [`CloudError`].
-pub fn cloud_of(roster: &Roster, cluster_id: &str, data_key: &Key) -> Result<Cloud, CloudError> {
+/// [`SecretError`].
+pub fn cloud_of(roster: &Roster, cluster_id: &str, data_key: &Key) -> Result<Cloud, SecretError> {
     let keys = (cluster_id, data_key);
     let enrolment = read::<stored::CloudEnrolment>(keys, roster, ENROLMENT)?;
-    let enrolment = enrolment.map(|read| enrolment_from(read).ok_or(CloudError::Unknown { name: ENROLMENT }));
+    let enrolment =
+        enrolment.map(|read| enrolment_from(read).ok_or(SecretError::Unknown { name: ENROLMENT }));
     let enrolment = enrolment.transpose()?;
     let token = read::<stored::CloudToken>(keys, roster, TOKEN)?;
-    let token = token.map(|read| token_from(read).ok_or(CloudError::Unknown { name: TOKEN })).transpose()?;
+    let token = token.map(|read| token_from(read).ok_or(SecretError::Unknown { name: TOKEN })).transpose()?;
     // One that was got for a login that is gone meanwhile is nobody's.
     let token =
         token.filter(|token| enrolment.as_ref().is_some_and(|enrolment| enrolment.id == token.enrolment));
@@ -281,25 +249,9 @@ pub fn cloud_of(roster: &Roster, cluster_id: &str, data_key: &Key) -> Result<Clo
     let renewal = read::<stored::CloudRenewal>(keys, roster, RENEWAL)?.map(renewal_from);
     let signed_out = read::<stored::CloudSignedOut>(keys, roster, SIGNED_OUT)?;
     let signed_out = signed_out.map(|out| CloudSignedOut { by: out.by, at: Timestamp(out.at_ms) });
-    let mark = |name| roster.secrets.get(name).map(Sealed::mark);
+    let mark = |name| mark(roster, name);
     let marks = CloudMarks { enrolment: mark(ENROLMENT), token: mark(TOKEN), renewal: mark(RENEWAL) };
     Ok(Cloud { enrolment, token, refused, renewal, signed_out, marks })
-}
-
-fn read<T: Message + Default>(
-    (cluster_id, data_key): (&str, &Key),
-    roster: &Roster,
-    name: &'static str,
-) -> Result<Option<T>, CloudError> {
-    let Some(sealed) = roster.secrets.get(name) else { return Ok(None) };
-    let plain = data_key
-        .open(&context(cluster_id, name), &sealed.0)
-        .map_err(|source| CloudError::Sealed { name, source })?;
-    T::decode(plain.expose().as_slice()).map(Some).map_err(|_| CloudError::Unknown { name })
-}
-
-pub(super) fn context(cluster_id: &str, name: &str) -> String {
-    format!("{cluster_id} secret {name}")
 }
 
 pub(super) const ENROLMENT: &str = "cloud-enrolment";

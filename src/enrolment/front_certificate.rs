@@ -2,14 +2,13 @@
 //! its key, so that every node has it and the data folder alone reveals nothing. Also a key that waits for its
 //! certificate: it never leaves the cluster.
 
-use super::cloud::{changed, context};
+use super::secrets::{SecretError, changed, mark, read};
 use super::{Enrolment, milliseconds};
 use crate::proto::state::v1 as stored;
-use crate::seal::{Key, SealError};
+use crate::seal::Key;
 use crate::secret::Secret;
-use crate::state::{Change, Roster, SealMark, Sealed, Timestamp};
+use crate::state::{Change, Roster, SealMark, Timestamp};
 use crate::tls::{FrontCertificate, PartsError};
-use prost::Message;
 use time::OffsetDateTime;
 
 /// A certificate that was imported.
@@ -71,28 +70,16 @@ impl FrontMarks {
     /// Those of a roster.
     #[must_use]
     pub fn of(roster: &Roster) -> Self {
-        let mark = |name| roster.secrets.get(name).map(Sealed::mark);
-        FrontMarks { certificate: mark(CERTIFICATE), request: mark(REQUEST) }
+        FrontMarks { certificate: mark(roster, CERTIFICATE), request: mark(roster, REQUEST) }
     }
 }
 
 /// What is kept cannot be used here.
 #[derive(Debug, thiserror::Error)]
 pub enum FrontError {
-    /// It is sealed for another cluster, or damaged.
-    #[error("{name} does not open")]
-    Sealed {
-        /// Which part.
-        name: &'static str,
-        /// The cause.
-        source: SealError,
-    },
-    /// It is of a later build.
-    #[error("{name} is not of a kind that this build knows")]
-    Unknown {
-        /// Which part.
-        name: &'static str,
-    },
+    /// It does not open, or is of a later build.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// It is no certificate with its key.
     #[error("{CERTIFICATE} cannot be used")]
     Parts(#[from] PartsError),
@@ -129,7 +116,7 @@ impl Enrolment {
     pub fn remove_front_certificate(&self, before: &Front, by: &str) -> Change {
         let removed = stored::FrontCertificateRemoved { by: by.into(), at_ms: self.now_ms() };
         let secrets = vec![(CERTIFICATE.into(), None), self.sealed(REMOVED, &removed)];
-        changed(secrets, vec![(CERTIFICATE.into(), before.marks.certificate)])
+        changed(secrets, taken_away(before.marks))
     }
 
     /// The change that keeps a key for a certificate to come, and its request, in the place of the one that was read.
@@ -156,13 +143,18 @@ impl Enrolment {
     }
 }
 
+/// One that came since stays.
+fn taken_away(before: FrontMarks) -> Vec<(String, Option<SealMark>)> {
+    vec![(CERTIFICATE.into(), before.certificate)]
+}
+
 fn expected(before: FrontMarks) -> Vec<(String, Option<SealMark>)> {
     vec![(CERTIFICATE.into(), before.certificate), (REQUEST.into(), before.request)]
 }
 
 fn front_of(roster: &Roster, cluster_id: &str, data_key: &Key) -> Front {
     let keys = (cluster_id, data_key);
-    let request = read::<stored::FrontCertificateRequest>(keys, roster, REQUEST);
+    let request = read::<stored::FrontCertificateRequest>(keys, roster, REQUEST).map_err(FrontError::from);
     let request = request.map(|read| {
         read.map(|read| KeptRequest {
             key: Secret::new(read.key),
@@ -171,28 +163,23 @@ fn front_of(roster: &Roster, cluster_id: &str, data_key: &Key) -> Front {
             at: Timestamp(read.at_ms),
         })
     });
-    let removed = read::<stored::FrontCertificateRemoved>(keys, roster, REMOVED);
-    let removed =
-        removed.map(|read| read.map(|read| RemovedCertificate { by: read.by, at: Timestamp(read.at_ms) }));
+    let removed = removed_of(keys, roster);
     Front { certificate: certificate_of(keys, roster), request, removed, marks: FrontMarks::of(roster) }
+}
+
+fn removed_of(keys: (&str, &Key), roster: &Roster) -> Result<Option<RemovedCertificate>, FrontError> {
+    // An import through an earlier build leaves it beside the new one.
+    if roster.secrets.contains_key(CERTIFICATE) {
+        return Ok(None);
+    }
+    let read = read::<stored::FrontCertificateRemoved>(keys, roster, REMOVED)?;
+    Ok(read.map(|read| RemovedCertificate { by: read.by, at: Timestamp(read.at_ms) }))
 }
 
 fn certificate_of(keys: (&str, &Key), roster: &Roster) -> Result<Option<KeptCertificate>, FrontError> {
     let Some(read) = read::<stored::FrontCertificate>(keys, roster, CERTIFICATE)? else { return Ok(None) };
     let certificate = FrontCertificate::of_parts(read.chain, Secret::new(read.key))?;
     Ok(Some(KeptCertificate { certificate, by: read.by, at: Timestamp(read.at_ms) }))
-}
-
-fn read<T: Message + Default>(
-    (cluster_id, data_key): (&str, &Key),
-    roster: &Roster,
-    name: &'static str,
-) -> Result<Option<T>, FrontError> {
-    let Some(sealed) = roster.secrets.get(name) else { return Ok(None) };
-    let plain = data_key
-        .open(&context(cluster_id, name), &sealed.0)
-        .map_err(|source| FrontError::Sealed { name, source })?;
-    T::decode(plain.expose().as_slice()).map(Some).map_err(|_| FrontError::Unknown { name })
 }
 
 const CERTIFICATE: &str = "front-certificate";
@@ -202,8 +189,11 @@ const REMOVED: &str = "front-certificate-removed";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::enrolment::secrets::context;
+    use crate::state::Sealed;
     use crate::storage::frozen;
     use crate::tls::{Authority, Bundle, FrontKeyKind, FrontRequest};
+    use prost::Message;
 
     /// A certificate of the past: what is frozen is read for ever.
     fn stored_certificate() -> stored::FrontCertificate {
@@ -244,9 +234,15 @@ mod tests {
         assert_eq!(certificate.certificate.about()[0].names, ["rms.test"]);
         let request = front.request.unwrap().unwrap();
         assert_eq!((request.key.expose().as_slice(), request.by.as_str()), (&[3; 8][..], "bob"));
+        assert!(matches!(
+            front_of(&roster, "c2", &key).certificate,
+            Err(FrontError::Secret(SecretError::Sealed { .. }))
+        ));
+        // An earlier build left it beside one that came since.
+        assert_eq!(front.removed.unwrap(), None);
+        roster.secrets.remove(CERTIFICATE);
         let removed = RemovedCertificate { by: "carol".into(), at: Timestamp(7) };
-        assert_eq!(front.removed.unwrap(), Some(removed));
-        assert!(matches!(front_of(&roster, "c2", &key).certificate, Err(FrontError::Sealed { .. })));
+        assert_eq!(front_of(&roster, "c1", &key).removed.unwrap(), Some(removed));
     }
 
     #[test]
@@ -269,6 +265,13 @@ mod tests {
             assert_eq!(front.certificate.unwrap_err().to_string(), words);
             assert!(front.marks.certificate.is_some());
         }
+    }
+
+    #[test]
+    fn a_removal_names_the_one_that_it_takes_away() {
+        let [certificate, request] = [1, 2].map(|mark| Some(SealMark([mark; 16])));
+        let named = taken_away(FrontMarks { certificate, request });
+        assert_eq!(named, [("front-certificate".to_owned(), certificate)]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::identity_file::{self, Card, Identity, IdentityError, Joining};
 use super::token::TokenText;
 use super::{Host, leave, node};
 use crate::cluster::{Cluster, Introduced, Introduction, OpenError, VERSION};
+use crate::event::with_causes;
 use crate::proto::peer::v1 as wire;
 use crate::proto::peer::v1::join_client::JoinClient;
 use crate::proto::peer::v1::join_response::Result as Answer;
@@ -17,6 +18,7 @@ use crate::tls::{
 };
 use hyper_util::rt::TokioIo;
 use prost::Message;
+use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -55,7 +57,7 @@ pub enum JoinError {
         cluster_id: String,
     },
     /// The node could not be reached, or is none of that cluster.
-    #[error("cannot join through {address}")]
+    #[error("cannot join through {address}; {}", hint(source))]
     Connect {
         /// The node's peer address.
         address: String,
@@ -95,6 +97,33 @@ pub enum JoinError {
     /// What is left of another node cannot be put aside.
     #[error(transparent)]
     Leave(#[from] leave::LeaveError),
+}
+
+/// What was reached, and what to look at.
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            "nothing listens there: check that a node runs there, and that this is its peer address, as `rmsc status` \
+             shows it"
+        }
+        io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            "nobody answers there: check the address, and that firewalls let this host come to it"
+        }
+        io::ErrorKind::InvalidInput => "that is no address: write HOST:PORT",
+        io::ErrorKind::InvalidData => {
+            "what listens there does not speak as a node's peer port does: check that this is a peer address, as \
+             `rmsc status` shows it"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "a peer address of that cluster shows its authority's certificate: check that this is one, as `rmsc \
+             status` shows it, and that the token is of the same cluster"
+        }
+        // An admin port ends such a connection.
+        _ => {
+            "the way to it was cut, or it is another port of a node: check that this is a peer address, as `rmsc \
+             status` shows it"
+        }
+    }
 }
 
 /// Joins through the node at a peer address.
@@ -205,6 +234,10 @@ async fn ask_once(address: &str, token: &TokenText, statement: &[u8]) -> Result<
     let no = |reason: String, again| JoinError::NotWelcome { address: address.into(), reason, again };
     let answer = JoinClient::new(channel).join(request).await;
     let answer = answer.map_err(|status| {
+        // Nobody said so: the connection ended. An admin port ends such a one.
+        if let Some(cause) = status.source().filter(|_| status.code() == tonic::Code::Unknown) {
+            return connect(io::Error::other(with_causes(cause)));
+        }
         let again = matches!(status.code(), tonic::Code::ResourceExhausted | tonic::Code::Unavailable);
         no(status.message().into(), again)
     })?;
@@ -238,7 +271,7 @@ fn accept(
         key: joining.node_key.clone(),
         path: "the answer".into(),
     });
-    let membership = membership.map_err(|error: LoadError| unusable(crate::event::with_causes(&error)))?;
+    let membership = membership.map_err(|error: LoadError| unusable(with_causes(&error)))?;
     if *membership.member() != node(&welcome.cluster_id, welcome.node_id) {
         return Err(unusable("its certificate is for another node".into()));
     }

@@ -24,6 +24,8 @@ pub struct Summary {
     pub shares: BTreeMap<String, f64>,
     /// Whether nothing failed and every share is within 1 % of 1/N.
     pub passed: bool,
+    /// Why it passed, or why not.
+    pub verdict: String,
     /// The newest failures.
     pub failures: Vec<String>,
 }
@@ -44,6 +46,7 @@ impl Summary {
     pub(super) fn new(nodes: &[String], counts: &Counts, before: &Snapshot, after: &Snapshot) -> Self {
         let shares = shares(nodes, before, after);
         let equal = counts.requests == 0 || shares.values().all(|share| is_equal(*share, nodes.len()));
+        let passed = counts.failed == 0 && equal;
         Summary {
             requests: counts.requests,
             failed: counts.failed,
@@ -51,7 +54,8 @@ impl Summary {
             duplicates: after.duplicate_requests.saturating_sub(before.duplicate_requests),
             p95_ms: (p95(&counts.latencies_ms) * 100.0).round() / 100.0,
             shares,
-            passed: counts.failed == 0 && equal,
+            passed,
+            verdict: verdict(counts.requests, counts.failed, passed),
             failures: counts.failures.clone(),
         }
     }
@@ -67,15 +71,18 @@ impl fmt::Display for Summary {
         write_shares(f, &self.shares)?;
         writeln!(f)?;
         self.failures.iter().try_for_each(|failure| writeln!(f, "failed: {failure}"))?;
-        match (self.requests, self.failed, self.passed) {
-            (0, ..) => write!(f, "No traffic was sent."),
-            (.., true) => write!(f, "PASS: nothing failed, and every share is within 1 % of 1/N."),
-            (_, 0, false) => write!(
-                f,
-                "FAIL: nothing failed, but a share is not within 1 % of 1/N, as when a node was down."
-            ),
-            (_, failed, false) => write!(f, "FAIL: {failed} requests failed."),
+        f.write_str(&self.verdict)
+    }
+}
+
+fn verdict(requests: u64, failed: u64, passed: bool) -> String {
+    match (requests, failed, passed) {
+        (0, ..) => "No traffic was sent.".into(),
+        (.., true) => "PASS: nothing failed, and every share is within 1 % of 1/N.".into(),
+        (_, 0, false) => {
+            "FAIL: nothing failed, but a share is not within 1 % of 1/N, as when a node was down.".into()
         }
+        (_, failed, false) => format!("FAIL: {failed} requests failed."),
     }
 }
 
@@ -176,5 +183,7 @@ mod tests {
         assert!(!check_summary([1_000, 1_000, 1_000], 1));
         assert!(!check_summary([1_020, 990, 990], 0));
         assert!(!check_summary([1_500, 1_500, 0], 0));
+        assert_eq!(verdict(3, 2, false), "FAIL: 2 requests failed.");
+        assert!(verdict(3, 0, false).starts_with("FAIL: nothing failed, but a share is not within 1 %"));
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Counted {
     ntlm: NtlmRules,
     directory: Arc<Directory>,
     account_shared: bool,
+    service_name: String,
+    upstream: String,
     pub(super) cloud: Difference,
 }
 
@@ -47,6 +49,8 @@ impl Counted {
             ntlm: config.identity.ntlm,
             directory: directory.clone(),
             account_shared: config.upstream.kind.shares_an_account(),
+            service_name: config.cluster.service_name.clone(),
+            upstream: format!("{} at {}", config.upstream.kind.word(), config.upstream.base),
             cloud: Difference::default(),
         }
     }
@@ -88,6 +92,9 @@ pub(super) fn facts(
             certificate_lacking: certificates.lacking,
             certificate_faults: certificates.faults,
             serves_clients: !clients.have_ended(),
+            service_name: counted.service_name.clone(),
+            upstream: counted.upstream.clone(),
+            service_failing: counted.relay.service_failing(),
         }
     })
 }

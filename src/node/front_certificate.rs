@@ -332,14 +332,7 @@ fn stage(about: Option<&AboutCertificate>, now: OffsetDateTime) -> Stage {
 
 /// When it ends, if that is near or past.
 fn end_in_words(what: &str, about: &AboutCertificate, now: OffsetDateTime) -> Option<String> {
-    let on = about.until.date();
-    match stage(Some(about), now) {
-        Stage::Fine => None,
-        Stage::Over => Some(format!("{what} has expired, on {on}")),
-        Stage::Days45 | Stage::Days14 | Stage::Days3 => {
-            Some(format!("{what} expires in {} days, on {on}", (about.until - now).whole_days()))
-        }
-    }
+    about.end_in_words(now).map(|words| format!("{what} {words}"))
 }
 
 /// So that a lost event has a next one, and a fault of the host's authorities is seen.
@@ -355,7 +348,7 @@ const MISSING: &str = "there is no certificate for calling servers: rmsc cert im
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::enrolment::{FrontError, KeptCertificate};
+    use crate::enrolment::{FrontError, KeptCertificate, SecretError};
     use crate::secret::Secret;
     use crate::tls::{Authority, Bundle};
     use time::Duration as Span;
@@ -397,7 +390,7 @@ mod tests {
         assert!(certificates.is_due(mark(1)) && !certificates.is_due(None));
         certificates.take_kept(front(1, Ok(Some(first.clone()))));
         assert!(!certificates.is_due(mark(1)) && certificates.facts(now).lacking.is_empty());
-        certificates.take_kept(front(2, Err(FrontError::Unknown { name: "front-certificate" })));
+        certificates.take_kept(front(2, Err(SecretError::Unknown { name: "front-certificate" }.into())));
         let facts = certificates.facts(now);
         let words = "a new certificate cannot be used, and calling servers see the one before: front-certificate is \
                      not of a kind that this build knows";

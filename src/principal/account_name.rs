@@ -12,7 +12,10 @@ pub struct AccountName {
 
 /// Why a text is not an account name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{text:?} is not an account name; write it as 'DOMAIN\\name' (a computer's ends in $)")]
+#[error(
+    "{} is not an account name; write it as 'DOMAIN\\name' (a computer's ends in $)",
+    super::quoted(text)
+)]
 pub struct ParseAccountNameError {
     text: String,
 }

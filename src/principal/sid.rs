@@ -24,7 +24,10 @@ struct Long {
 
 /// Why a text is not a SID.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{text:?} is not a SID; write it as S-1-5-21-…, as `whoami /user` or `rmsc authz test` shows it")]
+#[error(
+    "{} is not a SID; write it as S-1-5-21-…, as `whoami /user` or `rmsc authz test` shows it",
+    super::quoted(text)
+)]
 pub struct ParseSidError {
     text: String,
 }

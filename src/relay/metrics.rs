@@ -1,5 +1,6 @@
 //! What is counted about relayed requests.
 
+use super::streak::Streak;
 use super::{Answered, Failure};
 use crate::metrics::Enter;
 use crate::rms::{Operation, Pipeline};
@@ -8,6 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use std::time::Instant;
 
 /// The handles. Clones count the same.
 #[derive(Clone, Debug)]
@@ -18,6 +20,7 @@ pub struct Metrics {
     bad_answers: Family<TroubleLabels, Counter>,
     kept_answers: Family<OperationLabels, Counter>,
     exchange_ntlm_unbound: Gauge,
+    service: Streak,
 }
 
 /// A request that is being relayed, until this is dropped.
@@ -78,12 +81,29 @@ impl Metrics {
                 "rmsc_relay_exchange_ntlm_unbound",
                 "1: this node lets Exchange servers in by NTLM that is not bound to TLS, which can be passed on",
             ),
+            service: Streak::default(),
         }
     }
 
     /// Says how this node is set.
     pub(super) fn exchange_ntlm_unbound(&self, unbound: bool) {
         self.exchange_ntlm_unbound.set(i64::from(unbound));
+    }
+
+    /// The service gave an answer.
+    pub(super) fn service_answered(&self) {
+        self.service.answered();
+    }
+
+    /// There was none, or none that a calling server can have.
+    pub(super) fn service_failed(&self, reason: &str) {
+        self.service.failed(reason, Instant::now());
+    }
+
+    /// That the service does nothing but fail, in words; empty: it does not.
+    #[must_use]
+    pub fn service_failing(&self) -> String {
+        self.service.in_words(Instant::now())
     }
 
     pub(super) fn bad_answer(&self, trouble: &'static str) {

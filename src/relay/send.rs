@@ -94,7 +94,10 @@ impl Relay {
             course.note(|facts| facts.trouble = bad.word().to_owned());
             trace.say(&request_id, || relay.bad_answer(bad));
         };
-        check(answer, &accepted, deadline, later).await.map_err(|bad| self.no_answer(head, &bad))
+        let checked = check(answer, &accepted, deadline, later).await;
+        let answered = checked.map_err(|bad| self.no_answer(head, &bad))?;
+        self.metrics.service_answered();
+        Ok(answered)
     }
 
     /// What follows from a bad answer, which is counted and said.
@@ -106,6 +109,7 @@ impl Relay {
 
     fn upstream_failure(&self, error: &SendError) -> Failure {
         let reason = with_causes(error);
+        self.metrics.service_failed(&reason);
         // While the service is away, every request meets the same trouble.
         if self.troubles.is_new(error.trouble.word(), Instant::now()) {
             trouble::event(&error.trouble, &reason).log();
@@ -122,6 +126,7 @@ impl Relay {
     fn bad_answer(&self, bad: &BadAnswer) {
         self.metrics.bad_answer(bad.word());
         let reason = bad.to_string();
+        self.metrics.service_failed(&reason);
         if self.bad_answers.is_new(bad.word(), Instant::now()) {
             Event::BadAnswer { why: event(bad), reason: &reason }.log();
         } else {

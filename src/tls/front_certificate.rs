@@ -164,6 +164,20 @@ impl AboutCertificate {
         })
     }
 
+    /// That its end is near, or has come.
+    #[must_use]
+    pub fn end_in_words(&self, now: OffsetDateTime) -> Option<String> {
+        let (left, on) = (self.until - now, self.until.date());
+        match left.whole_seconds() {
+            ..=0 => Some(format!("has expired, on {on}")),
+            seconds if seconds <= NEAR.whole_seconds() => {
+                let days = left.whole_days();
+                Some(format!("expires in {days} day{}, on {on}", if days == 1 { "" } else { "s" }))
+            }
+            _ => None,
+        }
+    }
+
     /// The same of the first certificate of a PEM text.
     #[must_use]
     pub fn of_pem(text: &str) -> Option<Self> {
@@ -223,6 +237,8 @@ fn short(text: &str) -> String {
     text.chars().filter(|char| !char.is_control()).take(TEXT_CHARS_MAX).collect()
 }
 
+/// To have one issued may take so long.
+const NEAR: time::Duration = time::Duration::days(45);
 /// A DNS name has 253 characters.
 const TEXT_CHARS_MAX: usize = 256;
 /// More than anybody reads.

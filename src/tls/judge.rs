@@ -157,6 +157,14 @@ impl Trusted {
     }
 }
 
+impl AboutCertificate {
+    /// Whether one of its names is that of the service.
+    #[must_use]
+    pub fn is_for(&self, service_name: &str) -> bool {
+        self.names.iter().any(|name| is_for(name, service_name))
+    }
+}
+
 impl FrontCertificate {
     /// All that is wrong with it as the certificate of a service.
     #[must_use]
@@ -200,9 +208,10 @@ impl FrontCertificate {
             let issuer = AboutCertificate::of(self.certificates().last().map_or(&[], |it| it.as_ref()));
             let issuer = issuer.map(|about| about.issuer).unwrap_or_default();
             faults.push(CertificateFault::Incomplete { issuer });
-        } else if strong && from <= until && !faults.contains(&CertificateFault::Authority) {
-            // Its own time was looked at; that of the others counts as it is then.
-            faults.extend(path_fault(self.certificates(), trusted, now.max(from).min(until)));
+        } else if strong && now <= until && from <= until && !faults.contains(&CertificateFault::Authority) {
+            // Its own time was looked at; that of the others counts as it is then. Once it has expired, they may have
+            // been renewed: the next one has its own chain.
+            faults.extend(path_fault(self.certificates(), trusted, now.max(from)));
         }
         faults
     }

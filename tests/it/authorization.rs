@@ -130,7 +130,16 @@ fn another_role_for_the_same_account_is_refused() {
 fn an_unknown_name_is_refused() {
     let cluster = TestCluster::shared();
     let ran = cluster.rmsc(&["authz", "add", "--role", "sharepoint", r"LAB\nobody"]);
-    ran.check_code(1).check_says(&[r#"the directory does not know "LAB\\nobody""#, "or give the SID"]);
+    ran.check_code(1).check_says(&[
+        r#"the directory does not know "LAB\nobody""#,
+        "or give the SID",
+        "[directory]",
+    ]);
+    let sid = "S-1-5-21-1-2-3-9999";
+    let ran = cluster.rmsc(&["authz", "add", "--role", "sharepoint", sid]);
+    let words = format!("no account, computer or group with the SID {sid}");
+    ran.check_code(1).check_says(&[&words, &format!("--sid {sid} --group")]);
+    assert!(!ran.stderr.contains("or give the SID"), "{ran:?}");
 }
 
 #[test]

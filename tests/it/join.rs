@@ -71,7 +71,17 @@ fn a_join_that_was_broken_off_is_taken_up_with_the_same_token() {
     let first = Host::new(&cluster, "node-3");
     let text = token(&cluster, &[]);
     let nobody = first.rmsc(&["join", "127.0.0.1:1", "--token", &text]);
-    nobody.check_code(1).check_says(&["cannot join through 127.0.0.1:1"]);
+    nobody.check_code(1).check_says(&["cannot join through 127.0.0.1:1; nothing listens there"]);
+    let node = cluster.any_node();
+    let front = node.https.trim_start_matches("https://").to_owned();
+    for (address, words) in [
+        (node.monitor().to_string(), "does not speak as a node's peer port does"),
+        (front, "does not speak as a node's peer port does"),
+        ("127.0.0.1".into(), "write HOST:PORT"),
+    ] {
+        let ran = first.rmsc(&["join", &address, "--token", &text]);
+        ran.check_code(1).check_says(&[&format!("cannot join through {address}; "), words]);
+    }
     assert!(first.node.data_dir.join("joining").exists() && !first.identity_file().exists());
     let kept = fs::read(first.node.data_dir.join("joining")).unwrap();
     first.join(&cluster.any_node(), &text).check_code(0);

@@ -61,6 +61,21 @@ fn the_admin_port_takes_administrators_alone() {
     certificates.check(port, LIST, "nobody").unwrap_err();
 }
 
+/// Whoever could import one could stand in for the service.
+#[test]
+fn the_certificate_for_calling_servers_is_for_administrators_alone() {
+    let certificates = Certificates { cluster: TestCluster::shared() };
+    let port = certificates.cluster.any_node().admin;
+    for method in ["Import", "Show", "Renew", "Remove"] {
+        let method = format!("rmsc.control.v1.Certificates/{method}");
+        assert_eq!(certificates.check(port, &method, "admin").unwrap(), 200);
+        for who in ["node", "nobody"] {
+            let answer = certificates.check(port, &method, who);
+            assert!(answer.is_err(), "{method}, {who}: {answer:?}");
+        }
+    }
+}
+
 /// Our own program with the certificate of someone else.
 #[track_caller]
 fn administrate(cluster: &TestCluster, certificate: &Path, key: &Path) -> Ran {

@@ -2,7 +2,9 @@
 //! servers would refuse it.
 
 mod expiry;
+mod refusals;
 mod removal;
+mod requests;
 mod trouble;
 
 use crate::support::cluster::{NewDir, TestCluster};
@@ -19,7 +21,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use time::{Duration as Span, OffsetDateTime};
+use time::OffsetDateTime;
 
 const SERVICE: &str = "rmsconnector.lab.test";
 
@@ -62,6 +64,14 @@ impl Folder {
         self.write(&format!("{name}.pem"), &issued.certificate_pem);
         self.write(&format!("{name}.key"), issued.key_pem.expose());
         hex(&AboutCertificate::of_pem(&issued.certificate_pem).expect("a certificate").fingerprint)
+    }
+
+    /// `NAME.pfx` out of a certificate, its key and the authority's.
+    #[track_caller]
+    fn export(&self, name: &str, more: &[&str]) {
+        let [pem, key, pfx] = ["pem", "key", "pfx"].map(|kind| format!("{name}.{kind}"));
+        let export = ["pkcs12", "-export", "-in", &pem, "-inkey", &key, "-certfile", "ca.pem", "-out", &pfx];
+        self.openssl(&[&export[..], &["-macalg", "sha256"], more].concat());
     }
 
     #[track_caller]
@@ -210,26 +220,8 @@ fn check_none(cluster: &TestCluster) {
 fn check_import_of_pfx(cluster: &TestCluster, folder: &Folder) -> String {
     let first = folder.issue("first", &[SERVICE, "localhost"]);
     folder.write("password", "Passw0rd.1\n");
-    folder.openssl(&[
-        "pkcs12",
-        "-export",
-        "-in",
-        "first.pem",
-        "-inkey",
-        "first.key",
-        "-certfile",
-        "ca.pem",
-        "-out",
-        "first.pfx",
-        "-passout",
-        "file:password",
-        "-keypbe",
-        "AES-256-CBC",
-        "-certpbe",
-        "AES-256-CBC",
-        "-macalg",
-        "sha256",
-    ]);
+    folder
+        .export("first", &["-passout", "file:password", "-keypbe", "AES-256-CBC", "-certpbe", "AES-256-CBC"]);
     import(cluster, &[&folder.text("first.pfx")]).check_code(1).check_says(&["--password-file FILE"]);
     let password = folder.text("password");
     let imported = import(cluster, &[&folder.text("first.pfx"), "--password-file", &password, "-o", "json"]);
@@ -345,142 +337,6 @@ fn base64_lines(pem: &str) -> (usize, Vec<u8>) {
     use base64::Engine as _;
     let text: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
     (text.len(), base64::engine::general_purpose::STANDARD.decode(text).expect("PEM"))
-}
-
-#[test]
-fn what_servers_would_refuse_is_refused_with_what_to_do() {
-    let cluster = TestCluster::start(1);
-    let folder = Folder::new();
-    let ca = folder.text("ca.pem");
-    let check = |name: &str, more: &[&str], code: i32, words: &[&str]| {
-        let (pem, key) = (folder.text(&format!("{name}.pem")), folder.text(&format!("{name}.key")));
-        let ran = import(&cluster, &[&[&*pem, "--key", &key], more].concat());
-        ran.check_code(code).check_says(words);
-    };
-    folder.issue("other", &["other.test"]);
-    let words = format!("it is for other.test, and servers call {SERVICE}");
-    check("other", &["--chain", &ca], 4, &[&words, "If that is meant: --force"]);
-    check("other", &[], 4, &[&words, "the certificate of CN=contoso CA is missing", "--chain FILE"]);
-    folder.issue_at("old", &[SERVICE], OffsetDateTime::now_utc() - Span::days(400));
-    check("old", &["--chain", &ca, "--force"], 4, &["it has expired on", "rmsc cert renew"]);
-    folder.issue("good", &[SERVICE]);
-    let ran = import(&cluster, &[&folder.text("good.pem"), "--key", &folder.text("old.key")]);
-    ran.check_code(1).check_says(&["the private key belongs to none of the certificates"]);
-    import(&cluster, &[&folder.text("good.pem")])
-        .check_code(1)
-        .check_says(&["there is no private key", "--key FILE"]);
-    let subject = format!("/CN={SERVICE}");
-    let made = |name: &str, more: &[&str]| {
-        let (key, csr, pem) = (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"));
-        let request = ["req", "-nodes", "-keyout", &key, "-out", &csr, "-subj", &subject];
-        folder.openssl(&[&request[..], more].concat());
-        folder.openssl(&[
-            "x509",
-            "-req",
-            "-in",
-            &csr,
-            "-CA",
-            "root.pem",
-            "-CAkey",
-            "root.key",
-            "-CAcreateserial",
-            "-days",
-            "9",
-            "-out",
-            &pem,
-            "-sha1",
-            "-extfile",
-            "extensions",
-        ]);
-    };
-    let root = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "root.key", "-out", "root.pem"];
-    folder.openssl(&[&root[..], &["-days", "9", "-subj", "/CN=Root"]].concat());
-    folder.write("extensions", &format!("subjectAltName=DNS:{SERVICE}\n"));
-    made("small", &["-newkey", "rsa:1024"]);
-    check("small", &["--force"], 1, &["RSA with 2048 bits or more"]);
-    made("weak", &["-newkey", "rsa:2048"]);
-    let root = folder.text("root.pem");
-    check("weak", &["--chain", &root, "--force"], 4, &["is signed with SHA-1, which can be forged"]);
-    // Nothing was taken.
-    let said = show(&cluster);
-    assert_eq!(said["chain"], serde_json::json!([]), "{said}");
-    // Somebody knows better: it is taken, and the node goes on with its own file, which is said.
-    check("other", &["--chain", &ca, "--force"], 3, &[]);
-    let said = show(&cluster);
-    assert_eq!(said["nodes"][0]["source"], "file", "{said}");
-    assert!(
-        said["problems"][0].as_str().expect("words").contains("shows the certificate of its own file"),
-        "{said}"
-    );
-}
-
-#[test]
-fn a_key_that_never_leaves_the_cluster_gets_its_certificate() {
-    let cluster = without_files(1);
-    let (folder, nodes) = (Folder::new(), cluster.nodes());
-    let made = cluster.rmsc(&["cert", "renew"]);
-    made.check_code(0).check_says(&["rmsc cert import FILE"]);
-    assert!(made.stdout.starts_with("-----BEGIN CERTIFICATE REQUEST-----"), "{made:?}");
-    assert_eq!(cluster.rmsc(&["cert", "renew"]).stdout, made.stdout, "it waits");
-    folder.write("rms.csr", &made.stdout);
-    // An authority that has nothing to do with us.
-    folder.openssl(&[
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.pem",
-        "-days",
-        "9",
-        "-subj",
-        "/CN=Contoso Issuing CA",
-    ]);
-    folder.openssl(&["req", "-in", "rms.csr", "-verify", "-noout"]);
-    folder.openssl(&[
-        "x509",
-        "-req",
-        "-in",
-        "rms.csr",
-        "-CA",
-        "ca.pem",
-        "-CAkey",
-        "ca.key",
-        "-CAcreateserial",
-        "-days",
-        "9",
-        "-copy_extensions",
-        "copy",
-        "-outform",
-        "DER",
-        "-out",
-        "rms.cer",
-    ]);
-    let ran = import(&cluster, &[&folder.text("rms.cer"), "--chain", &folder.text("ca.pem"), "-o", "json"]);
-    ran.check_code(0);
-    assert_eq!(ran.field("key_from"), "request");
-    let leaf = fs::read(folder.path("rms.cer")).expect("it was written");
-    let fingerprint = hex(&AboutCertificate::of(&leaf).expect("a certificate").fingerprint);
-    await_shown(&nodes, &folder, &fingerprint);
-    let said = show(&cluster);
-    assert_eq!(said["requested_by"], Value::Null, "{said}");
-    // Nine days are few.
-    let event = await_event(&nodes[0], 4111, |_| true);
-    assert!(field(&event, "reason").contains("expires in 8 days"), "{event}");
-    let warnings = cluster.rmsc(&["status"]).stdout;
-    assert!(warnings.contains("the certificate for calling servers expires in 8 days"), "{warnings}");
-    let metrics = cluster.monitor(&nodes[0], "/metrics").text();
-    for name in ["rmsc_front_certificate_expires_seconds ", "rmsc_authority_certificate_expires_seconds "] {
-        let value = metrics.lines().find_map(|line| line.strip_prefix(name)).expect("a gauge");
-        assert!(value.trim().parse::<i64>().expect("a number") > OffsetDateTime::now_utc().unix_timestamp());
-    }
-    // It is there before the first caller comes.
-    cluster.kill("node-1");
-    cluster.restart("node-1");
-    await_shown(&cluster.nodes(), &folder, &fingerprint);
 }
 
 #[test]

@@ -100,6 +100,24 @@ fn nothing_that_the_service_does_makes_mail_bounce() {
     call(&cluster, &node).check(500, &["faultstring", "Microsoft.DigitalRightsManagement.Licensing.X"]);
     simulator.fail("");
     call(&cluster, &node).check(200, &["AcquireLicenseResponse"]);
+    check_status(&cluster, &node, &simulator);
+}
+
+/// Who looks is told that the service does nothing but fail, until it answers.
+#[track_caller]
+fn check_status(cluster: &TestCluster, node: &Node, simulator: &Simulator) {
+    let told = |words: &str| cluster.rmsc(&["status"]).stdout.contains(words);
+    let words = "node-1: the last 3 requests to the service failed, the first of them ";
+    simulator.fail("503=7");
+    for _ in 0..3 {
+        assert!(!told(words));
+        check_passing("503", &call(cluster, node));
+    }
+    let said = cluster.rmsc(&["status"]).stdout;
+    assert!(said.contains(words) && said.contains("out of order (503)"), "{said}");
+    simulator.fail("");
+    call(cluster, node).check(200, &["AcquireLicenseResponse"]);
+    assert!(!told("requests to the service failed"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::support::cluster::TestCluster;
 use crate::support::program::run;
 use serde_json::Value;
+use std::net::TcpListener;
 use std::process::Command;
 
 #[test]
@@ -72,5 +73,35 @@ fn a_cluster_with_no_node_up_is_said_so() {
     let cluster = TestCluster::start(1);
     cluster.kill("node-1");
     let ran = cluster.rmsc(&["status"]);
-    ran.check_code(1).check_says(&["no node answers at", &cluster.any_node().admin.to_string()]);
+    let address = cluster.any_node().admin.to_string();
+    ran.check_code(1).check_says(&[
+        &format!("no node answers at {address} (Connection refused (os error 111))"),
+        "check that one runs there, that these are admin addresses",
+    ]);
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = silent.local_addr().expect("it is bound").to_string();
+    let ran = cluster.rmsc(&["--endpoint", &address, "status"]);
+    ran.check_code(1).check_says(&[&format!("{address} (no answer for 2 s)")]);
+    silent.set_nonblocking(true).expect("a socket can be");
+    assert_eq!(std::iter::from_fn(|| silent.accept().ok()).count(), 2, "it was tried again");
+}
+
+#[test]
+fn a_node_whose_file_says_something_else_is_named() {
+    let cluster = TestCluster::start(2);
+    let said = cluster.rmsc(&["status"]).stdout;
+    assert!(
+        said.contains("rmsconnector.lab.test   2 nodes   leader") && !said.contains("in the file of"),
+        "{said}"
+    );
+    cluster.reconfigure("node-2", "rmsconnector.lab.test", "rmsconnector.lab.example");
+    cluster.await_rotation();
+    let said = cluster.rmsc(&["status"]).stdout;
+    for words in [
+        "service_name of [cluster] in the file of node-",
+        "is rmsconnector.lab.",
+        "make the node files alike",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
 }

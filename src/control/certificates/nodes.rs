@@ -1,6 +1,8 @@
 //! What each node shows to calling servers, and what is wrong with that.
 
+use crate::cluster::Facts;
 use crate::control::survey::{Picture, Seat, Survey};
+use crate::enrolment::FrontMarks;
 use crate::proto::control::v1 as proto;
 use crate::tls::{AboutCertificate, FrontCertificate};
 use std::time::{Duration, Instant};
@@ -54,7 +56,20 @@ pub(super) fn problems(picture: &Picture, of_cluster: Option<&AboutCertificate>)
             (Some(_) | None, _) => {}
         }
     }
+    problems.extend(left_over(picture));
     problems
+}
+
+/// The nodes that show the cluster's certificate, though it has none any more. A node of an earlier build does.
+pub(in crate::control) fn left_over(picture: &Picture) -> Vec<String> {
+    if FrontMarks::of(&picture.state.roster).certificate.is_some() {
+        return Vec::new();
+    }
+    let names = picture.names(|seat| seat.up() && still(seat).is_some());
+    let words = |name: &String| {
+        format!("{name} shows the certificate of the cluster still, and that was removed: restart {name}")
+    };
+    names.iter().map(words).collect()
 }
 
 /// Asks the nodes until each that has no file of its own shows this certificate, for a few seconds at most. That a node
@@ -64,24 +79,38 @@ pub(super) async fn await_shown(
     certificate: &FrontCertificate,
 ) -> (Picture, Vec<proto::UnshownCertificate>) {
     let fingerprint = certificate.about().first().map(|about| about.fingerprint).unwrap_or_default();
+    await_nodes(survey, |seat| unshown(seat, &fingerprint)).await
+}
+
+/// Asks the nodes until none shows the cluster's certificate any more, as long as that. Gives those that do, and why.
+pub(super) async fn await_gone(survey: &Survey) -> (Picture, Vec<proto::UnshownCertificate>) {
+    let (picture, still) = await_nodes(survey, still).await;
+    // Somebody may have imported another one already.
+    let gone = FrontMarks::of(&picture.state.roster).certificate.is_none();
+    (picture, if gone { still } else { Vec::new() })
+}
+
+async fn await_nodes(
+    survey: &Survey,
+    lacks: impl Fn(&Seat) -> Option<proto::UnshownCertificate>,
+) -> (Picture, Vec<proto::UnshownCertificate>) {
     let deadline = Instant::now() + SHOW_TIMEOUT;
     loop {
         let picture = survey.ask().await;
         let seats = || picture.seats.iter().filter(|seat| !seat.is_witness());
-        let unshown: Vec<_> = seats().filter_map(|seat| unshown(seat, &fingerprint)).collect();
+        let lacking: Vec<_> = seats().filter_map(&lacks).collect();
         // Who does not answer was waited for before.
-        let waits = seats().any(|seat| seat.up() && unshown.iter().any(|it| it.name == seat.name()));
+        let waits = seats().any(|seat| seat.up() && lacking.iter().any(|it| it.name == seat.name()));
         if !waits || Instant::now() >= deadline {
-            return (picture, unshown);
+            return (picture, lacking);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
 fn unshown(seat: &Seat, fingerprint: &[u8]) -> Option<proto::UnshownCertificate> {
-    let name = seat.name().to_owned();
-    let because = |reason: &str| Some(proto::UnshownCertificate { name, reason: reason.into() });
-    let Some(status) = &seat.status else { return because("it does not answer") };
+    let because = |reason| because(seat, reason);
+    let Some(status) = &seat.status else { return because(SILENT) };
     let lacking = status.facts.certificate_lacking.as_str();
     match &status.facts.front_certificate {
         Some(shown) if shown.of_file || shown.fingerprint == fingerprint => None,
@@ -90,6 +119,26 @@ fn unshown(seat: &Seat, fingerprint: &[u8]) -> Option<proto::UnshownCertificate>
         None if lacking.is_empty() => None,
         Some(_) | None => because(lacking),
     }
+}
+
+fn still(seat: &Seat) -> Option<proto::UnshownCertificate> {
+    let Some(status) = &seat.status else { return because(seat, SILENT) };
+    let shown = status.facts.front_certificate.as_ref();
+    shown.filter(|shown| !shown.of_file).and_then(|_| because(seat, "it has not taken it away: restart it"))
+}
+
+fn because(seat: &Seat, reason: &str) -> Option<proto::UnshownCertificate> {
+    Some(proto::UnshownCertificate { name: seat.name().to_owned(), reason: reason.into() })
+}
+
+/// The nodes that answer and have no certificate, though they should.
+pub(super) fn shows_none(picture: &Picture) -> Vec<String> {
+    picture.names(|seat| {
+        let facts = seat.status.as_ref().map(|status| &status.facts);
+        let lacks =
+            |facts: &Facts| facts.front_certificate.is_none() && !facts.certificate_lacking.is_empty();
+        !seat.is_witness() && facts.is_some_and(lacks)
+    })
 }
 
 /// The nodes that would show no certificate without the cluster's, and why.
@@ -124,3 +173,7 @@ pub(super) fn would_show_none(without: &[(String, String)]) -> String {
 /// Nodes take it within a moment of the change; one that cannot says so.
 const SHOW_TIMEOUT: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+const SILENT: &str = "it does not answer";
+
+#[cfg(test)]
+pub(in crate::control) mod tests;

@@ -1,8 +1,10 @@
 //! What is kept about the cloud: its frozen bytes, and that no text shows it.
 
+use super::super::secrets::context;
 use super::convert::*;
 use super::*;
 use crate::storage::frozen;
+use prost::Message as _;
 
 fn enrolment(credential: CloudCredential) -> CloudEnrolment {
     let expires_at = Some(Timestamp(9));

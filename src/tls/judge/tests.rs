@@ -80,6 +80,11 @@ fn a_good_one_has_no_fault_and_a_bad_one_says_which() {
     let hierarchy = Hierarchy::new();
     assert_eq!(hierarchy.faults(|_| {}), []);
     check(&hierarchy.faults(|it| it.not_after = now() - Span::hours(1)), "it has expired on");
+    // Its authority has a newer certificate.
+    let old = |it: &mut CertificateParams| {
+        (it.not_before, it.not_after) = (now() - Span::days(300), now() - Span::days(200));
+    };
+    check(&hierarchy.faults(old), "it has expired on");
     check(&hierarchy.faults(|it| it.not_before = now() + Span::hours(1)), "it is not valid before");
     check(&hierarchy.faults(|it| it.key_usages = vec![KeyUsagePurpose::KeyEncipherment]), "digitalSignature");
     let client =

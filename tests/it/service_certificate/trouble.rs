@@ -131,20 +131,7 @@ fn the_password_of_a_pfx_file_is_asked_for_at_a_terminal() {
     let cluster = without_files(1);
     let folder = Folder::new();
     let fingerprint = folder.issue("first", &[SERVICE]);
-    folder.openssl(&[
-        "pkcs12",
-        "-export",
-        "-in",
-        "first.pem",
-        "-inkey",
-        "first.key",
-        "-certfile",
-        "ca.pem",
-        "-out",
-        "first.pfx",
-        "-passout",
-        "pass:Passw0rd.1",
-    ]);
+    folder.export("first", &["-passout", "pass:Passw0rd.1"]);
     let typed = |keys: &str| {
         // The password is read from the terminal that the program belongs to.
         let mut command = Command::new("setsid");
