@@ -93,7 +93,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let span = Duration::from_secs(arguments.seconds);
     for round in 1..=arguments.rounds {
-        eprintln!("round {round} of {}", arguments.rounds);
+        report::progress(&format!("round {round} of {}", arguments.rounds));
         for scheme in [Scheme::Http, Scheme::Https] {
             for bytes in BODIES {
                 for contestant in &contestants {
@@ -125,7 +125,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         report.latency(report::SERVICE, &Calls::direct(service, BODIES[0]).for_so_long(1, span).await?);
     }
     for contestant in &contestants {
-        eprintln!("memory of {}", contestant.name);
+        report::progress(&format!("memory of {}", contestant.name));
         let calls = Calls::new(contestant, Scheme::Https, BODIES[1], &certificates)?;
         calls.for_so_long(256, span).await?;
         report.busy(contestant.name, contestant.processes.resident_bytes()?);

@@ -3,10 +3,16 @@
 use super::Contestant;
 use super::calls::{Made, Scheme};
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::time::Duration;
 
 /// The name of the service itself among the contestants.
 pub const SERVICE: &str = "the service itself";
+
+/// Says how far it is, beside the report.
+pub fn progress(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
 
 /// What was measured.
 #[derive(Default)]

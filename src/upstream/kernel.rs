@@ -25,6 +25,11 @@ impl Standing {
     pub(super) fn is_gone(self) -> bool {
         self.unacknowledged > 0 && self.timer == RETRANSMIT_TIMER && self.retransmits >= RETRANSMITS
     }
+
+    /// Whether all that was sent is at the other end.
+    pub(super) fn has_arrived(self) -> bool {
+        self.unacknowledged == 0
+    }
 }
 
 #[cfg(test)]

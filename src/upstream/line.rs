@@ -39,10 +39,23 @@ struct Shared {
     tasks: Tasks,
 }
 
+#[derive(Clone, Copy)]
+struct Asked {
+    since: Instant,
+    /// In so many pieces by now.
+    pieces: u64,
+}
+
+/// A line that has waited for an answer, and what it had sent when it was looked at.
+struct Silent {
+    line: Arc<Watched>,
+    pieces: u64,
+}
+
 struct Watched {
     ends: Ends,
-    /// When something was sent that nothing has come back for.
-    asked: Mutex<Option<Instant>>,
+    /// What was sent that nothing has come back for, and that has perhaps not arrived.
+    asked: Mutex<Option<Asked>>,
     gone: AtomicBool,
     reader: AtomicWaker,
     lines: Lines,
@@ -112,23 +125,29 @@ impl Lines {
         }
     }
 
-    fn judge(&self, silent: &[Arc<Watched>], standings: &HashMap<Ends, Standing>) {
-        for line in silent {
-            if standings.get(&line.ends).is_some_and(|standing| standing.is_gone()) {
-                tracing::info!(remote = %line.ends.1, "the other end of a connection is gone");
-                self.shared.given_up.fetch_add(1, Ordering::Relaxed);
-                line.gone.store(true, Ordering::Relaxed);
-                line.reader.wake();
+    fn judge(&self, silent: &[Silent], standings: &HashMap<Ends, Standing>) {
+        for Silent { line, pieces } in silent {
+            match standings.get(&line.ends) {
+                Some(standing) if standing.is_gone() => {
+                    tracing::info!(remote = %line.ends.1, "the other end of a connection is gone");
+                    self.shared.given_up.fetch_add(1, Ordering::Relaxed);
+                    line.gone.store(true, Ordering::Relaxed);
+                    line.reader.wake();
+                }
+                // The service has its time: the table is long, and is not read for it until more is sent.
+                Some(standing) if standing.has_arrived() => line.arrived(*pieces),
+                _ => {}
             }
         }
     }
 
     /// Those that have waited for an answer for longer.
-    fn waiting_for(&self, longer: Duration) -> impl Iterator<Item = Arc<Watched>> + use<> {
+    fn waiting_for(&self, longer: Duration) -> impl Iterator<Item = Silent> + use<> {
         let all = self.shared.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = all.iter().filter_map(Weak::upgrade).filter(|line| {
+        let waiting = all.iter().filter_map(Weak::upgrade).filter_map(|line| {
             let asked = *line.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            asked.is_some_and(|asked| asked.elapsed() >= longer) && !line.gone.load(Ordering::Relaxed)
+            let asked = asked.filter(|asked| asked.since.elapsed() >= longer)?;
+            (!line.gone.load(Ordering::Relaxed)).then_some(Silent { line, pieces: asked.pieces })
         });
         waiting.collect::<Vec<_>>().into_iter()
     }
@@ -137,9 +156,20 @@ impl Lines {
 impl Watched {
     fn ask(&self) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.is_none() {
-            *asked = Some(Instant::now());
-            self.lines.shared.asked.notify_one();
+        match &mut *asked {
+            Some(asked) => asked.pieces += 1,
+            None => {
+                *asked = Some(Asked { since: Instant::now(), pieces: 1 });
+                self.lines.shared.asked.notify_one();
+            }
+        }
+    }
+
+    /// So many pieces have: nothing that was sent since is meant.
+    fn arrived(&self, pieces: u64) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.is_some_and(|asked| asked.pieces == pieces) {
+            *asked = None;
         }
     }
 
@@ -222,7 +252,7 @@ impl AsyncWrite for Line {
 
 /// Nobody is looked at that answers within this.
 const SILENT_AFTER: Duration = Duration::from_millis(500);
-/// The kernel's table is read so often while somebody is silent: a slow service is silent for seconds.
+/// The kernel's table is read so often while somebody is silent of whom nobody knows whether all has arrived.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
 
 #[cfg(test)]
@@ -241,7 +271,7 @@ mod tests {
         (line, ends, listener.accept().await.unwrap().0)
     }
 
-    fn waiting(lines: &Lines) -> Vec<Arc<Watched>> {
+    fn waiting(lines: &Lines) -> Vec<Silent> {
         lines.waiting_for(Duration::ZERO).collect()
     }
 
@@ -264,6 +294,24 @@ mod tests {
         assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(lines.given_up(), 1);
         assert!(waiting(&lines).is_empty());
+    }
+
+    /// As the kernel itself says.
+    #[tokio::test]
+    async fn nobody_looks_at_one_where_all_has_arrived_until_more_is_sent() {
+        let lines = Lines::new(Tasks::new());
+        let (mut line, ends, _other) = line(&lines).await;
+        line.write_all(b"request").await.unwrap();
+        until("it has arrived", async || kernel::standings().await.unwrap()[&ends].has_arrived()).await;
+        let standings = kernel::standings().await.unwrap();
+        let before = waiting(&lines);
+        line.write_all(b"more").await.unwrap();
+        lines.judge(&before, &standings);
+        assert_eq!(waiting(&lines).len(), 1, "nobody knows of what was sent since");
+        lines.judge(&waiting(&lines), &standings);
+        assert!(waiting(&lines).is_empty());
+        line.write_all(b"and more").await.unwrap();
+        assert_eq!(waiting(&lines).len(), 1);
     }
 
     /// As the kernel itself says.
