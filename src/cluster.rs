@@ -23,6 +23,7 @@ mod rows;
 mod service;
 mod settings;
 mod snapshot;
+mod staleness;
 mod state_machine;
 mod status;
 mod survey;
@@ -41,6 +42,7 @@ pub use public::{
     Standing, TransferError, WriteError, Written,
 };
 pub use service::PeerNode;
+pub use staleness::{STALE_AFTER, stale_after, stale_after_removal};
 pub use survey::{CompareError, Comparison, Known, Loss, Place, Survey, compare};
 
 use crate::state::{Change, ClientId, KeyHash, Roster, State, Timestamp};

@@ -1,3 +1,5 @@
+//! What a configuration says, and each fault in it.
+
 use super::*;
 use crate::telemetry;
 

@@ -11,6 +11,8 @@ pub(super) struct Parting {
     heard: BTreeMap<u64, Heard>,
     /// Those that ended in order.
     told: BTreeSet<u64>,
+    /// Those that let nobody in.
+    witnesses: BTreeSet<u64>,
     gone: BTreeMap<u64, Gone>,
 }
 
@@ -28,6 +30,8 @@ struct Heard {
 pub(super) struct Asked<'a> {
     pub(super) node_id: u64,
     pub(super) name: &'a str,
+    /// Whether callers may come to it.
+    pub(super) lets_in: bool,
     pub(super) answered: bool,
     /// How old its table may be.
     pub(super) stale_after: Duration,
@@ -60,7 +64,12 @@ impl Parting {
         now: Instant,
     ) {
         let mut before = std::mem::take(&mut self.heard);
-        for Asked { node_id, name, answered, stale_after } in asked {
+        let witnesses = std::mem::take(&mut self.witnesses);
+        for Asked { node_id, name, lets_in, answered, stale_after } in asked {
+            if !lets_in {
+                self.witnesses.insert(node_id);
+                continue;
+            }
             let unheard = before.remove(&node_id).filter(|_| !answered);
             let heard =
                 unheard.unwrap_or_else(|| Heard { name: name.into(), at: now, answered, stale_after });
@@ -74,9 +83,12 @@ impl Parting {
                 self.told.insert(id);
             }
         }
-        self.told.retain(|id| removed.iter().any(|removed| removed.node_id == *id));
+        let was_removed = |id: &u64| removed.iter().any(|removed| removed.node_id == *id);
+        self.told.retain(was_removed);
+        self.witnesses.extend(witnesses.into_iter().filter(was_removed));
         for Removed { node_id, name, left } in removed {
-            if !left.is_zero() && !self.told.contains(node_id) && !self.heard.contains_key(node_id) {
+            let knows = self.told.contains(node_id) || self.witnesses.contains(node_id);
+            if !left.is_zero() && !knows && !self.heard.contains_key(node_id) {
                 self.part(*node_id, name, now + *left);
             }
         }
@@ -102,11 +114,13 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
     const STALE: Duration = Duration::from_secs(60);
+    const WITNESS: u64 = 9;
 
     fn asked(nodes: &[(u64, bool)]) -> impl Iterator<Item = Asked<'static>> {
         nodes.iter().map(|(node_id, answered)| Asked {
             node_id: *node_id,
             name: "b",
+            lets_in: *node_id != WITNESS,
             answered: *answered,
             stale_after: STALE,
         })
@@ -156,5 +170,17 @@ mod tests {
         let mut parting = Parting::default();
         parting.note(asked(&[(1, true), (2, true)]), &[removed(2, STALE)], begin);
         assert_eq!(parting.gone(begin), []);
+    }
+    #[test]
+    fn a_witness_lets_nobody_in_so_it_is_not_named() {
+        let begin = Instant::now();
+        let mut parting = Parting::default();
+        parting.note(asked(&[(1, true), (WITNESS, false)]), &[], begin);
+        for seconds in [1, 5] {
+            parting.note(asked(&[(1, true)]), &[removed(WITNESS, STALE)], begin + SECOND * seconds);
+            assert_eq!(parting.gone(begin + SECOND * seconds), []);
+        }
+        parting.note(asked(&[(1, true)]), &[], begin + SECOND * 70);
+        assert!(parting.witnesses.is_empty());
     }
 }

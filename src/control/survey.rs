@@ -4,7 +4,7 @@ use super::changes;
 use super::metrics::Metrics;
 use super::parting::{Asked, Gone, Parting, Removed};
 use super::survival::{self, Survivals, survivals};
-use crate::cluster::{Cluster, Member, NodeStatus, Standing};
+use crate::cluster::{Cluster, Member, NodeStatus, Standing, stale_after_removal};
 use crate::state::{Node, NodeKind, State, Timestamp};
 use crate::tasks::Tasks;
 use std::collections::BTreeMap;
@@ -163,20 +163,19 @@ impl Survey {
             }
         }
         drop(answered);
-        let relays = seats.iter().filter(|seat| !seat.is_witness());
-        let asked = relays.map(|seat| Asked {
+        let asked = seats.iter().map(|seat| Asked {
             node_id: seat.id(),
             name: seat.name(),
+            lets_in: !seat.is_witness(),
             answered: seat.up(),
             stale_after: self.stale_after(seat),
         });
         // Not older than the seats: who is none of them any more is there.
         let state = self.cluster().state().borrow().clone();
-        let stale_after = self.cluster().own_status().facts.stale_after;
         let removed = state.roster.removed.iter().map(|(id, node)| Removed {
             node_id: *id,
             name: &node.name,
-            left: stale_after.saturating_sub(since(node.at)),
+            left: stale_after_removal(&state.roster, node.at).saturating_sub(since(node.at)),
         });
         self.parting().note(asked, &removed.collect::<Vec<_>>(), Instant::now());
     }

@@ -1,7 +1,7 @@
 //! Whether this node takes requests: what the cluster says about it, and how fresh its table is.
 
-use super::freshness::STALE_AFTER;
 use super::{DRAINING, UNHEARD};
+use crate::cluster::STALE_AFTER;
 use crate::relay::{Deadline, Serving};
 use crate::state::{NodeKind, Roster};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -2,7 +2,7 @@
 //! letting in whom the others may have refused since.
 
 use super::duty::{Duty, Fresh};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, stale_after};
 use crate::event::Event;
 use crate::relay::Deadline;
 use crate::tasks::Tasks;
@@ -22,7 +22,7 @@ pub(super) async fn keep(cluster: Cluster, duty: Duty, tasks: Tasks) {
             changed = members.changed() => if changed.is_err() { return },
             () = tasks.draining() => return,
         }
-        let stale_after = stale_after(&cluster);
+        let stale_after = stale_after(cluster.members().borrow().iter().filter(|it| it.voter).count());
         let asked = Fresh { until: Deadline::after(stale_after), stale_after };
         let fresh = matches!(tokio::time::timeout(ASK_TIMEOUT, cluster.read_barrier()).await, Ok(Ok(_)));
         // The roster after the barrier: a node that was drained while it was down must not serve first.
@@ -59,14 +59,5 @@ pub(super) async fn hear(cluster: Cluster, duty: Duty, tasks: Tasks) {
     }
 }
 
-/// With two voters the loss of one ends all changes until somebody acts, so it may last longer; it is
-/// never more than the quarter of an hour after which the original notices a change.
-fn stale_after(cluster: &Cluster) -> Duration {
-    let voters = cluster.members().borrow().iter().filter(|member| member.voter).count();
-    if voters == 2 { STALE_AFTER_TWO_VOTERS } else { STALE_AFTER }
-}
-
 const ASK_EVERY: Duration = Duration::from_millis(250);
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
-pub(super) const STALE_AFTER: Duration = Duration::from_secs(60);
-const STALE_AFTER_TWO_VOTERS: Duration = Duration::from_secs(15 * 60);

@@ -109,7 +109,10 @@ impl Relay {
 
     fn upstream_failure(&self, error: &SendError) -> Failure {
         let reason = with_causes(error);
-        self.metrics.service_failed(&reason);
+        // Our own limits, and what a caller sent, say nothing of the service.
+        if !matches!(error.trouble, Trouble::Busy { .. } | Trouble::Unsendable { .. }) {
+            self.metrics.service_failed(&reason);
+        }
         // While the service is away, every request meets the same trouble.
         if self.troubles.is_new(error.trouble.word(), Instant::now()) {
             trouble::event(&error.trouble, &reason).log();

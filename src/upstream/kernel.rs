@@ -2,6 +2,7 @@
 //! right that a hardened service lacks, and no `unsafe`.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -45,11 +46,14 @@ impl Standing {
 
 /// All connections of this host's network.
 pub(super) async fn standings() -> io::Result<HashMap<Ends, Standing>> {
-    let mut found = read(&tokio::fs::read_to_string("/proc/self/net/tcp").await?);
-    // Where there is no IPv6 there is no such file.
-    let six = tokio::fs::read_to_string("/proc/self/net/tcp6").await.unwrap_or_default();
-    found.extend(read(&six));
-    Ok(found)
+    // With many connections it is long.
+    let table = tokio::task::spawn_blocking(|| {
+        let mut found = read(&fs::read_to_string("/proc/self/net/tcp")?);
+        // Where there is no IPv6 there is no such file.
+        found.extend(read(&fs::read_to_string("/proc/self/net/tcp6").unwrap_or_default()));
+        Ok(found)
+    });
+    table.await.map_err(io::Error::other)?
 }
 
 fn read(table: &str) -> HashMap<Ends, Standing> {

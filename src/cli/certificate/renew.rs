@@ -82,7 +82,7 @@ fn about_names(made: &proto::RenewCertificateResponse) {
     if made.other_name {
         output::remark(&format!(
             "‼ The certificate that there is was forced in: none of its names is for {service_name}. The request has \
-             them, too: {names}\n  If they are not meant: rmsc cert remove, then rmsc cert renew --anew"
+             them, too: {names}\n  If they are not meant, have your authority leave them out"
         ));
     } else if !names.is_empty() {
         output::remark(&format!("Out of the certificate that there is: {names}"));

@@ -1,3 +1,5 @@
+//! Shares of sources, accounts and those that have proven nothing.
+
 use super::*;
 use prometheus_client::registry::Registry;
 

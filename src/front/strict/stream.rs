@@ -178,11 +178,17 @@ impl<S> Strict<S> {
         }
     }
 
-    /// Refuses a long head whose time is over, whatever goes on before it.
-    fn hurry(&mut self, context: &mut Context<'_>) {
-        if self.held.len() > self.cleared && self.long.is_late(context) {
-            self.refuse(Refused::Head(Kind::TooSlow));
+    /// Refuses a long head whose time is over, whatever goes on before it. One that is whole, and waits for a client to
+    /// take its earlier answers, ends the connection.
+    fn hurry(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if !self.long.is_late(context) {
+            return Ok(());
         }
+        if self.held.len() == self.cleared {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.refuse(Refused::Head(Kind::TooSlow));
+        Ok(())
     }
 
     fn refuse(&mut self, refused: Refused) {
@@ -332,7 +338,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         // The parser asks for this each time, even while it reads nothing.
-        self.hurry(context);
+        self.hurry(context)?;
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
         self.is_writing &= flushed.is_pending();
         flushed

@@ -1,3 +1,5 @@
+//! What passes the gate, how long it is waited for, and what a long head may take.
+
 use super::*;
 use crate::front::metrics::Metrics;
 use crate::front::{Config, held};
@@ -280,6 +282,24 @@ async fn a_long_head_has_its_time_though_nobody_reads() {
     });
     tokio::time::timeout_at(over, is_freed).await.unwrap();
     assert!(Instant::now() + Duration::from_secs(2) > over, "the head had its time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_long_head_that_nobody_reads_ends_its_connection() {
+    let admission = admission();
+    let (mut strict, mut theirs, conversation) = pair_of(&admission, 1 << 20);
+    theirs.write_all(&[GOOD, GOOD, begun_long().as_bytes()].concat()).await.unwrap();
+    assert_eq!(strict.read(&mut vec![0; HEAD_BYTES_MAX]).await.unwrap(), 2 * GOOD.len());
+    let _answering = conversation.answering();
+    theirs.write_all(b"\r\n\r\n").await.unwrap();
+    assert_eq!(strict.read(&mut [0; 1_000]).await.unwrap(), 1_000);
+    let begun = Instant::now();
+    let ended = std::future::poll_fn(|context| match Pin::new(&mut strict).poll_flush(context) {
+        Poll::Ready(Ok(())) => Poll::Pending,
+        ended => ended,
+    });
+    assert_eq!(timeout(2 * HEAD_TIMEOUT, ended).await.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert!(begun.elapsed() > HEAD_TIMEOUT - Duration::from_secs(1));
 }
 
 /// A long head without its end.
