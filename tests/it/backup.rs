@@ -161,7 +161,18 @@ fn a_cluster_begins_anew_out_of_a_backup_and_the_old_nodes_are_out() {
     let new = host.path().join("context/context.toml");
     run(rmsc().args(["authz", "list", "--context"]).arg(new)).check_code(0);
     assert!(!list.stdout.contains("mallory") && list.stdout.contains("EXCH01"), "{list:?}");
-    administer(&["authz", "add", "--role", "sharepoint", &mallory]).check_code(0);
+    let added = administer(&["authz", "add", "--role", "sharepoint", &mallory, "-o", "json"]);
+    // Whether the old ones know that they are out, nobody can tell.
+    let refuses = added.check_code(3).field("refuses");
+    let mut old: Vec<&str> = refuses
+        .as_array()
+        .expect("each is named")
+        .iter()
+        .filter(|node| node["removed"] == true)
+        .filter_map(|node| node["node"].as_str())
+        .collect();
+    old.sort_unstable();
+    assert_eq!(old, ["node-1", "node-2", "node-3"], "{added:?}");
 
     // Its Kerberos keys are taken.
     administer(&["kerberos", "test"]).check_code(0);
