@@ -74,7 +74,7 @@ fn what_servers_would_refuse_is_refused_with_what_to_do() {
     made.check_code(0).check_says(&[
         &format!("It asks for {SERVICE}, other.test."),
         &format!("‼ The certificate that there is was forced in: none of its names is for {SERVICE}"),
-        "rmsc cert remove, then rmsc cert renew --anew",
+        "have your authority leave them out",
     ]);
     assert!(!made.stdout.contains("other.test"), "{made:?}");
 }
