@@ -55,6 +55,8 @@ pub enum Part {
     Always,
     /// In a slice if the seed draws it.
     Drawn,
+    /// By its name alone, because of what does not hold yet.
+    Named(&'static str),
 }
 
 pub const ALL: &[Scenario] = &[
