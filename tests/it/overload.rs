@@ -93,6 +93,13 @@ fn requests_beyond_a_limit_get_429_at_once_and_one_account_leaves_room() {
     wait::until_true("it has the last place", wait::PATIENCE, || ask_silently(node.front()).0.status == 429);
     check_refused_at_once("all", || ask_silently(node.front()));
     assert!(shed(&cluster, "requests") >= 5);
+    // Nobody is told to send a body that nobody takes.
+    let mut waits = Connection::open(node.front()).unwrap();
+    let head = Request::soap(&ACQUIRE_LICENSE).with("Expect", "100-continue").head("rms", None);
+    waits.send(format!("{head}{length}\r\n\r\n").as_bytes()).unwrap();
+    let answer = waits.answer(false).unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (429, Some("close")));
+    assert!(waits.is_at_end());
     connection.send(&body).unwrap();
     connection.answer(false).unwrap().check(200, &[]);
     asked.into_iter().for_each(|asked| asked.join().unwrap().check(200, &[]));
@@ -266,6 +273,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 fn ten_times_as_many_clients_get_as_much_done() {
     const GROWTH_BYTES_MAX: u64 = 300 << 20;
     const CLIENTS: usize = 30;
+    const ROUNDS: usize = 3;
     let cluster = TestCluster::alone(1);
     cluster.reconfigure(
         "node-1",
@@ -277,15 +285,22 @@ fn ten_times_as_many_clients_get_as_much_done() {
     apart(&node);
     measure(&node, &account, 8);
     let before = processes::resident_bytes(node.running_pid());
-    let peak = measure(&node, &account, CLIENTS);
-    report(&format!("{CLIENTS} clients: {}", peak.words()));
-    for times in [2, 10] {
-        let over = measure(&node, &account, times * CLIENTS);
-        let grown = processes::resident_bytes_max(node.running_pid()).saturating_sub(before);
-        report(&format!("{times} times as many: {}; {} MiB more", over.words(), grown >> 20));
-        assert!(over.answered * 100 >= peak.answered * 90, "{} after {}", over.words(), peak.words());
-        assert!(grown <= GROWTH_BYTES_MAX, "{} MiB", grown >> 20);
+    // In turns, and the most of each: one run differs from the next by a tenth, on a machine where nothing else runs.
+    let mut most = [1, 2, 10].map(|times| (times, 0));
+    for _ in 0..ROUNDS {
+        for (times, answered) in &mut most {
+            let measured = measure(&node, &account, *times * CLIENTS);
+            report(&format!("{times} x {CLIENTS} clients: {}", measured.words()));
+            *answered = measured.answered.max(*answered);
+        }
     }
+    let [(_, peak), over @ ..] = most;
+    for (times, answered) in over {
+        assert!(answered * 100 >= peak * 90, "{answered} by {times} times as many, {peak} before");
+    }
+    let grown = processes::resident_bytes_max(node.running_pid()).saturating_sub(before);
+    report(&format!("{} MiB more", grown >> 20));
+    assert!(grown <= GROWTH_BYTES_MAX, "{} MiB", grown >> 20);
     // It is as before at once.
     let mut session = Session::open(node.front(), &account).unwrap();
     let (answer, elapsed) = session.timed(&Request::soap(&ACQUIRE_LICENSE)).unwrap();
