@@ -138,7 +138,7 @@ pub async fn read(body: Body, within: Duration) -> Result<(Payload, Bytes), Fail
 /// longer. What the request says of itself wrongly is refused where it is inspected.
 pub fn answer_within(asked: Option<Operation>, beginning: &[u8], whole: bool) -> Duration {
     let Some(operation) = asked else { return ANSWER_WITHIN };
-    if operation.deadline_max() == operation.deadline(0) {
+    if operation.deadline_max() == operation.deadline(0) || !Passing::may_have_recipients(beginning) {
         return operation.deadline(0);
     }
     let mut passing = Passing::default();

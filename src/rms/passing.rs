@@ -7,13 +7,14 @@
 mod name;
 mod place;
 mod seek;
+mod skim;
 mod text;
 
 use super::malformed::Malformed;
-use memchr::{memchr, memchr3};
+use memchr::{memchr, memchr3, memmem};
 use name::Name;
 use place::{CERTIFICATES_MAX, DEPTH_MAX, IDENTITIES_MAX, Place, at_most};
-use seek::{comment_bytes, end_of, is_empty_tag, is_end_of_name, near};
+use seek::{end_of, is_end_of_name};
 use text::Text;
 
 /// The watch over one request.
@@ -136,6 +137,12 @@ impl Passing {
         self.recipients
     }
 
+    /// Whether a request with these bytes may have recipients: their list's name is written in one way only.
+    #[must_use]
+    pub fn may_have_recipients(bytes: &[u8]) -> bool {
+        memmem::find(bytes, place::IDENTITIES).is_some()
+    }
+
     /// Whether it is in the middle of its recipients.
     #[must_use]
     pub fn may_have_more_recipients(&self) -> bool {
@@ -144,7 +151,7 @@ impl Passing {
 
     /// Goes to the next place that counts; gives how many bytes that were.
     fn step(&mut self, rest: &[u8]) -> Result<usize, Malformed> {
-        if self.state == State::Text && self.is_in_opaque() {
+        if self.state == State::Text && !self.open.is_empty() {
             let skimmed = self.skim(rest)?;
             if !skimmed.is_empty() {
                 self.pass(skimmed);
@@ -170,32 +177,6 @@ impl Passing {
         self.meet(*byte)?;
         self.pass(&[*byte]);
         Ok(passed.len() + 1)
-    }
-
-    /// The text, tags and comments at the beginning of these bytes, up to the last `<`, as far as all of them are content
-    /// of an element in which nothing has a meaning. Most of a message is that, so there is no more to it than must be:
-    /// an attribute has no `<` in it, so each one begins a tag, and only whether the tag is empty must be seen. What is
-    /// not so simple is left to the steps.
-    fn skim<'b>(&mut self, rest: &'b [u8]) -> Result<&'b [u8], Malformed> {
-        let mut tag = memchr(b'<', rest).unwrap_or(rest.len());
-        while let Some((first, after)) = rest.get(tag + 1..).and_then(<[u8]>::split_first) {
-            let comment = if *first == b'!' { comment_bytes(after) } else { 0 };
-            let Some(next) = near(b'<', after.get(comment..).unwrap_or_default()) else { break };
-            let next = comment + next;
-            let until_next = after.get(..next).unwrap_or(after);
-            match first {
-                b'/' if self.inside > 0 && near(b'>', until_next).is_some() => self.inside -= 1,
-                b'!' if comment > 0 => {}
-                b'/' | b'!' | b'?' => break,
-                _ => match is_empty_tag(until_next) {
-                    Some(true) => {}
-                    Some(false) => self.deeper()?,
-                    None => break,
-                },
-            }
-            tag += 2 + next;
-        }
-        Ok(rest.get(..tag).unwrap_or(rest))
     }
 
     fn is_in_opaque(&self) -> bool {
@@ -329,7 +310,7 @@ impl Passing {
             Place::Item => match name {
                 b"LicenseeCerts" => Place::Licensees,
                 b"PersonaCerts" => Place::Certificates,
-                b"LicenseeIdentities" => Place::Identities,
+                place::IDENTITIES => Place::Identities,
                 b"IssuanceLicense" => Place::IssuanceLicense,
                 b"ApplicationData" => Place::ApplicationData,
                 _ => Place::Other,

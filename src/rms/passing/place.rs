@@ -54,6 +54,8 @@ pub(super) fn at_most(count: usize, max: usize, what: &'static str) -> Result<()
     if count > max { Err(Malformed::TooMany { max, what }) } else { Ok(()) }
 }
 
+/// The name of the element that has the recipients.
+pub(super) const IDENTITIES: &[u8] = b"LicenseeIdentities";
 /// An XrML license is a dozen deep.
 pub(super) const DEPTH_MAX: usize = 256;
 /// [MS-RMPR] note 42.

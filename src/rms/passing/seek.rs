@@ -2,14 +2,14 @@
 
 use memchr::memchr;
 
-/// Whether the tag that these bytes begin with, behind the first of its name, has no content; `None` if its end is not
-/// among them.
-pub(super) fn is_empty_tag(tag: &[u8]) -> Option<bool> {
+/// Where the `>` is that ends the tag that these bytes begin with, behind the first of its name, and whether its element
+/// has no content; `None` if it is not among them.
+pub(super) fn tag_end(tag: &[u8]) -> Option<(usize, bool)> {
     let mut before = 0;
     let mut bytes = tag.iter();
     while let Some(byte) = bytes.next() {
         match byte {
-            b'>' => return Some(before == b'/'),
+            b'>' => return Some((tag.len() - bytes.len() - 1, before == b'/')),
             b'"' | b'\'' => {
                 let value = bytes.as_slice();
                 bytes = value.get(near(*byte, value)? + 1..).unwrap_or_default().iter();

@@ -177,8 +177,8 @@ fn tags_are_where_a_parser_sees_them() {
 
 /// What is read by many bytes at once is read as it is byte by byte.
 #[test]
-fn all_that_is_inside_is_read_alike_in_whatever_pieces() {
-    const PARTS: [&str; 20] = [
+fn whatever_it_is_it_is_read_alike_in_whatever_pieces() {
+    const PARTS: [&str; 30] = [
         "<a>",
         "</a>",
         "<a/>",
@@ -199,15 +199,47 @@ fn all_that_is_inside_is_read_alike_in_whatever_pieces() {
         "<![CDATA[",
         "]]>",
         "]",
+        ":",
+        "<RequestParams>",
+        "</q:RequestParams>",
+        "<LicenseeIdentities>",
+        "<q:LicenseeIdentities a='>'>",
+        "<LicenseeCerts/>",
+        "<IssuanceLicense>",
+        "<ApplicationData>",
+        "<Body/>",
+        "<?x?>",
     ];
-    let (mut rng, mut taken) = (SmallRng::seed_from_u64(1), 0);
-    for _ in 0..20_000 {
-        let parts = (0..rng.random_range(1..12)).map(|_| PARTS[rng.random_range(0..PARTS.len())]);
-        let message =
-            license(&format!("<ApplicationData><a>{}</a></ApplicationData>", parts.collect::<String>()));
-        taken += usize::from(verdict(&message).is_ok());
+    let (mut rng, mut taken, mut refused) = (SmallRng::seed_from_u64(1), 0, 0);
+    for _ in 0..8_000 {
+        let parts: String =
+            (0..rng.random_range(1..12)).map(|_| PARTS[rng.random_range(0..PARTS.len())]).collect();
+        let inside = license(&format!("<ApplicationData><a>{parts}</a></ApplicationData>"));
+        let body = license("").replace("<s:Body>", &format!("<s:Body>{parts}"));
+        let operation = license("").replace("<RequestParams>", &format!("{parts}<RequestParams>"));
+        let identities = license(&format!("<LicenseeIdentities>{parts}</LicenseeIdentities>"));
+        for message in [inside, license(&parts), body, operation, identities] {
+            match verdict(&message) {
+                Ok(recipients) => {
+                    taken += 1;
+                    assert!(recipients == 0 || Passing::may_have_recipients(message.as_bytes()), "{message}");
+                }
+                Err(_) => refused += 1,
+            }
+        }
     }
-    assert!(taken > 100, "{taken}");
+    assert!(taken > 500 && refused > 500, "{taken} {refused}");
+}
+
+#[test]
+fn an_empty_element_is_as_deep_as_any() {
+    let nested = |inner: &str| {
+        // Envelope, Body, the operation, its parameters, an item, and this.
+        let (begin, end) = ("<a>".repeat(DEPTH_MAX - 5), "</a>".repeat(DEPTH_MAX - 5));
+        license(&format!("{begin}{inner}{end}"))
+    };
+    assert_eq!(verdict(&nested("x")), Ok(0));
+    check_refused(&nested("<a/>"), "more than 256 elements inside one another");
 }
 
 #[test]
