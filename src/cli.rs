@@ -130,11 +130,35 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// Runs the command that the process was started with, and gives its exit code. It is here and not in the program, which
+/// would be compiled for as long as all of this once more.
+#[must_use]
+pub fn execute() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&anyhow::Error::new(error).context("cannot start the runtime"));
+            return Exit::Failed.into();
+        }
+    };
+    let result = runtime.block_on(run(arguments));
+    // Nothing that still blocks may keep the process: everything that matters was waited for.
+    runtime.shutdown_background();
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            complain(&error);
+            exit_of(&error).into()
+        }
+    }
+}
+
 /// Runs one command.
 ///
 /// # Errors
 /// What went wrong, for [`complain`] and [`exit_of`].
-pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let global = arguments.global;
     match arguments.command {
         Command::Server(server) => server.run().await,
@@ -162,7 +186,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
 
 /// Prints an error for a person, with its causes.
 #[expect(clippy::print_stderr, reason = "this is where errors are printed")]
-pub fn complain(error: &anyhow::Error) {
+fn complain(error: &anyhow::Error) {
     match error.downcast_ref::<tonic::Status>() {
         Some(status) => eprintln!("Error: {}", status.message()),
         None => eprintln!("Error: {error:#}"),
@@ -171,7 +195,7 @@ pub fn complain(error: &anyhow::Error) {
 
 /// The exit code that an error means.
 #[must_use]
-pub fn exit_of(error: &anyhow::Error) -> Exit {
+fn exit_of(error: &anyhow::Error) -> Exit {
     if error.is::<crate::config::LoadError>() {
         return Exit::Usage;
     }

@@ -24,6 +24,7 @@ mod service;
 mod settings;
 mod snapshot;
 mod staleness;
+mod stall;
 mod state_machine;
 mod status;
 mod survey;
@@ -151,6 +152,7 @@ impl Cluster {
         tasks.spawn("keeper", keeper::keep(cluster.clone(), clock));
         tasks.spawn("report", report::report(cluster.clone(), clock));
         tasks.spawn("disk", disk::keep(cluster.clone()));
+        tasks.spawn("disk that stands still", stall::watch(cluster.clone()));
         Ok(cluster)
     }
 

@@ -5,6 +5,7 @@ mod answers;
 mod catalogue;
 mod causes;
 mod certificates;
+mod disks;
 mod log;
 mod logins;
 mod membership;
@@ -14,16 +15,14 @@ mod tally;
 mod upstream;
 mod who;
 
-pub use self::{seen::Seen, shed::Shed};
+pub use self::{disks::Disks, seen::Seen, shed::Shed, tally::Tally, who::Who};
 pub use answers::BadAnswers;
 pub use catalogue::{CATALOGUE, Description, Level};
 pub use causes::with_causes;
 pub use certificates::Certificates;
 pub use logins::LoginsLimited;
 pub use membership::{NotJoined, Refused};
-pub use tally::Tally;
 pub use upstream::UpstreamTrouble;
-pub use who::Who;
 
 use std::fmt::Display;
 use std::path::Path;
@@ -162,13 +161,13 @@ pub enum Event<'a> {
         /// The others.
         also: &'a str,
     },
-    /// 4010: the disk is full, so this node takes no changes.
-    DiskFull {
-        /// How full, and until when.
+    /// 4010, 4011, 4013, 4014: what the disk does.
+    Disk {
+        /// What it is.
+        what: Disks,
+        /// How full, and until when; or for how long. Nothing when it is over.
         reason: &'a str,
     },
-    /// 4011: there is room again.
-    DiskHasRoom,
     /// 4012: something on disk was damaged; it is kept aside, and made again.
     DamageSetAside {
         /// What it is.
@@ -407,7 +406,7 @@ mod tests {
         assert!(CATALOGUE.windows(2).all(|pair| pair[0].number < pair[1].number));
         for description in CATALOGUE {
             let level = match description.number {
-                1000..2000 | 4011 => Level::Information,
+                1000..2000 | 4011 | 4014 => Level::Information,
                 2000..3000 | 4000.. => Level::Warning,
                 _ => Level::Error,
             };

@@ -3,7 +3,7 @@
 use super::medium;
 use super::types::{Entry, TypeConfig};
 use super::{Cluster, Member, rescue};
-use crate::event::Event;
+use crate::event::{Disks, Event};
 use crate::storage::log::LogError;
 use crate::storage::space::{Full, Space};
 use openraft::async_runtime::WatchReceiver;
@@ -31,8 +31,8 @@ pub(super) async fn keep(cluster: Cluster) {
             return;
         }
         match (own(&cluster), was_full) {
-            (Some(reason), false) => Event::DiskFull { reason: &reason }.log(),
-            (None, true) => Event::DiskHasRoom.log(),
+            (Some(reason), false) => Event::Disk { what: Disks::Full, reason: &reason }.log(),
+            (None, true) => Event::Disk { what: Disks::HasRoom, reason: "" }.log(),
             (Some(_), true) | (None, false) => {}
         }
         was_full = own(&cluster).is_some();

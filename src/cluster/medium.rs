@@ -3,7 +3,7 @@
 
 #[cfg(test)]
 use super::simulation::disk as simulated;
-use crate::storage::log::{self, Contents, LogError, LogId, Made, Vote};
+use crate::storage::log::{self, Contents, LogError, LogId, Made, Progress, Vote};
 use crate::storage::tree::{self, Batch, ReadError};
 use std::io;
 use std::ops::Range;
@@ -53,6 +53,15 @@ impl Log {
             Log::Real(log) => log.upkeep(),
             #[cfg(test)]
             Log::Simulated(log) => log.contents().map(drop),
+        }
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        match self {
+            Log::Real(log) => log.progress(),
+            // Its disk takes everything at once, or is gone.
+            #[cfg(test)]
+            Log::Simulated(_) => Progress::default(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The catalogue of events: numbers, levels, words and remedies.
 
-use super::{BadAnswers, Certificates, LoginsLimited, NotJoined, Refused, UpstreamTrouble};
+use super::{BadAnswers, Certificates, Disks, LoginsLimited, NotJoined, Refused, UpstreamTrouble};
 
 /// What is fixed about an event: the row of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +49,11 @@ pub const CATALOGUE: &[Description] = &[
     NTLM_REFUSED,
     UNEXPECTED,
     AMBIGUOUS,
-    DISK_FULL,
-    DISK_HAS_ROOM,
+    Disks::Full.description(),
+    Disks::HasRoom.description(),
     DAMAGE_SET_ASIDE,
+    Disks::StandsStill.description(),
+    Disks::GoesOn.description(),
     Refused::RemovedAdministrator.description(),
     Refused::UnknownAdministrator.description(),
     Refused::OtherCluster.description(),
@@ -267,18 +269,6 @@ pub(super) const AMBIGUOUS: Description = Description {
     remedy: "one and only one entry should: rmsc authz test ACCOUNT, then rmsc authz remove",
 };
 
-pub(super) const DISK_FULL: Description = Description {
-    number: 4010,
-    level: Level::Warning,
-    words: "the disk is full: this node takes no changes of the table, and relays on",
-    remedy: "make room on the disk of the data folder; the node goes on by itself",
-};
-pub(super) const DISK_HAS_ROOM: Description = Description {
-    number: 4011,
-    level: Level::Information,
-    words: "the disk has room again: this node takes changes",
-    remedy: "",
-};
 pub(super) const DAMAGE_SET_ASIDE: Description = Description {
     number: 4012,
     level: Level::Warning,

@@ -4,14 +4,13 @@ use super::catalogue::{
     ACCESS_ALLOWED, ACCESS_REFUSED, ADMINISTRATOR_ADDED, ADMINISTRATOR_REMOVED, AMBIGUOUS,
     CERTIFICATE_RENEWED, CLEAR_TEXT, CLOUD_CREDENTIAL_EXPIRES, CLOUD_RENEWAL_ASKED, CLOUD_SETTINGS_DIFFER,
     CLOUD_SIGNED_IN, CLOUD_SIGNED_OUT, CLOUD_TOKEN_NOT_RENEWED, CLOUD_TOKEN_RENEWED, DAMAGE_SET_ASIDE,
-    DIRECTORY_AWAY, DIRECTORY_BACK, DIRECTORY_UNREADABLE, DISK_FULL, DISK_HAS_ROOM, FEW_OPEN_FILES,
-    KEPT_ANSWER, NODE_DRAINED, NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, NOT_HTTP, NTLM_REFUSED,
-    PRINCIPAL_INVALID, RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_IN_REACH, SERVICE_KEY_CLOSED,
-    SERVICE_KEYS_CHANGED, SERVICE_OUT_OF_REACH, SERVICE_STARTED, SERVICE_STOPPED, SHED, SWITCHED_TO_HTTPS,
-    TABLE_EMPTY, TABLE_UPDATED, THRESHOLD_TOO_LOW, UNEXPECTED, UPSTREAM_IN_THE_CLEAR, WINBIND_AWAY,
-    WINBIND_BACK,
+    DIRECTORY_AWAY, DIRECTORY_BACK, DIRECTORY_UNREADABLE, FEW_OPEN_FILES, KEPT_ANSWER, NODE_DRAINED,
+    NODE_JOINED, NODE_LEFT, NODE_REFUSED, NODE_REMOVED, NOT_HTTP, NTLM_REFUSED, PRINCIPAL_INVALID,
+    RENEWAL_FAILED, SEAL_KEY_IN_FILE, SERVICE_IN_REACH, SERVICE_KEY_CLOSED, SERVICE_KEYS_CHANGED,
+    SERVICE_OUT_OF_REACH, SERVICE_STARTED, SERVICE_STOPPED, SHED, SWITCHED_TO_HTTPS, TABLE_EMPTY,
+    TABLE_UPDATED, THRESHOLD_TOO_LOW, UNEXPECTED, UPSTREAM_IN_THE_CLEAR, WINBIND_AWAY, WINBIND_BACK,
 };
-use super::{Description, Event, Shed, Who};
+use super::{Description, Disks, Event, Shed, Who};
 use std::fmt;
 use tracing::{error, info, warn};
 
@@ -38,8 +37,7 @@ impl Event<'_> {
             Event::NtlmRefused { .. } => NTLM_REFUSED,
             Event::Unexpected { .. } => UNEXPECTED,
             Event::Ambiguous { .. } => AMBIGUOUS,
-            Event::DiskFull { .. } => DISK_FULL,
-            Event::DiskHasRoom => DISK_HAS_ROOM,
+            Event::Disk { what, .. } => what.description(),
             Event::DamageSetAside { .. } => DAMAGE_SET_ASIDE,
             Event::NodeDrained { .. } => NODE_DRAINED,
             Event::NodeRemoved { .. } => NODE_REMOVED,
@@ -148,7 +146,7 @@ impl Event<'_> {
             | Event::UpstreamTrouble { reason, .. }
             | Event::BadAnswer { reason, .. }
             | Event::Certificate { reason, .. }
-            | Event::DiskFull { reason } => {
+            | Event::Disk { what: Disks::Full | Disks::StandsStill, reason } => {
                 warn!(event, reason, remedy, "{words}");
             }
             Event::DirectoryUnreadable { domain, account, reason } => {
@@ -175,7 +173,7 @@ impl Event<'_> {
             }
             Event::FewOpenFiles { has, needed } => warn!(event, has, needed, remedy, "{words}"),
             Event::TableEmpty { revision } => warn!(event, revision, remedy, "{words}"),
-            Event::DiskHasRoom => info!(event, "{words}"),
+            Event::Disk { what: Disks::HasRoom | Disks::GoesOn, .. } => info!(event, "{words}"),
             Event::DamageSetAside { what, kept, reason } => {
                 warn!(event, what, kept = %kept.display(), reason, remedy, "{words}");
             }

@@ -5,6 +5,7 @@ mod check;
 mod format;
 mod guard;
 mod scan;
+mod waiting;
 
 use super::space::{self, Held};
 use check::{acknowledged, check_first, cut_torn_tail, is_damage, settle};
@@ -20,8 +21,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use waiting::Waiting;
 
 pub use format::{LogId, Vote};
+pub use waiting::Progress;
 
 /// The log of one node. Clones name the same log.
 #[derive(Clone)]
@@ -30,6 +33,7 @@ pub struct Log {
     open: Arc<Mutex<Option<RaftLog<Format>>>>,
     guard: Arc<Guard>,
     held: Arc<Mutex<Held>>,
+    waiting: Waiting,
 }
 
 /// Whether a log was made before in this place.
@@ -124,6 +128,7 @@ impl Log {
             open: Arc::new(Mutex::new(Some(log))),
             guard: Arc::new(guard),
             held: Arc::default(),
+            waiting: Waiting::default(),
         })
     }
 
@@ -150,6 +155,12 @@ impl Log {
     #[must_use]
     pub fn guard_path(folder: &Path) -> PathBuf {
         Guard::path(folder)
+    }
+
+    /// How far the disk is with what was asked. Never waits for it.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.waiting.progress()
     }
 
     /// What the log holds now.
@@ -230,7 +241,12 @@ impl Log {
                 let end = log.truncate(log_id.map_or(0, |log_id| log_id.index + 1))?;
                 return self.flush(log, end, done);
             }
-            log.flush(true, Some(OnDisk::new(done)))
+            let waiting = self.waiting.begin();
+            let on_disk = move || {
+                done();
+                drop(waiting);
+            };
+            log.flush(true, Some(OnDisk::new(on_disk)))
         })
     }
 
@@ -319,10 +335,12 @@ impl Log {
         F: FnOnce() + Send + 'static,
     {
         let (guard, end) = (self.guard.clone(), end.offset + end.size);
+        let waiting = self.waiting.begin();
         let on_disk = move || {
             guard.note(end);
             done();
             guard.settle();
+            drop(waiting);
         };
         log.flush(true, Some(OnDisk::new(on_disk)))
     }

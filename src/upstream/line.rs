@@ -37,6 +37,8 @@ struct Shared {
     given_up: AtomicU64,
     /// Somebody looks.
     looked_after: AtomicBool,
+    /// The kernel's table cannot be read, which was said.
+    unreadable: AtomicBool,
     tasks: Tasks,
 }
 
@@ -70,6 +72,7 @@ impl Lines {
             asked: Notify::new(),
             given_up: AtomicU64::new(0),
             looked_after: AtomicBool::new(false),
+            unreadable: AtomicBool::new(false),
             tasks,
         };
         Lines { shared: Arc::new(shared) }
@@ -123,7 +126,10 @@ impl Lines {
                 }
                 match kernel::standings().await {
                     Ok(standings) => self.judge(silent, &standings).await,
-                    Err(error) => tracing::debug!(%error, "nobody knows whether lines are gone"),
+                    Err(error) if !self.shared.unreadable.swap(true, Ordering::Relaxed) => {
+                        tracing::warn!(%error, "nobody can tell whether connections to the service are gone");
+                    }
+                    Err(_) => {}
                 }
             }
         }
