@@ -1,4 +1,5 @@
 //! Callers that keep so many connections busy, one request after the other on each, and count.
+//! Those who come at a steady rate instead are in `load.rs`, those who connect anew each time in `reconnects.rs`.
 
 use super::Contestant;
 use super::certificates::Certificates;
@@ -40,6 +41,11 @@ pub struct Made {
     pub latencies: Vec<Duration>,
 }
 
+/// What so many of a hundred, in order, do not exceed.
+pub fn percentile(ordered: &[Duration], percent: usize) -> Duration {
+    ordered.get(ordered.len() * percent / 100).copied().unwrap_or_default()
+}
+
 /// How to call one contestant.
 #[derive(Clone)]
 pub struct Calls {
@@ -50,21 +56,34 @@ pub struct Calls {
     body: Vec<u8>,
 }
 
+/// A connection that is kept.
+pub struct Caller<'a> {
+    stream: Box<dyn Stream>,
+    calls: &'a Calls,
+    read: Vec<u8>,
+    reopened: u32,
+}
+
+#[derive(Clone, Copy)]
+enum Request {
+    Whole,
+    FirstLeg,
+}
+
 trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
 impl Calls {
     pub fn new(
         contestant: &Contestant,
-        scheme: Scheme,
-        bytes: usize,
+        (scheme, bytes): (Scheme, usize),
         certificates: &Certificates,
     ) -> anyhow::Result<Self> {
         let (address, tls) = match scheme {
             Scheme::Http => (contestant.clear, None),
             Scheme::Https => {
                 let client = ServiceClient::trusting(Roots::of(Some(&certificates.authority)))?;
-                (contestant.tls, Some(client))
+                (*contestant.tls.first().context("there is no front")?, Some(client))
             }
         };
         Ok(Calls { name: contestant.name, address, tls, login: contestant.login.clone(), body: body(bytes) })
@@ -91,46 +110,37 @@ impl Calls {
     }
 
     async fn repeat(&self, connections: usize, span: Duration, what: Request) -> anyhow::Result<Made> {
-        let mut streams = Vec::new();
-        for _ in 0..connections {
-            streams.push(Caller { stream: self.connect().await?, calls: self, read: Vec::new() });
-        }
+        let callers = self.callers(connections).await?;
         let begun = Instant::now();
-        let callers = streams.into_iter().map(|caller| caller.until(begun + span, what));
+        let callers = callers.into_iter().map(|caller| caller.until(begun + span, what));
         let mut latencies = Vec::new();
         for done in futures::future::join_all(callers).await {
-            latencies.extend(done.with_context(|| format!("{} at {}", self.name, self.address))?);
+            latencies.extend(done.with_context(|| self.whom())?);
         }
         latencies.sort_unstable();
         Ok(Made { requests: latencies.len() as u64, span: begun.elapsed(), latencies })
     }
 
-    /// A connection with a handshake each, one after the other, on which nothing is asked.
-    pub async fn new_connections(&self, span: Duration) -> anyhow::Result<u64> {
-        let (begun, mut made) = (Instant::now(), 0);
-        while begun.elapsed() < span {
-            let mut stream = self.connect().await?;
-            // With TLS 1.3 the other end is done only with what comes next.
-            stream.write_all(b"GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await?;
-            stream.flush().await?;
-            let mut rest = Vec::new();
-            // Some ends leave without a word.
-            let _ = stream.read_to_end(&mut rest).await;
-            ensure!(!rest.is_empty(), "{} answers nothing", self.address);
-            made += 1;
+    /// So many connections that are kept.
+    pub async fn callers(&self, connections: usize) -> anyhow::Result<Vec<Caller<'_>>> {
+        let mut callers = Vec::new();
+        for _ in 0..connections {
+            let stream = self.connect().await?;
+            callers.push(Caller { stream, calls: self, read: Vec::new(), reopened: 0 });
         }
-        Ok(made)
+        Ok(callers)
+    }
+
+    /// Who is called, for errors.
+    pub fn whom(&self) -> String {
+        format!("{} at {}", self.name, self.address)
     }
 
     /// So many connections on which nothing is said.
     pub async fn idle_connections(&self, count: usize) -> anyhow::Result<Vec<Box<dyn Send>>> {
         let mut held: Vec<Box<dyn Send>> = Vec::new();
         for number in 0..count {
-            // A range of addresses: ports, and limits for one address, are not what is measured.
-            let socket = tokio::net::TcpSocket::new_v4()?;
-            let last = u8::try_from(number % 200).unwrap_or(0) + 2;
-            socket.bind(SocketAddr::from(([127, 0, 1, last], 0)))?;
-            let stream = socket.connect(self.address).await?;
+            let stream = connect_as(number, self.address).await?;
             held.push(match &self.tls {
                 Some(tls) => Box::new(tls.over(stream, NAME).await?.0),
                 None => Box::new(stream),
@@ -149,34 +159,33 @@ impl Calls {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Request {
-    Whole,
-    FirstLeg,
-}
-
-struct Caller<'a> {
-    stream: Box<dyn Stream>,
-    calls: &'a Calls,
-    read: Vec<u8>,
-}
-
 impl Caller<'_> {
     async fn until(mut self, end: Instant, what: Request) -> anyhow::Result<Vec<Duration>> {
-        let (mut latencies, mut reopened) = (Vec::new(), 0);
+        let mut latencies = Vec::new();
         while Instant::now() < end {
             let begun = Instant::now();
-            match self.request(what).await {
-                Ok(()) => latencies.push(begun.elapsed()),
-                // Any end may close a kept connection between two requests; a client opens another one.
-                Err(error) if error.is::<Ended>() && reopened < REOPENED_MAX => {
-                    reopened += 1;
-                    self.stream = self.calls.connect().await?;
-                }
-                Err(error) => return Err(error),
-            }
+            self.insist(what).await?;
+            latencies.push(begun.elapsed());
         }
         Ok(latencies)
+    }
+
+    /// One request and its answer, with all that the login takes.
+    pub async fn call(&mut self) -> anyhow::Result<()> {
+        self.insist(Request::Whole).await
+    }
+
+    /// Any end may close a kept connection between two requests; a client opens another one.
+    async fn insist(&mut self, what: Request) -> anyhow::Result<()> {
+        loop {
+            match self.request(what).await {
+                Err(error) if error.is::<Ended>() && self.reopened < REOPENED_MAX => {
+                    self.reopened += 1;
+                    self.stream = self.calls.connect().await?;
+                }
+                done => return done,
+            }
+        }
     }
 
     async fn request(&mut self, what: Request) -> anyhow::Result<()> {
@@ -255,6 +264,14 @@ impl Caller<'_> {
     }
 }
 
+/// A connection from one of a range of addresses: ports, and limits for one address, are not what is measured.
+pub async fn connect_as(number: usize, address: SocketAddr) -> anyhow::Result<TcpStream> {
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    let last = u8::try_from(number % 200).unwrap_or(0) + 2;
+    socket.bind(SocketAddr::from(([127, 0, 1, last], 0)))?;
+    Ok(socket.connect(address).await?)
+}
+
 fn client(login: &Login) -> NtlmClient {
     NtlmClient::new(Credentials {
         domain: login.domain.clone(),
@@ -287,4 +304,4 @@ struct Ended;
 /// Of one caller, in one cell.
 const REOPENED_MAX: u32 = 3;
 /// What the certificates are for.
-const NAME: &str = "localhost";
+pub const NAME: &str = "localhost";

@@ -1,4 +1,5 @@
-//! nginx before the service: one worker, connections kept on both sides.
+//! nginx before the service: one worker, connections kept on both sides. What is asked on a new connection it answers
+//! itself, as rmsc does.
 
 use super::Contestant;
 use super::certificates::Certificates;
@@ -22,7 +23,7 @@ pub fn start(folder: &Path, certificates: &Certificates, service: SocketAddr) ->
          upstream service {{ server {service}; keepalive 64; keepalive_requests 1000000; }}\n  \
          server {{\n    listen {clear};\n    listen {tls} ssl;\n    ssl_certificate {};\n    \
          ssl_certificate_key {};\n    ssl_protocols TLSv1.2 TLSv1.3;\n    \
-         location / {{ proxy_pass http://service; proxy_http_version 1.1; proxy_set_header Connection \"\"; }}\n  \
+         location = /none {{ return 404; }}\n    location / {{ proxy_pass http://service; proxy_http_version 1.1; proxy_set_header Connection \"\"; }}\n  \
          }}\n}}\n",
         certificates.front_certificate.display(),
         certificates.front_key.display(),
@@ -31,5 +32,5 @@ pub fn start(folder: &Path, certificates: &Certificates, service: SocketAddr) ->
     await_listener(clear);
     await_listener(tls);
     let processes = Processes::with_children(&[id]);
-    Ok(Contestant { name: "nginx", hop: false, clear, tls, login: None, processes })
+    Ok(Contestant { name: "nginx", hop: false, clear, tls: vec![tls], login: None, processes })
 }

@@ -5,6 +5,7 @@ use super::calls::Login;
 use super::certificates::Front;
 use super::processors::Processes;
 use super::support::cluster::TestCluster;
+use super::support::lab::Node;
 use std::net::SocketAddr;
 
 /// The nodes.
@@ -17,6 +18,7 @@ impl Labs {
     /// Starts them before this service, instead of the lab's own.
     pub fn start(service: SocketAddr) -> anyhow::Result<Self> {
         let labs = Labs { alone: TestCluster::start(1), three: TestCluster::start(3) };
+        one_certificate(&labs.three)?;
         for lab in [&labs.alone, &labs.three] {
             for node in lab.nodes() {
                 lab.reconfigure(&node.name, &lab.lab().simulator, &format!("http://{service}"));
@@ -40,6 +42,18 @@ impl Labs {
     }
 }
 
+/// As nodes of one name have it; otherwise nobody could resume at another one.
+fn one_certificate(lab: &TestCluster) -> anyhow::Result<()> {
+    let folder = |node: &Node| node.config.parent().expect("a file is in a folder").to_owned();
+    let first = folder(&lab.node("node-1"));
+    for node in lab.nodes().iter().filter(|node| node.name != "node-1") {
+        for file in ["front.pem", "front.key"] {
+            std::fs::copy(first.join(file), folder(node).join(file))?;
+        }
+    }
+    Ok(())
+}
+
 fn contestant(name: &'static str, lab: &TestCluster) -> Contestant {
     let (node, account) = (lab.node("node-1"), lab.account("svc-sharepoint"));
     let (domain, user) = account.parts();
@@ -48,7 +62,7 @@ fn contestant(name: &'static str, lab: &TestCluster) -> Contestant {
         name,
         hop: lab.nodes().len() > 1,
         clear: node.front(),
-        tls: super::support::lab::address(&node.https),
+        tls: lab.nodes().iter().map(|node| super::support::lab::address(&node.https)).collect(),
         login: Some(login),
         processes: Processes::with_children(&lab.pids()),
     }
