@@ -91,6 +91,12 @@ impl Clients {
         }
     }
 
+    /// How many requests have gone on elsewhere when this front failed them.
+    pub fn moved(&self, front: &str) -> usize {
+        let requests = self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.iter().filter(|request| request.front == front && request.moved.is_some()).count()
+    }
+
     /// Lets every client finish its request.
     pub fn stop(self) -> Vec<Request> {
         self.shared.stop.store(true, Ordering::Relaxed);
@@ -147,7 +153,9 @@ impl Shared {
         let mut moved = None;
         // As a real client's next attempt does when its server is gone.
         if matches!(outcome, Outcome::Broke(_)) && own.down.load(Ordering::Relaxed) {
-            let others = self.fronts.iter().filter(|front| front.name != own.name);
+            // Each begins at another of the addresses.
+            let others = self.fronts.iter().cycle().skip(number as usize).take(self.fronts.len());
+            let others = others.filter(|front| front.name != own.name);
             for other in others.filter(|front| !front.down.load(Ordering::Relaxed)) {
                 let again = self.call(other, caller, number, true);
                 moved.get_or_insert(std::mem::replace(&mut outcome, again.0));

@@ -8,6 +8,7 @@ mod f05_partition;
 mod f05_quorum_lost;
 mod f06_one_way;
 mod f07_bridge;
+mod f08_front_port;
 mod f08_ports;
 mod f09_frozen;
 mod f10_slow_disk;
@@ -68,6 +69,7 @@ pub const ALL: &[Scenario] = &[
     f05_quorum_lost::SCENARIO,
     f06_one_way::SCENARIO,
     f07_bridge::SCENARIO,
+    f08_front_port::SCENARIO,
     f08_ports::SCENARIO,
     f09_frozen::SCENARIO,
     f10_slow_disk::SCENARIO,

@@ -183,6 +183,11 @@ impl Stage {
         }
     }
 
+    /// How many requests have gone on elsewhere so far when this node's front failed them.
+    pub fn moved(&self, number: usize) -> usize {
+        self.clients.as_ref().map_or(0, |clients| clients.moved(&format!("node-{number}")))
+    }
+
     /// This node does not hear from the others until `play` ends.
     pub fn cut_off<T>(&mut self, number: usize, play: impl FnOnce(&mut Self) -> T) -> T {
         let (name, from) = (format!("node-{number}"), self.now());
