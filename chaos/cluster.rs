@@ -301,9 +301,21 @@ impl Cluster {
     /// The same, asking a certain node.
     #[track_caller]
     pub fn rmsc_through(&self, endpoint: &str, arguments: &[&str]) -> Ran {
+        run(&mut self.administrator(endpoint, arguments))
+    }
+
+    /// The same, without waiting for an answer.
+    #[track_caller]
+    pub fn ask(&self, endpoint: &str, arguments: &[&str]) -> Child {
+        let mut command = self.administrator(endpoint, arguments);
+        let asking = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        asking.expect("the program was built with the tests")
+    }
+
+    fn administrator(&self, endpoint: &str, arguments: &[&str]) -> Command {
         let mut command = rmsc();
-        command.arg("--context").arg(self.context()).args(["--endpoint", endpoint]);
-        run(command.args(arguments))
+        command.arg("--context").arg(self.context()).args(["--endpoint", endpoint]).args(arguments);
+        command
     }
 
     /// What the ops port of a node says, if it answers.

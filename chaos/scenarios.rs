@@ -30,6 +30,7 @@ mod f27_rolling_restart;
 mod f28_membership;
 mod f30_all_killed_damaged;
 mod f30_double;
+mod f30_removal_killed;
 
 use crate::cluster::{Certificates, Clocks, Settings};
 use crate::invariants::{Budget, Failures, Repeats};
@@ -91,6 +92,7 @@ pub const ALL: &[Scenario] = &[
     f28_membership::SCENARIO,
     f30_all_killed_damaged::SCENARIO,
     f30_double::SCENARIO,
+    f30_removal_killed::SCENARIO,
 ];
 
 /// A node dies: nobody notices but its own connections.
