@@ -48,7 +48,20 @@ fn play(stage: &mut Stage) {
         stage.record.nodes.retain(|node| *node != name);
         stage.recover();
     });
+    let listed = listed(stage, &through);
+    if listed != stage.cluster.names() {
+        stage.record.findings.push(format!("the nodes after the removal of {name} are {listed:?}"));
+    }
     stage.settled(Duration::from_secs(4));
+}
+
+/// The members that a node knows.
+fn listed(stage: &Stage, through: &str) -> Vec<String> {
+    let list = stage.cluster.rmsc_through(through, &["node", "list", "-o", "json"]).field("nodes");
+    let name = |node: &serde_json::Value| node.get("name")?.as_str().map(ToOwned::to_owned);
+    let mut names: Vec<String> = list.as_array().into_iter().flatten().filter_map(name).collect();
+    names.sort();
+    names
 }
 
 /// Asks until it is done: there may be no leader yet.
