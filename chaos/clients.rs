@@ -148,7 +148,7 @@ impl Shared {
 
     fn one(&self, own: &Front, number: u32, intended: Duration) -> Request {
         let caller = self.caller(number);
-        let fresh = number % FRESH_EVERY == 0;
+        let fresh = number.is_multiple_of(FRESH_EVERY);
         let (mut outcome, mut answer) = self.call(own, caller, number, fresh);
         let mut moved = None;
         // As a real client's next attempt does when its server is gone.
@@ -184,7 +184,7 @@ impl Shared {
         let tickets = &self.plan.tickets;
         let may = number % 40 != 7 && number % 10 != 3;
         let turn = tickets.iter().cycle().nth((number / 2) as usize % tickets.len().max(1));
-        match turn.filter(|_| may && number % 2 == 0) {
+        match turn.filter(|_| may && number.is_multiple_of(2)) {
             Some(ticket) => Caller { account: &ticket.account, ticket: Some(ticket) },
             None => Caller { account: self.account(number), ticket: None },
         }
