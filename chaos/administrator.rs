@@ -149,6 +149,7 @@ impl Administrator {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Kind {
     Add,
     Remove,
@@ -190,7 +191,8 @@ impl Ask {
 
     fn to_add(&self, note: u64) -> proto::AddRequest {
         // Half of them want to hear when it acts, the others when it cannot be lost.
-        let wait_for = if note % 2 == 0 { proto::WaitFor::Effect } else { proto::WaitFor::Acknowledgement };
+        let wait_for =
+            if note.is_multiple_of(2) { proto::WaitFor::Effect } else { proto::WaitFor::Acknowledgement };
         proto::AddRequest {
             name: self.name.clone(),
             sid: self.sid.clone(),

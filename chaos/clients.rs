@@ -91,6 +91,12 @@ impl Clients {
         }
     }
 
+    /// How many requests have gone on elsewhere when this front failed them.
+    pub fn moved(&self, front: &str) -> usize {
+        let requests = self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.iter().filter(|request| request.front == front && request.moved.is_some()).count()
+    }
+
     /// Lets every client finish its request.
     pub fn stop(self) -> Vec<Request> {
         self.shared.stop.store(true, Ordering::Relaxed);
@@ -142,12 +148,14 @@ impl Shared {
 
     fn one(&self, own: &Front, number: u32, intended: Duration) -> Request {
         let caller = self.caller(number);
-        let fresh = number % FRESH_EVERY == 0;
+        let fresh = number.is_multiple_of(FRESH_EVERY);
         let (mut outcome, mut answer) = self.call(own, caller, number, fresh);
         let mut moved = None;
         // As a real client's next attempt does when its server is gone.
         if matches!(outcome, Outcome::Broke(_)) && own.down.load(Ordering::Relaxed) {
-            let others = self.fronts.iter().filter(|front| front.name != own.name);
+            // Each begins at another of the addresses.
+            let others = self.fronts.iter().cycle().skip(number as usize).take(self.fronts.len());
+            let others = others.filter(|front| front.name != own.name);
             for other in others.filter(|front| !front.down.load(Ordering::Relaxed)) {
                 let again = self.call(other, caller, number, true);
                 moved.get_or_insert(std::mem::replace(&mut outcome, again.0));
@@ -176,7 +184,7 @@ impl Shared {
         let tickets = &self.plan.tickets;
         let may = number % 40 != 7 && number % 10 != 3;
         let turn = tickets.iter().cycle().nth((number / 2) as usize % tickets.len().max(1));
-        match turn.filter(|_| may && number % 2 == 0) {
+        match turn.filter(|_| may && number.is_multiple_of(2)) {
             Some(ticket) => Caller { account: &ticket.account, ticket: Some(ticket) },
             None => Caller { account: self.account(number), ticket: None },
         }

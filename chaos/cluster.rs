@@ -1,5 +1,12 @@
 //! A cluster as an operator would set it up: a host a node, joined with tokens, an accounts file, the simulated service.
 
+mod accounts;
+mod certificates;
+mod config;
+mod said;
+
+pub use accounts::{ALWAYS, CHANGING, STRANGER};
+
 use crate::faults::clock;
 use crate::network::{Network, Place};
 use crate::support::files;
@@ -9,14 +16,11 @@ use crate::support::processes;
 use crate::support::program::{Ran, rmsc, run};
 use crate::support::simulator::Simulator;
 use crate::support::wait;
-use crate::tickets::{self, TARGET, Ticket};
-use rmsc::directory::Kind;
-use rmsc::directory::local::{self, NewAccount, NewDirectory};
-use rmsc::principal::Sid;
-use rmsc::secret::Secret;
+use crate::tickets::{self, Ticket};
+use accounts::DOMAIN;
 use rmsc::tls::Authority;
 use rustix::process::Signal;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,7 +96,7 @@ impl Cluster {
         let fronts =
             Authority::new("chaos front CA", OffsetDateTime::now_utc()).expect("the name is a good one");
         let authority = files::private(folder, "ca.pem", fronts.certificate_pem());
-        let (accounts, sids) = write_accounts(folder);
+        let (accounts, sids) = accounts::write(folder);
         let tickets = if settings.tickets { tickets::get(&folder.join(KEYTAB)) } else { Vec::new() };
         let mut cluster = Cluster {
             network: network.clone(),
@@ -166,31 +170,6 @@ impl Cluster {
         }
     }
 
-    /// Gives all nodes a new certificate for callers.
-    pub fn import_certificate(&mut self) -> Ran {
-        self.imported += 1;
-        let front = self.fronts.issue_server(&[SERVICE_NAME.into()], OffsetDateTime::now_utc());
-        let front = front.expect("the name is a good one");
-        let folder = self.folder.join(IMPORTED);
-        fs::create_dir_all(&folder).expect("the folder of the run can be written");
-        let file = |name: &str, text: &str| {
-            let name = format!("{}.{name}", self.imported);
-            files::private(&folder, &name, text).display().to_string()
-        };
-        let certificate = file("pem", &front.certificate_pem);
-        let key = file("key", front.key_pem.expose());
-        let chain = self.folder.join("ca.pem").display().to_string();
-        self.rmsc(&["cert", "import", &certificate, "--key", &key, "--chain", &chain])
-    }
-
-    /// The hashes of the certificates that the nodes show, each once.
-    #[track_caller]
-    pub fn shown_certificates(&self) -> BTreeSet<String> {
-        let said = self.rmsc(&["cert", "show", "-o", "json"]).check_code(0).field("nodes");
-        let hash = |node: &serde_json::Value| node.get("fingerprint").map(ToString::to_string);
-        said.as_array().into_iter().flatten().map(|node| hash(node).unwrap_or_default()).collect()
-    }
-
     fn host_of(&self, number: usize) -> Host {
         let folder = self.folder.join(format!("node-{number}"));
         fs::create_dir(&folder).expect("the folder of the run can be written");
@@ -211,7 +190,7 @@ impl Cluster {
             config: folder.join("rmsc.toml"),
             log: folder.join("node.log"),
         };
-        let text = config(&node, (&folder, &self.folder), self.service.url(), &self.settings);
+        let text = config::text(&node, (&folder, &self.folder), self.service.url(), &self.settings);
         files::private(&folder, "rmsc.toml", &text);
         let environment = match self.settings.clocks {
             Clocks::Own => clock::environment(self.clock_file(number)),
@@ -322,9 +301,21 @@ impl Cluster {
     /// The same, asking a certain node.
     #[track_caller]
     pub fn rmsc_through(&self, endpoint: &str, arguments: &[&str]) -> Ran {
+        run(&mut self.administrator(endpoint, arguments))
+    }
+
+    /// The same, without waiting for an answer.
+    #[track_caller]
+    pub fn ask(&self, endpoint: &str, arguments: &[&str]) -> Child {
+        let mut command = self.administrator(endpoint, arguments);
+        let asking = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        asking.expect("the program was built with the tests")
+    }
+
+    fn administrator(&self, endpoint: &str, arguments: &[&str]) -> Command {
         let mut command = rmsc();
-        command.arg("--context").arg(self.context()).args(["--endpoint", endpoint]);
-        run(command.args(arguments))
+        command.arg("--context").arg(self.context()).args(["--endpoint", endpoint]).args(arguments);
+        command
     }
 
     /// What the ops port of a node says, if it answers.
@@ -360,53 +351,6 @@ impl Cluster {
         };
         wait::until("a leader is known", wait::PATIENCE, known)
     }
-
-    /// Everything that was said by anybody, with where it was said.
-    pub fn outputs(&self) -> Vec<(String, Vec<u8>)> {
-        let logs = self.hosts.iter().filter_map(|host| {
-            Some((format!("the log of {}", host.node.name), fs::read(&host.node.log).ok()?))
-        });
-        let monitored = self.hosts.iter().flat_map(|host| {
-            ["/metrics", "/readyz", "/clusterz"].into_iter().filter_map(|path| {
-                Some((format!("{path} of {}", host.node.name), self.monitor(host.number, path)?.body))
-            })
-        });
-        let processes = self.hosts.iter().filter_map(|host| host.node.pid.map(|pid| (host, pid)));
-        let processes = processes.flat_map(|(host, pid)| {
-            ["environ", "cmdline"].into_iter().filter_map(move |file| {
-                Some((format!("{file} of {}", host.node.name), fs::read(format!("/proc/{pid}/{file}")).ok()?))
-            })
-        });
-        logs.chain(monitored).chain(processes).collect()
-    }
-
-    /// What must never be in any of these: name and value.
-    pub fn secrets(&self) -> Vec<(String, Vec<u8>)> {
-        let mut secrets = Vec::new();
-        for account in self.accounts.values() {
-            let hash = rmsc::identity::nt_hash(&account.password);
-            let hex: String = hash.expose().iter().map(|byte| format!("{byte:02x}")).collect();
-            secrets
-                .push((format!("the password of {}", account.name), account.password.clone().into_bytes()));
-            secrets.push((format!("the NT hash of {}", account.name), hex.into_bytes()));
-        }
-        let mut keys = vec![
-            ("the administrator's key".to_owned(), self.folder.join("administrator")),
-            ("the key of an imported certificate".to_owned(), self.folder.join(IMPORTED)),
-        ];
-        keys.extend(self.hosts.iter().filter_map(|host| {
-            Some((format!("a key of {}", host.node.name), host.node.config.parent()?.to_owned()))
-        }));
-        for (what, folder) in keys {
-            let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.path());
-            let texts = files.filter_map(|path| fs::read_to_string(path).ok());
-            for text in texts.filter(|text| text.contains("PRIVATE KEY")) {
-                // A line in the middle stands for the whole.
-                secrets.extend(text.lines().nth(2).map(|line| (what.clone(), line.as_bytes().to_vec())));
-            }
-        }
-        secrets
-    }
 }
 
 impl Drop for Cluster {
@@ -431,76 +375,6 @@ fn rmsc_at(network: &Network, place: Place) -> Command {
     command
 }
 
-fn write_accounts(folder: &Path) -> (BTreeMap<String, Account>, BTreeMap<String, String>) {
-    let domain = [21, 77, 77, 77];
-    let names = || ALWAYS.into_iter().chain(CHANGING).chain([STRANGER]);
-    let password = || format!("canary-{:032x}", rand::random::<u128>());
-    let passwords: Vec<String> = names().map(|_| password()).collect();
-    let accounts = names().zip(&passwords).map(|(name, password)| NewAccount {
-        name: name.into(),
-        kind: if name.ends_with('$') { Kind::Computer } else { Kind::Account },
-        password: Secret::new(password.clone()),
-        groups: Vec::new(),
-    });
-    let directory = NewDirectory {
-        domain: DOMAIN.into(),
-        dns_domain: None,
-        domain_sid: Sid::new(5, &domain).expect("a domain's SID has four parts"),
-        groups: Vec::new(),
-        accounts: accounts.collect(),
-    };
-    local::write(&folder.join("accounts.toml"), &directory).expect("the folder of the run can be written");
-    let full = |(name, password): (&str, &String)| {
-        (name.to_owned(), Account { name: format!("{DOMAIN}\\{name}"), password: password.clone() })
-    };
-    let sid = |(at, name): (usize, &str)| (name.to_owned(), format!("S-1-5-21-77-77-77-{}", FIRST_RID + at));
-    (names().zip(&passwords).map(full).collect(), names().enumerate().map(sid).collect())
-}
-
-fn config(node: &Node, (folder, shared): (&Path, &Path), service: &str, settings: &Settings) -> String {
-    let text = |path: PathBuf| format!("{:?}", path.display().to_string());
-    let certificate_life = settings.certificate_life.as_secs();
-    let certificate = match settings.certificates {
-        Certificates::OfCluster => String::new(),
-        Certificates::OfFiles => format!(
-            "certificate = {}\nkey = {}\n",
-            text(folder.join("front.pem")),
-            text(folder.join("front.key"))
-        ),
-    };
-    let kerberos = if settings.tickets {
-        format!("[identity.kerberos]\nkeytab = {}\n", text(shared.join(KEYTAB)))
-    } else {
-        String::new()
-    };
-    format!(
-        "[node]\nname = \"{}\"\ndata_dir = {}\ncertificate_life = \"{certificate_life}s\"\n\
-         [secrets]\nseal = \"file\"\nkey_file = {}\n\
-         [listen]\nhttps = \"{}\"\n{certificate}peer = \"{}\"\nadmin = \"{}\"\nops = \"{}\"\n\
-         [cluster]\nservice_name = \"{SERVICE_NAME}\"\n\
-         [identity]\naccounts_file = {}\ntarget_names = [\"{TARGET}\"]\n{kerberos}[identity.limits]\nlockout_threshold = 999\nsource_failures_max = 1000000\n\
-         [upstream]\nkind = \"simulated\"\nurl = \"{service}\"\n\
-         [drain]\ndeadline = \"5s\"\n[log]\nlevel = \"info\"\ntarget = \"stdout-json\"\n",
-        node.name,
-        text(node.data_dir.clone()),
-        text(folder.join("seal.key")),
-        node.https.trim_start_matches("https://"),
-        node.peer,
-        node.admin,
-        node.monitor(),
-        text(shared.join("accounts.toml")),
-    )
-}
-
-/// Accounts that are authorized all the time.
-pub const ALWAYS: [&str; 2] = ["EXCH01$", "EXCH02$"];
-/// Accounts that the administrators add and remove.
-pub const CHANGING: [&str; 4] = ["slow", "quick-1", "quick-2", "quick-3"];
-/// One that nobody ever authorizes.
-pub const STRANGER: &str = "mallory";
-const DOMAIN: &str = "LAB";
-const IMPORTED: &str = "imported";
 const KEYTAB: &str = "service.keytab";
-const FIRST_RID: usize = 1_101;
 const SERVICE_NAME: &str = "rmsconnector.chaos.test";
 const START_TIMEOUT: Duration = Duration::from_secs(60);

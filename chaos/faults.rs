@@ -7,6 +7,7 @@ pub mod full_disk;
 pub mod half_open;
 pub mod kill;
 pub mod loss;
+pub mod narrow_line;
 pub mod partition;
 pub mod resources;
 pub mod slow_disk;

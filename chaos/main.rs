@@ -10,6 +10,7 @@ mod cluster;
 mod faults;
 mod invariants;
 mod network;
+mod pulse;
 mod record;
 mod report;
 mod scenarios;

@@ -33,6 +33,8 @@ pub struct Record {
     pub broken_service: Vec<Span>,
     /// When the membership stood still, and which nodes were in rotation.
     pub epochs: Vec<(Span, Vec<String>)>,
+    /// When the machine stood still for the runner: the budgets hold all the same, and it is told beside them.
+    pub late: Vec<Span>,
     /// Secrets that were found where none may be: what and where.
     pub leaks: Vec<String>,
     /// How many outputs were searched, for how many secrets.
@@ -54,6 +56,11 @@ impl Span {
 
     pub fn meets(&self, from: Duration, to: Duration) -> bool {
         from <= self.to && self.from <= to
+    }
+
+    /// How much of it is in another one.
+    pub fn shared(&self, other: &Self) -> Duration {
+        self.to.min(other.to).saturating_sub(self.from.max(other.from))
     }
 
     pub fn has(&self, moment: Duration) -> bool {

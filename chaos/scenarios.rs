@@ -8,6 +8,7 @@ mod f05_partition;
 mod f05_quorum_lost;
 mod f06_one_way;
 mod f07_bridge;
+mod f08_front_port;
 mod f08_ports;
 mod f09_frozen;
 mod f10_slow_disk;
@@ -29,6 +30,7 @@ mod f27_rolling_restart;
 mod f28_membership;
 mod f30_all_killed_damaged;
 mod f30_double;
+mod f30_removal_killed;
 
 use crate::cluster::{Certificates, Clocks, Settings};
 use crate::invariants::{Budget, Failures, Repeats};
@@ -68,6 +70,7 @@ pub const ALL: &[Scenario] = &[
     f05_quorum_lost::SCENARIO,
     f06_one_way::SCENARIO,
     f07_bridge::SCENARIO,
+    f08_front_port::SCENARIO,
     f08_ports::SCENARIO,
     f09_frozen::SCENARIO,
     f10_slow_disk::SCENARIO,
@@ -89,6 +92,7 @@ pub const ALL: &[Scenario] = &[
     f28_membership::SCENARIO,
     f30_all_killed_damaged::SCENARIO,
     f30_double::SCENARIO,
+    f30_removal_killed::SCENARIO,
 ];
 
 /// A node dies: nobody notices but its own connections.

@@ -5,6 +5,7 @@ use crate::clients::{self, Clients};
 use crate::cluster::{ALWAYS, CHANGING, Cluster, STRANGER, Settings};
 use crate::invariants::secrets;
 use crate::network::{Network, Place};
+use crate::pulse::Pulse;
 use crate::record::{Arrival, Record, Span};
 use crate::support::wait;
 use rand::rngs::SmallRng;
@@ -20,6 +21,7 @@ pub struct Stage {
     pub record: Record,
     clients: Option<Clients>,
     administrators: Option<Administrators>,
+    pulse: Option<Pulse>,
     begun: Instant,
     begun_ms: u64,
 }
@@ -47,6 +49,7 @@ impl Stage {
             record,
             clients: None,
             administrators: None,
+            pulse: Some(Pulse::start(begun)),
             begun,
             begun_ms: u64::try_from(since.as_millis()).expect("it is before the end of time"),
         };
@@ -183,6 +186,11 @@ impl Stage {
         }
     }
 
+    /// How many requests have gone on elsewhere so far when this node's front failed them.
+    pub fn moved(&self, number: usize) -> usize {
+        self.clients.as_ref().map_or(0, |clients| clients.moved(&format!("node-{number}")))
+    }
+
     /// This node does not hear from the others until `play` ends.
     pub fn cut_off<T>(&mut self, number: usize, play: impl FnOnce(&mut Self) -> T) -> T {
         let (name, from) = (format!("node-{number}"), self.now());
@@ -249,6 +257,7 @@ impl Stage {
         self.record.ended = self.now();
         let requests = self.clients.take().map(Clients::stop);
         self.record.requests = requests.unwrap_or_default();
+        self.record.late = self.pulse.take().map(Pulse::stop).unwrap_or_default();
         self.record.arrivals = self.arrivals();
         self.search();
         self.note_panics();

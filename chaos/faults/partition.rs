@@ -1,5 +1,6 @@
 //! Packets between nodes are dropped, in both directions or in one, all of them or those of a port. The clients and the
-//! service are reached all the time: a partition of a network that is cut between two racks.
+//! service are reached all the time: a partition of a network that is cut between two racks. Or the reverse: callers do
+//! not reach the front of a node, and the nodes reach each other.
 
 use crate::cluster::Cluster;
 use crate::network::Place;
@@ -51,6 +52,30 @@ pub fn cut(cluster: &Cluster, number: usize, from: &[usize], direction: Directio
         let _ = writeln!(rules, "chain out {{\ntype filter hook output priority 0;\n{}}}", drops("daddr"));
     }
     rules.push_str("}\n");
+    cluster.network.filter(Place::Node(number), &rules);
+}
+
+/// What becomes of what is sent to a port that is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Nothing: nobody answers.
+    Silent,
+    /// Each packet is answered with a reset.
+    Refused,
+}
+
+/// Cuts the front's port of a node off from callers, and nothing else.
+#[track_caller]
+pub fn cut_front(cluster: &Cluster, number: usize, cut: Cut) {
+    let ip = Place::Clients.ip();
+    let (in_rule, out_rule) = match cut {
+        Cut::Silent => ("drop", format!("ip daddr {ip} tcp sport 443 drop")),
+        Cut::Refused => ("reject with tcp reset", String::new()),
+    };
+    let rules = format!(
+        "table inet chaos {{\nchain in {{\ntype filter hook input priority 0;\nip saddr {ip} tcp dport 443 {in_rule}\n}}\n\
+         chain out {{\ntype filter hook output priority 0;\n{out_rule}\n}}\n}}\n"
+    );
     cluster.network.filter(Place::Node(number), &rules);
 }
 

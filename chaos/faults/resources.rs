@@ -27,25 +27,37 @@ fn limit_files(pid: u32, files: usize) {
     run(Command::new("prlimit").args(["--pid", &pid.to_string(), &limit])).check_code(0);
 }
 
-/// The memory that a node may use, until this is dropped.
+/// A control group whose memory has a limit, until this is dropped.
 pub struct Memory(PathBuf);
 
 impl Memory {
+    /// One for a node, without a limit yet.
     #[track_caller]
-    pub fn limit(cluster: &Cluster, number: usize, bytes: u64) -> Self {
+    pub fn group(cluster: &Cluster, number: usize) -> Self {
         let pid = cluster.host(number).node.running_pid();
         let group = PathBuf::from(GROUPS).join(format!("rmsc-chaos-{pid}"));
-        let made = fs::create_dir(&group).and_then(|()| {
-            fs::write(group.join("memory.limit_in_bytes"), bytes.to_string())?;
-            fs::write(group.join("cgroup.procs"), pid.to_string())
-        });
+        let made = fs::create_dir(&group);
         made.unwrap_or_else(|error| panic!("no control group for memory at {GROUPS}: {error}"));
         Memory(group)
     }
 
-    /// The most that was in use.
+    /// What starts a program inside.
+    pub fn wrapper(&self) -> Vec<String> {
+        let enter = format!("echo $$ >{}/cgroup.procs && exec \"$@\"", self.0.display());
+        ["sh", "-c", &enter, "sh"].map(ToOwned::to_owned).to_vec()
+    }
+
+    /// From now on it may use so much; what it used before is forgotten.
+    #[track_caller]
+    pub fn limit(&self, bytes: u64) {
+        let set = fs::write(self.0.join("memory.limit_in_bytes"), bytes.to_string())
+            .and_then(|()| fs::write(self.0.join(USED_MAX), "0"));
+        set.unwrap_or_else(|error| panic!("no limit of {bytes} bytes: {error}"));
+    }
+
+    /// The most that was in use under its limit.
     pub fn used_max(&self) -> u64 {
-        let text = fs::read_to_string(self.0.join("memory.max_usage_in_bytes")).unwrap_or_default();
+        let text = fs::read_to_string(self.0.join(USED_MAX)).unwrap_or_default();
         text.trim().parse().unwrap_or_default()
     }
 }
@@ -61,4 +73,5 @@ impl Drop for Memory {
 }
 
 const GROUPS: &str = "/sys/fs/cgroup/memory";
+const USED_MAX: &str = "memory.max_usage_in_bytes";
 const FILES_USUAL: usize = 1_024;

@@ -10,6 +10,8 @@ pub const INVARIANT: Invariant = Invariant { name: "gaps", check, plant };
 struct Seen {
     gap: Duration,
     gap_at: Duration,
+    /// How much of it the machine stood still.
+    still: Duration,
     slowest: Duration,
     slowest_at: Duration,
     /// Which one it was.
@@ -23,9 +25,10 @@ fn check(record: &Record, budget: &Budget) -> Result<String, String> {
         seen(record, Span::new(Duration::ZERO, troubled.from)).ok_or("nothing was answered before")?;
     let said = |name: &str, seen: &Seen| {
         format!(
-            "{name}: longest gap {:.1?} (at {:.1?}), slowest {} ms (at {:.1?}: {}), p99 {} ms",
+            "{name}: longest gap {:.1?} (at {:.1?}; the machine stood still for {:.1?} of it), slowest {} ms (at {:.1?}: {}), p99 {} ms",
             seen.gap,
             seen.gap_at,
+            seen.still,
             seen.slowest.as_millis(),
             seen.slowest_at,
             seen.by,
@@ -55,12 +58,14 @@ fn seen(record: &Record, span: Span) -> Option<Seen> {
     });
     let gaps = gaps.map(|(one, next)| (next.ended - one.ended, one.ended));
     let (gap, gap_at) = gaps.max().unwrap_or_default();
+    let longest = Span::new(gap_at, gap_at + gap);
+    let still = record.late.iter().map(|late| late.shared(&longest)).sum();
     let slowest = counted.iter().max_by_key(|request| request.latency())?;
     let mut latencies: Vec<Duration> = counted.iter().map(|request| request.latency()).collect();
     latencies.sort_unstable();
     let p99 = latencies.get(latencies.len() * 99 / 100).copied().unwrap_or_default();
     let by = format!("{} {} by {}", slowest.id, slowest.front, slowest.served_by);
-    Some(Seen { gap, gap_at, slowest: slowest.latency(), slowest_at: slowest.intended, by, p99 })
+    Some(Seen { gap, gap_at, still, slowest: slowest.latency(), slowest_at: slowest.intended, by, p99 })
 }
 
 fn plant(record: &mut Record) {

@@ -38,7 +38,7 @@ fn play(stage: &mut Stage) {
     if used > usual + SPAN / 10 {
         stage.record.findings.push(format!("node-{victim} used {used:?} of a processor, {usual:?} before"));
     }
-    if stage.cluster.host(victim).node.pid != Some(pid) {
+    if !processes::is_alive(pid) {
         stage.record.findings.push(format!("node-{victim} did not live through it"));
     }
     stage.recover();
