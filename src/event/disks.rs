@@ -32,7 +32,7 @@ impl Disks {
                 4013,
                 Level::Warning,
                 "the disk stands still: what this node writes is not taken",
-                "look after the disk of the data folder, or what it stands on; another node leads meanwhile",
+                "look after the disk of the data folder, or what it stands on; the node goes on by itself",
             ),
             Disks::GoesOn => (4014, Level::Information, "the disk takes again what this node writes", ""),
         };

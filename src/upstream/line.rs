@@ -125,7 +125,10 @@ impl Lines {
                     continue;
                 }
                 match kernel::standings().await {
-                    Ok(standings) => self.judge(silent, &standings).await,
+                    Ok(standings) => {
+                        self.shared.unreadable.store(false, Ordering::Relaxed);
+                        self.judge(silent, &standings).await;
+                    }
                     Err(error) if !self.shared.unreadable.swap(true, Ordering::Relaxed) => {
                         tracing::warn!(%error, "nobody can tell whether connections to the service are gone");
                     }
