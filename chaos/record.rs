@@ -1,5 +1,6 @@
 //! What was seen of a scenario. The checkers read it and nothing else.
 
+use crate::pulse::Late;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -33,8 +34,8 @@ pub struct Record {
     pub broken_service: Vec<Span>,
     /// When the membership stood still, and which nodes were in rotation.
     pub epochs: Vec<(Span, Vec<String>)>,
-    /// When the machine stood still for the runner: the budgets hold all the same, and it is told beside them.
-    pub late: Vec<Span>,
+    /// When the machine stood still for the runner: what the host had taken is no part of a gap, the rest is.
+    pub late: Late,
     /// Secrets that were found where none may be: what and where.
     pub leaks: Vec<String>,
     /// How many outputs were searched, for how many secrets.
