@@ -184,8 +184,10 @@ fn chosen(arguments: &Arguments, rng: &mut SmallRng) -> Vec<&'static Scenario> {
         let named = |scenario: &&Scenario| scenario.name == name || scenario.row.eq_ignore_ascii_case(name);
         return scenarios::ALL.iter().filter(named).collect();
     }
+    // Not each can be played with any number of nodes.
+    let fitting = |scenario: &&Scenario| arguments.nodes.is_none_or(|nodes| scenario.nodes.contains(&nodes));
     let (mut always, mut others): (Vec<_>, Vec<_>) =
-        scenarios::ALL.iter().partition(|scenario| scenario.part == Part::Always);
+        scenarios::ALL.iter().filter(fitting).partition(|scenario| scenario.part == Part::Always);
     others.retain(|scenario| scenario.part == Part::Drawn);
     others.shuffle(rng);
     always.append(&mut others);
