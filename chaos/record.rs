@@ -1,6 +1,5 @@
 //! What was seen of a scenario. The checkers read it and nothing else.
 
-use crate::pulse::Late;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -34,8 +33,8 @@ pub struct Record {
     pub broken_service: Vec<Span>,
     /// When the membership stood still, and which nodes were in rotation.
     pub epochs: Vec<(Span, Vec<String>)>,
-    /// When the machine stood still for the runner: what the host had taken is no part of a gap, the rest is.
-    pub late: Late,
+    /// When the machine stood still for the runner: the budgets hold all the same, and it is told beside them.
+    pub late: Vec<Span>,
     /// Secrets that were found where none may be: what and where.
     pub leaks: Vec<String>,
     /// How many outputs were searched, for how many secrets.

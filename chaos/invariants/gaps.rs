@@ -10,8 +10,7 @@ pub const INVARIANT: Invariant = Invariant { name: "gaps", check, plant };
 struct Seen {
     gap: Duration,
     gap_at: Duration,
-    /// For how much of it the host had taken the processors, which is not counted, and the machine stood still at all.
-    stolen: Duration,
+    /// How much of it the machine stood still.
     still: Duration,
     slowest: Duration,
     slowest_at: Duration,
@@ -26,10 +25,9 @@ fn check(record: &Record, budget: &Budget) -> Result<String, String> {
         seen(record, Span::new(Duration::ZERO, troubled.from)).ok_or("nothing was answered before")?;
     let said = |name: &str, seen: &Seen| {
         format!(
-            "{name}: longest gap {:.1?} (at {:.1?}; without {:.1?} that the host took, of {:.1?} when the machine stood still), slowest {} ms (at {:.1?}: {}), p99 {} ms",
+            "{name}: longest gap {:.1?} (at {:.1?}; the machine stood still for {:.1?} of it), slowest {} ms (at {:.1?}: {}), p99 {} ms",
             seen.gap,
             seen.gap_at,
-            seen.stolen,
             seen.still,
             seen.slowest.as_millis(),
             seen.slowest_at,
@@ -58,29 +56,16 @@ fn seen(record: &Record, span: Span) -> Option<Seen> {
     let gaps = pairs.filter(|(one, next)| {
         !record.broken_service.iter().any(|broken| broken.meets(one.ended, next.ended))
     });
-    let shared = |late: &[Span], gap: &Span| late.iter().map(|late| late.shared(gap)).sum::<Duration>();
-    let gaps = gaps.map(|(one, next)| {
-        let gap = Span::new(one.ended, next.ended);
-        let stolen = shared(&record.late.stolen, &gap);
-        ((next.ended - one.ended).saturating_sub(stolen), one.ended, stolen)
-    });
-    let (gap, gap_at, stolen) = gaps.max().unwrap_or_default();
-    let still = shared(&record.late.all, &Span::new(gap_at, gap_at + gap + stolen));
+    let gaps = gaps.map(|(one, next)| (next.ended - one.ended, one.ended));
+    let (gap, gap_at) = gaps.max().unwrap_or_default();
+    let longest = Span::new(gap_at, gap_at + gap);
+    let still = record.late.iter().map(|late| late.shared(&longest)).sum();
     let slowest = counted.iter().max_by_key(|request| request.latency())?;
     let mut latencies: Vec<Duration> = counted.iter().map(|request| request.latency()).collect();
     latencies.sort_unstable();
     let p99 = latencies.get(latencies.len() * 99 / 100).copied().unwrap_or_default();
     let by = format!("{} {} by {}", slowest.id, slowest.front, slowest.served_by);
-    Some(Seen {
-        gap,
-        gap_at,
-        stolen,
-        still,
-        slowest: slowest.latency(),
-        slowest_at: slowest.intended,
-        by,
-        p99,
-    })
+    Some(Seen { gap, gap_at, still, slowest: slowest.latency(), slowest_at: slowest.intended, by, p99 })
 }
 
 fn plant(record: &mut Record) {
