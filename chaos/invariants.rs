@@ -90,6 +90,7 @@ pub fn self_test() -> Result<Vec<String>, String> {
             Err(why) => lines.push(format!("{name}: {why}")),
         }
     }
+    lines.push(gaps::self_test(&budget)?);
     Ok(lines)
 }
 

@@ -1,5 +1,6 @@
 //! What was seen of a scenario. The checkers read it and nothing else.
 
+use crate::pulse::Late;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub struct Record {
     /// When the membership stood still, and which nodes were in rotation.
     pub epochs: Vec<(Span, Vec<String>)>,
     /// When the machine stood still for the runner: the budgets hold all the same, and it is told beside them.
-    pub late: Vec<Span>,
+    pub late: Late,
     /// Secrets that were found where none may be: what and where.
     pub leaks: Vec<String>,
     /// How many outputs were searched, for how many secrets.
@@ -61,6 +62,10 @@ impl Span {
     /// How much of it is in another one.
     pub fn shared(&self, other: &Self) -> Duration {
         self.to.min(other.to).saturating_sub(self.from.max(other.from))
+    }
+
+    pub fn length(&self) -> Duration {
+        self.to.saturating_sub(self.from)
     }
 
     pub fn has(&self, moment: Duration) -> bool {

@@ -1,6 +1,6 @@
 //! What came of a run, as text and as JUnit XML.
 
-use crate::invariants::{ALL, Budget};
+use crate::invariants::{ALL, Budget, gaps};
 use crate::record::Record;
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -15,12 +15,27 @@ pub struct Played {
     pub took: Duration,
     /// By the name of the property: what was measured, or what is wrong.
     pub checks: Vec<(&'static str, Result<String, String>)>,
+    /// Why it decides nothing, though not all is well.
+    pub undecided: Option<String>,
+    /// Why plays before this one decided nothing.
+    pub before: Vec<String>,
 }
 
 impl Played {
     /// Checks everything that must hold.
     pub fn checked(record: &Record, budget: &Budget) -> Vec<(&'static str, Result<String, String>)> {
         ALL.iter().map(|invariant| (invariant.name, (invariant.check)(record, budget))).collect()
+    }
+
+    /// Why a play decides nothing in which these checks failed, if so.
+    pub fn undecided(
+        checks: &[(&str, Result<String, String>)],
+        record: &Record,
+        budget: &Budget,
+    ) -> Option<String> {
+        let mut failed = checks.iter().filter(|(_, result)| result.is_err()).map(|(name, _)| *name);
+        let is_gap = failed.next() == Some(gaps::INVARIANT.name) && failed.next().is_none();
+        gaps::undecided(record, budget).filter(|_| is_gap)
     }
 
     pub fn is_good(&self) -> bool {
@@ -42,6 +57,9 @@ impl Played {
                 Err(words) => ("✘ ", words),
             };
             let _ = writeln!(text, "       {mark}{name}: {words}");
+        }
+        for why in &self.before {
+            let _ = writeln!(text, "       played again, since a play before decided nothing: {why}");
         }
         text
     }
@@ -74,6 +92,9 @@ pub fn junit(path: &Path, seed: u64, all: &[Played]) -> io::Result<()> {
                 Err(words) => write!(text, "<failure message=\"{name}\">{}</failure>", escaped(words)),
             };
             text.push_str("</testcase>\n");
+        }
+        for why in &played.before {
+            let _ = writeln!(text, "<system-out>played again: {}</system-out>", escaped(why));
         }
         text.push_str("</testsuite>\n");
     }
