@@ -11,6 +11,7 @@ pub(super) struct Streak(Arc<Mutex<Failures>>);
 struct Failures {
     count: u64,
     begun: Option<Instant>,
+    last: Option<Instant>,
     reason: String,
 }
 
@@ -23,20 +24,23 @@ impl Streak {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         failures.count += 1;
         failures.begun.get_or_insert(now);
+        failures.last = Some(now);
         failures.reason = reason.chars().take(REASON_CHARS_MAX).collect();
     }
 
-    /// In words, once there are several in a row; else nothing.
+    /// In words, once there are several in a row; else nothing. Failures that nothing followed for long say nothing of now.
     pub(super) fn in_words(&self, now: Instant) -> String {
         let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lasts = failures.begun.map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun));
-        if failures.count < COUNT_MIN {
+        let (Some(begun), Some(last)) = (failures.begun, failures.last) else { return String::new() };
+        let [first, last] = [begun, last].map(|moment| now.saturating_duration_since(moment));
+        if failures.count < COUNT_MIN || last > SAID_FOR {
             return String::new();
         }
         format!(
-            "the last {} requests to the service failed, the first of them {} s ago: {}",
+            "the last {} requests to the service failed, the first of them {} s ago, the last {} s ago: {}",
             failures.count,
-            lasts.as_secs(),
+            first.as_secs(),
+            last.as_secs(),
             failures.reason
         )
     }
@@ -44,6 +48,8 @@ impl Streak {
 
 /// One that fails is no news.
 const COUNT_MIN: u64 = 3;
+/// Monitoring that looks every few minutes sees it.
+const SAID_FOR: Duration = Duration::from_secs(15 * 60);
 /// It goes onto one line.
 const REASON_CHARS_MAX: usize = 200;
 
@@ -59,9 +65,22 @@ mod tests {
         streak.failed("b", later);
         assert_eq!(streak.in_words(later), "");
         streak.failed("c", later);
-        let words = "the last 3 requests to the service failed, the first of them 9 s ago: c";
+        let words =
+            "the last 3 requests to the service failed, the first of them 9 s ago, the last 0 s ago: c";
         assert_eq!(streak.in_words(later), words);
         streak.answered();
         assert_eq!(streak.in_words(later), "");
+    }
+
+    #[test]
+    fn failures_of_long_ago_are_told_no_more() {
+        let (streak, now) = (Streak::default(), Instant::now());
+        for _ in 0..COUNT_MIN {
+            streak.failed("a", now);
+        }
+        let words =
+            "the last 3 requests to the service failed, the first of them 900 s ago, the last 900 s ago: a";
+        assert_eq!(streak.in_words(now + SAID_FOR), words);
+        assert_eq!(streak.in_words(now + SAID_FOR + Duration::from_secs(1)), "");
     }
 }
