@@ -25,12 +25,14 @@ mod server;
 mod simulate;
 mod status;
 mod token;
+mod usage;
 mod witness;
 mod words;
 
 use crate::backup::RestoreError;
 use crate::control::{Client, ConnectError, Context, WriteContextError};
 use crate::enrolment::{InitError, JoinError, TokenTextError};
+use crate::event::with_causes;
 use crate::node::StartError;
 use clap::{Parser, Subcommand};
 use output::Format;
@@ -134,7 +136,7 @@ impl From<Exit> for ExitCode {
 /// would be compiled for as long as all of this once more.
 #[must_use]
 pub fn execute() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = usage::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -188,6 +190,14 @@ async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
 #[expect(clippy::print_stderr, reason = "this is where errors are printed")]
 fn complain(error: &anyhow::Error) {
     match error.downcast_ref::<tonic::Status>() {
+        // Nobody said so: the connection ended.
+        Some(status) if status.message() == "transport error" => eprintln!(
+            "Error: the connection ended before there was an answer{}; check that the address is a node's admin address \
+             (endpoints in the context, or --endpoint)",
+            std::error::Error::source(status)
+                .map(|cause| format!(" ({})", with_causes(cause)))
+                .unwrap_or_default()
+        ),
         Some(status) => eprintln!("Error: {}", status.message()),
         None => eprintln!("Error: {error:#}"),
     }

@@ -108,6 +108,19 @@ fn help_is_as_recorded() {
     }
 }
 
+/// A usage line that names options nobody wrote sends its reader the wrong way.
+#[test]
+fn the_usage_of_an_error_names_what_was_written_alone() {
+    let mut command = rmsc();
+    command
+        .env("RMSC_CONTEXT", "context.toml")
+        .env("RMSC_ENDPOINT", "127.0.0.1:8701")
+        .env("RMSC_OUTPUT", "json");
+    let ran = run(command.args(["node", "drain"]));
+    ran.check_code(2).check_says(&["<NODE>", "Usage: rmsc node drain <NODE>"]);
+    assert!(!ran.stderr.contains("--context"), "{}", ran.stderr);
+}
+
 /// Nobody can read a help text that names a command which is missing from the list above.
 #[test]
 fn every_command_is_recorded() {
