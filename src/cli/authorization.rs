@@ -249,12 +249,20 @@ fn print_test(response: &proto::TestResponse) {
         Some(_) if response.disabled => {
             output::line("Verdict   would be refused: the account is disabled in the directory");
         }
-        Some(entry) => output::line(&format!(
-            "Verdict   would be let in, as {} by the entry {} ({})",
-            role_word(entry),
-            entry.name,
-            entry.sid
-        )),
+        Some(entry) => {
+            output::line(&format!(
+                "Verdict   would be let in, as {} by the entry {} ({})",
+                role_word(entry),
+                entry.name,
+                entry.sid
+            ));
+            if entry.role() == proto::Role::Exchange {
+                output::line(
+                    "Proof     Kerberos, or NTLM that is bound to the TLS connection, unless ntlm.exchange in a node's file \
+                     says otherwise",
+                );
+            }
+        }
         None => output::line(&format!(
             "Verdict   would be refused: no entry for the account or its groups (revision {})",
             response.revision

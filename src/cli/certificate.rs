@@ -153,6 +153,9 @@ impl Import {
         let mut bundle = self.opened(&self.file)?;
         for file in [&self.key, &self.chain].into_iter().flatten() {
             let more = self.opened(file)?;
+            if Some(file) == self.key.as_ref() && more.key.is_none() {
+                bail!("there is no private key in {}; name the file that has it with --key", file.display());
+            }
             bundle = bundle.and(more).with_context(|| format!("cannot use {}", file.display()))?;
         }
         if bundle.certificates.is_empty() {
@@ -175,7 +178,7 @@ impl Import {
                 read.context("cannot read the password")?;
                 Secret::new(line.expose().trim_end_matches(['\r', '\n']).to_owned())
             } else {
-                read_password("the file with the PFX file's password", password)?
+                read_password("the PFX file's password file", password)?
             };
             return Bundle::read(bytes.expose(), &password).with_context(failed);
         }

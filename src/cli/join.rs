@@ -104,11 +104,13 @@ fn say_kind(config: &Any, is_witness: bool) {
         (Any::Relay(_), false) | (Any::Witness(_), true) => {}
         (Any::Relay(_), true) => output::remark(
             "‼ The token makes this host a witness: take https, http, [identity], [upstream] and [limits] out of \
-             its file, and start it with rmsc witness.",
+             its file, and start it with rmsc witness. If it is to relay: rmsc leave, and join anew with a token made \
+             without --witness.",
         ),
         (Any::Witness(_), false) => output::remark(
             "‼ The token makes this host a node that relays, and its file is a witness's: add what \
-             `rmsc config check` asks for.",
+             `rmsc config check` asks for. If it is to be a witness: rmsc leave, and join anew with a token of `rmsc \
+             token create --witness`.",
         ),
     }
 }

@@ -81,8 +81,9 @@ async fn settle(config: Basics<'_>, card: &Card) -> anyhow::Result<PathBuf> {
         }
         if begun.elapsed() > patience {
             bail!(
-                "the node is to go, but it has not ended: it keeps its vote until the others have a majority \
-                 without it; see rmsc status. Bring them back rather than stop this one, then run this again"
+                "the node is to go, but it has not ended; see rmsc status at another node. While that lists it, it may \
+                 have a vote that the others need: bring them back rather than stop this one, then run this again. If \
+                 it is listed no more, it has not heard so: stop it, and run this again"
             );
         }
         tokio::time::sleep(LOOK_EVERY).await;

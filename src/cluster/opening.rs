@@ -32,7 +32,7 @@ pub(super) fn log(path: &Path, made: bool, name: &str) -> Result<Log, OpenError>
             let kept = storage::set_aside(path).map_err(|source| OpenError::State { source })?;
             Err(damaged(kept, reason))
         }
-        Err(error @ log::OpenError::Io { .. }) => Err(error.into()),
+        Err(error @ (log::OpenError::Io { .. } | log::OpenError::InUse { .. })) => Err(error.into()),
     }
 }
 

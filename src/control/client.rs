@@ -174,6 +174,9 @@ fn reason(error: &tonic::transport::Error) -> String {
         "deadline has elapsed" | "operation timed out" => {
             format!("no answer for {} s", CONNECT_TIMEOUT.as_secs())
         }
+        words if words.contains("UnknownIssuer") => {
+            "the node there is of another cluster than the context: use the context of that one".into()
+        }
         words => words.to_owned(),
     }
 }

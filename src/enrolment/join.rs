@@ -118,6 +118,10 @@ fn hint(source: &io::Error) -> &'static str {
             "a peer address of that cluster shows its authority's certificate: check that this is one, as `rmsc \
              status` shows it, and that the token is of the same cluster"
         }
+        // The kind of what the resolver says has no name yet.
+        _ if source.to_string().contains("failed to lookup address") => {
+            "no host has that name: write HOST:PORT, without a scheme"
+        }
         // An admin port ends such a connection.
         _ => {
             "the way to it was cut, or it is another port of a node: check that this is a peer address, as `rmsc \

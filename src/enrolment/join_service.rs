@@ -9,7 +9,10 @@ use crate::proto::peer::v1 as wire;
 use crate::proto::peer::v1::join_response::Result as Answer;
 use crate::proto::peer::v1::join_server::{Join, JoinServer};
 use crate::proto::peer::v1::not_welcome::Why;
-use crate::state::{Change, KeyHash, NewNode, NodeKind, Outcome, Rejection, RosterChange, Token, TokenId};
+use crate::state::{
+    Change, KeyHash, NewNode, Node, NodeKind, Outcome, Rejection, Roster, RosterChange, Token, TokenFate,
+    TokenId,
+};
 use crate::tls::Request as CertificateRequest;
 use prost::Message;
 use std::net::IpAddr;
@@ -128,6 +131,7 @@ impl JoinService {
             );
             return Err(No { why: Why::Rejected, reason });
         }
+        self.check_address(&token, &node).await?;
         let now = (self.enrolment.shared.clock)();
         let (name, witness) = (node.name.clone(), node.kind == NodeKind::Witness);
         let change = Change::Roster(RosterChange::Admit { token: id, node });
@@ -157,6 +161,35 @@ impl JoinService {
             group: introduction.group.to_be_bytes().to_vec(),
         })
     }
+
+    /// Two nodes at one address: the others would never reach the new one. The state has no such rule, since nodes may
+    /// change their addresses; of tokens and of two with one name it has its own.
+    async fn check_address(&self, token: &Token, node: &NewNode) -> Result<(), No> {
+        if token.fate != TokenFate::Open || address_taken(&self.enrolment.roster(), token, node).is_none() {
+            return Ok(());
+        }
+        // The other one may have gone, which was not applied here yet.
+        let read = self.enrolment.shared.cluster.read_barrier().await;
+        read.map_err(|error| not_now(&with_causes(&error)))?;
+        let taken = address_taken(&self.enrolment.roster(), token, node);
+        taken.map_or(Ok(()), |reason| Err(No { why: Why::Rejected, reason }))
+    }
+}
+
+/// Whose address it is that a new node has, and what to do, if it is another one's that stays.
+fn address_taken(roster: &Roster, token: &Token, node: &NewNode) -> Option<String> {
+    let is_taken = |(id, other): &(&u64, &Node)| {
+        let goes = other.leaving.is_some() || token.replaces == Some(**id);
+        let is_itself = (other.key, other.incarnation) == (node.key, node.incarnation);
+        other.peer_address == node.peer_address && other.name != node.name && !goes && !is_itself
+    };
+    let (id, other) = roster.nodes.iter().find(is_taken)?;
+    Some(format!(
+        "the peer address {} is that of {name} (node {id}); write this host's own under [listen], or, if {name} is gone, \
+         remove it first: rmsc node remove {name}",
+        node.peer_address,
+        name = other.name
+    ))
 }
 
 #[tonic::async_trait]

@@ -169,7 +169,7 @@ impl Layout {
             "krb5_conf": self.domain.as_ref().map(Place::krb5_conf),
         });
         // Written beside and renamed: a reader never sees half of it.
-        let (file, new) = (self.dir.join("lab.json"), self.dir.join("lab.json.new"));
+        let (file, new) = (self.dir.join(LAB_FILE), self.dir.join("lab.json.new"));
         write_private(&new, &format!("{lab:#}\n"))?;
         fs::rename(&new, &file).with_context(|| format!("cannot write {}", file.display()))
     }
@@ -319,7 +319,12 @@ fn folder(dir: Option<&Path>) -> anyhow::Result<PathBuf> {
     };
     let used = fs::read_dir(dir).is_ok_and(|mut files| files.next().is_some());
     if used {
-        bail!("{} is not empty; name a new folder, or remove it: rm -r {}", dir.display(), dir.display());
+        let lab = if dir.join(LAB_FILE).exists() {
+            "a lab is or was there, which cannot be continued"
+        } else {
+            "it is not empty"
+        };
+        bail!("{}: {lab}; name a new folder, or an empty one", dir.display());
     }
     make_private_folder(dir)?;
     // Whoever owns it could put other files in it, which are run here.
@@ -353,3 +358,6 @@ fn nodes(dir: &Path, count: usize, ports: &mut Ports) -> anyhow::Result<Vec<Node
 
 /// The name that the lab's fronts are certified for.
 const SERVICE_NAME: &str = "rmsconnector.lab.test";
+
+/// Says where each thing of a lab is.
+const LAB_FILE: &str = "lab.json";

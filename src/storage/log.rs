@@ -61,7 +61,13 @@ pub struct Contents {
 /// The log cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The folder is in use, or its disk is full, fails, or may not be written.
+    /// Another process has it open.
+    #[error("{path} is in use: this node runs already; stop that process first")]
+    InUse {
+        /// Which one.
+        path: PathBuf,
+    },
+    /// The disk is full, fails, or may not be written.
     #[error("cannot use the log in {path}")]
     Io {
         /// Which one.
@@ -105,7 +111,11 @@ impl Log {
         let guard = Guard::path(folder);
         let acknowledged = acknowledged(&guard, made, folder)?;
         {
-            let _lock = ChunkedWal::<RaftWalTypes<Format>>::acquire_lock(&config.wal).map_err(failed)?;
+            let lock = ChunkedWal::<RaftWalTypes<Format>>::acquire_lock(&config.wal);
+            let _lock = lock.map_err(|error| match error.kind() {
+                io::ErrorKind::WouldBlock => OpenError::InUse { path: folder.into() },
+                _ => failed(error),
+            })?;
             // Only who has the lock may take what is held for a start.
             space::give_for_start(folder.parent().unwrap_or(folder)).map_err(failed)?;
             settle(folder).map_err(failed)?;

@@ -156,7 +156,11 @@ fn an_exchange_entry_needs_a_confirmation() {
     ran.check_code(4).check_says(&["SUPER USER", "Give --yes"]);
     cluster.rmsc(&["authz", "test", r"LAB\mallory"]).check_code(4);
     cluster.rmsc(&["authz", "add", "--role", "exchange", r"LAB\mallory", "--yes"]).check_code(0);
-    cluster.rmsc(&["authz", "test", r"LAB\mallory"]).check_code(0);
+    let told = cluster.rmsc(&["authz", "test", r"LAB\mallory"]);
+    assert!(
+        told.check_code(0).stdout.contains("Kerberos, or NTLM that is bound to the TLS connection"),
+        "{told:?}"
+    );
 }
 
 #[test]

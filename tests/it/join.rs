@@ -77,7 +77,9 @@ fn a_join_that_was_broken_off_is_taken_up_with_the_same_token() {
     for (address, words) in [
         (node.monitor().to_string(), "does not speak as a node's peer port does"),
         (front, "does not speak as a node's peer port does"),
+        (node.admin.to_string(), "or it is another port of a node"),
         ("127.0.0.1".into(), "write HOST:PORT"),
+        ("http://127.0.0.1:8700".into(), "write HOST:PORT, without a scheme"),
     ] {
         let ran = first.rmsc(&["join", &address, "--token", &text]);
         ran.check_code(1).check_says(&[&format!("cannot join through {address}; "), words]);
@@ -94,6 +96,20 @@ fn a_join_that_was_broken_off_is_taken_up_with_the_same_token() {
     first.join(&cluster.any_node(), &text).check_code(0);
     assert_eq!(first.node_id(), given);
     assert_ne!(given, id);
+}
+
+/// The others would go on calling the node that has it.
+#[test]
+fn a_host_with_the_peer_address_of_another_node_is_not_let_in_until_it_has_its_own() {
+    let cluster = TestCluster::start(1);
+    let (host, node) = (Host::new(&cluster, "node-2"), cluster.any_node());
+    let [own, taken] = [host.node.peer, node.peer].map(|peer| format!("peer = \"{peer}\""));
+    let text = token(&cluster, &[]);
+    host.edit(&own, &taken);
+    let ran = host.join(&node, &text);
+    ran.check_code(4).check_says(&[&format!("the peer address {} is that of node-1", node.peer), "[listen]"]);
+    host.edit(&taken, &own);
+    host.join(&node, &text).check_code(0);
 }
 
 #[test]

@@ -161,7 +161,9 @@ fn check_end(signal: Signal) {
 #[test]
 fn refuses_a_folder_that_is_in_use() {
     let cluster = TestCluster::shared();
-    run(rmsc().args(["dev", "--dir"]).arg(cluster.dir())).check_code(1).check_says(&["is not empty"]);
+    run(rmsc().args(["dev", "--dir"]).arg(cluster.dir()))
+        .check_code(1)
+        .check_says(&["a lab is or was there", "name a new folder"]);
 }
 
 #[test]

@@ -103,8 +103,27 @@ fn an_administrator_of_another_cluster_is_none_of_this_one() {
     let (cluster, other) = (TestCluster::shared(), TestCluster::start(1));
     let ran = administrate(&cluster, &other.dir().join("admin.pem"), &other.dir().join("admin.key"));
     assert!(!matches!(ran.code, Some(0)) && ran.stdout.is_empty(), "{ran:?}");
+    let foreign = other.rmsc(&["--endpoint", &cluster.any_node().admin.to_string(), "status"]);
+    foreign.check_code(1).check_says(&["the node there is of another cluster than the context"]);
     let ours = administrate(&cluster, &cluster.dir().join("admin.pem"), &cluster.dir().join("admin.key"));
     ours.check_code(0);
+}
+
+#[test]
+fn an_administrator_who_calls_the_peer_port_is_told_which_port_is_meant() {
+    let cluster = TestCluster::shared();
+    let peer = cluster.any_node().peer.to_string();
+    let ran = cluster.rmsc(&["--endpoint", &peer, "status"]);
+    ran.check_code(1).check_says(&["check that the address is a node's admin address", "--endpoint"]);
+}
+
+#[test]
+fn a_node_that_runs_is_not_started_a_second_time() {
+    let cluster = TestCluster::shared();
+    let node = cluster.any_node();
+    let ran = run(rmsc().args(["server", "--config"]).arg(&node.config));
+    ran.check_code(1).check_says(&["is in use: this node runs already; stop that process first"]);
+    assert_eq!(cluster.monitor(&node, "/livez").status, 200);
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl Login {
 
     fn credential(&self) -> anyhow::Result<Credential> {
         if let Some(file) = &self.client_secret_file {
-            let secret = read_password("the file with the application's secret", file)?;
+            let secret = read_password("the application's secret file", file)?;
             return Ok(Credential::ClientSecret(secret.expose().clone()));
         }
         if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
