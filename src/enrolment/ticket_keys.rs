@@ -79,7 +79,9 @@ const TICKET_KEYS_MAX: usize = 2;
 mod tests {
     use super::*;
     use crate::enrolment::secrets::context;
-    use crate::state::{RemovedNode, Sealed};
+    use crate::state::{
+        ClientId, Command, Digest, KeyHash, NewNode, NodeKind, RemovedNode, RosterChange, Sealed, State,
+    };
     use crate::storage::frozen;
     use prost::Message;
 
@@ -158,6 +160,44 @@ mod tests {
         // So many were removed that the first of them is forgotten.
         removed.removed.remove(&3);
         assert!(of(&removed).is_empty());
+    }
+
+    #[test]
+    fn a_backup_that_is_restored_has_no_keys() {
+        let node = NewNode {
+            name: "node".into(),
+            peer_address: "peer".into(),
+            admin_address: "admin".into(),
+            kind: NodeKind::Relay,
+            incarnation: 1,
+            key: KeyHash([1; 32]),
+            build: 2,
+        };
+        let command = |change| Command {
+            client: ClientId([1; 16]),
+            serial: 1,
+            digest: Digest::default(),
+            since: 0,
+            at: Timestamp(1),
+            by: "alice".into(),
+            change,
+        };
+        let mut state = State::default();
+        let found = RosterChange::Found {
+            authority: "PEM".into(),
+            node: node.clone(),
+            version: 2,
+            administrator: None,
+        };
+        state.apply(&command(Change::Roster(found)), 1);
+        let mut roster = Roster::clone(&state.roster);
+        make(&mut roster, 1);
+        state.roster = std::sync::Arc::new(roster);
+        assert_eq!(numbers(&of(&state.roster)), [1]);
+        // The change is not looked at.
+        let restoring = command(Change::Roster(RosterChange::DropRetiredKeys));
+        state.restore(9, (&node, None), &restoring).unwrap();
+        assert!(of(&state.roster).is_empty() && state.roster.secrets.contains_key(TICKET_KEYS));
     }
 
     #[test]
