@@ -18,6 +18,7 @@ mod refound;
 mod secrets;
 mod service_keys;
 mod throttle;
+mod ticket_keys;
 mod token;
 mod tokens;
 
@@ -41,6 +42,7 @@ pub use reach::answering;
 pub use refound::{Kept, Refounding, refound};
 pub use secrets::SecretError;
 pub use service_keys::{OpenedKeys, PlainServiceKey};
+pub use ticket_keys::{KeptTicketKey, KeptTicketKeys};
 pub use token::{TokenText, TokenTextError, hex};
 pub use tokens::{NewToken, TokenError, TokenMade};
 

@@ -24,6 +24,7 @@ mod service_keys;
 mod start_error;
 mod table_age;
 mod table_events;
+mod ticket_keys;
 mod witness;
 
 pub use start_error::StartError;

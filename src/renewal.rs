@@ -1,10 +1,13 @@
 //! Keeps the token that requests carry to the cloud fresh. One node asks at a time, and says so in the log first; every
-//! node has the token through the log, even one whose own way to the sign-in service is cut.
+//! node has the token through the log, even one whose own way to the sign-in service is cut. And the keys of session
+//! tickets, which one node makes for all.
 
 mod metrics;
 mod plan;
+mod ticket_keys;
 
 pub use metrics::Metrics;
+pub use ticket_keys::{KnownTicketKey, TicketKeyRenewal};
 
 use crate::cluster::Cluster;
 use crate::enrolment::{

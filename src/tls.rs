@@ -14,6 +14,7 @@ mod membership;
 mod pinned;
 mod refusal;
 mod service;
+mod tickets;
 
 pub use assertion::{AssertionError, AssertionKey};
 pub use authority::{Authority, AuthorityError, IssueError, Issued, Subject};
@@ -31,6 +32,7 @@ pub use membership::{
 pub use pinned::{Pinned, connect_pinned};
 pub use refusal::Refusal;
 pub use service::{Roots, ServerFault, issuer, server_fault, service_client};
+pub use tickets::{TICKET_KEY_NAME_BYTES, TicketKey, TicketKeys};
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;

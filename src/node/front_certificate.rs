@@ -2,8 +2,8 @@
 //! to new connections at once, and open ones go on. One that cannot be used is tried again, and the one before stays.
 //! What is wrong is said when it comes and once a day.
 
-use super::StartError;
 use super::metrics::CertificateMetrics;
+use super::{StartError, ticket_keys};
 use crate::cluster::{Cluster, ShownCertificate};
 use crate::config::Config;
 use crate::enrolment::{Enrolment, Front, FrontMarks};
@@ -152,6 +152,7 @@ impl FrontCertificates {
         self.take(cluster, enrolment);
         let following = self.clone().follow(cluster.clone(), enrolment.clone(), tasks.clone());
         tasks.spawn("certificate", following);
+        ticket_keys::keep(self.server.ticket_keys(), cluster, enrolment, tasks);
     }
 
     /// Follows the roster and the files until the tasks drain.

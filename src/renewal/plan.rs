@@ -122,7 +122,7 @@ pub(super) fn warned_days(now: Timestamp, expires_at: Timestamp) -> Option<u16> 
 /// waited for less.
 const ASKING_MAX_MS: i64 = 30_000;
 /// An entry of the log is everywhere by then, and the next one sees it.
-const TURN_MS: i64 = 500;
+pub(super) const TURN_MS: i64 = 500;
 const PAUSE_MIN_MS: i64 = 250;
 const PAUSE_MAX_MS: i64 = 60_000;
 const REFUSAL_MAX_MS: i64 = 900_000;

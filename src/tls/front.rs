@@ -1,9 +1,9 @@
 //! The server side of the front listener. Its certificate can be changed while connections are open: those go on,
 //! new ones are shaken with the new one, and no ticket of the old one is good any more.
 
-use super::{Files, FrontCertificate, LoadError, ServerStream, provider, timed};
+use super::tickets::Tickets;
+use super::{Files, FrontCertificate, LoadError, ServerStream, TicketKeys, provider, timed};
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs::Ticketer;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpStream;
@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 #[derive(Clone, Default)]
 pub struct FrontServer {
     current: Arc<Mutex<Option<Arc<Current>>>>,
+    ticket_keys: TicketKeys,
 }
 
 /// The settings made out of one certificate.
@@ -45,15 +46,20 @@ impl FrontServer {
             .with_no_client_auth()
             .with_single_cert(certificate.served(), certificate.private_key()?)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // Keys of their own for each certificate, and new ones every six hours: who resumes a session has been
-        // shaken with the very certificate that the channel binding is made of. There is no 0-RTT: what is sent
-        // with it can be sent again by others.
-        config.ticketer = Ticketer::new()?;
+        // Tickets of this certificate alone: who resumes a session has been shaken with the very certificate that the
+        // channel binding is made of. There is no 0-RTT: what is sent with it can be sent again by others.
+        config.ticketer = Arc::new(Tickets::new(self.ticket_keys.clone(), certificate.leaf()));
         config.max_early_data_size = 0;
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let current = Current { acceptor, leaf: certificate.leaf().into() };
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(current));
         Ok(())
+    }
+
+    /// What sessions are resumed with.
+    #[must_use]
+    pub fn ticket_keys(&self) -> TicketKeys {
+        self.ticket_keys.clone()
     }
 
     /// Shows none from now on: nobody is shaken hands with any more, and open connections go on.

@@ -5,6 +5,7 @@ mod expiry;
 mod refusals;
 mod removal;
 mod requests;
+mod tickets;
 mod trouble;
 
 use crate::support::cluster::{NewDir, TestCluster};
@@ -175,7 +176,12 @@ impl Talking {
     }
 
     fn go_on(&mut self) {
-        self.input.as_mut().expect("it is open").write_all(b"\n").expect("the client lives");
+        self.say("");
+    }
+
+    fn say(&mut self, words: &str) {
+        let line = format!("{words}\n");
+        self.input.as_mut().expect("it is open").write_all(line.as_bytes()).expect("the client lives");
     }
 
     fn end(&mut self) {
