@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Messages with secrets in them: nothing may print one.
-const SECRET: [&str; 8] = [
+const SECRET: [&str; 10] = [
     ".rmsc.control.v1.ImportCertificateRequest",
     ".rmsc.control.v1.LoginCertificate",
     ".rmsc.control.v1.LoginCloudRequest",
@@ -25,6 +25,8 @@ const SECRET: [&str; 8] = [
     ".rmsc.state.v1.CloudToken",
     ".rmsc.state.v1.FrontCertificate",
     ".rmsc.state.v1.FrontCertificateRequest",
+    ".rmsc.state.v1.FrontTicketKey",
+    ".rmsc.state.v1.FrontTicketKeys",
 ];
 
 const FILES: [&str; 20] = [

@@ -7,7 +7,7 @@ mod plan;
 mod ticket_keys;
 
 pub use metrics::Metrics;
-pub use ticket_keys::{KnownTicketKey, TicketKeyRenewal};
+pub use ticket_keys::{KnownTicketKey, TICKET_KEY_UNUSED_AFTER, TicketKeyRenewal};
 
 use crate::cluster::Cluster;
 use crate::enrolment::{

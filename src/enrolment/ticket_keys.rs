@@ -36,12 +36,17 @@ impl Enrolment {
         KeptTicketKeys { keys, mark: mark(roster, TICKET_KEYS) }
     }
 
-    /// The change that puts a new key before those that were read, and forgets the oldest, if nothing else came since.
+    /// The change that puts a new key before these, and forgets the oldest, if nothing came since that mark.
     #[must_use]
-    pub fn make_ticket_key(&self, before: &KeptTicketKeys, roster: &Roster) -> Change {
+    pub fn make_ticket_key(
+        &self,
+        before: &[KeptTicketKey],
+        mark: Option<SealMark>,
+        roster: &Roster,
+    ) -> Change {
         let new = KeptTicketKey { key: TicketKey::random(), made_at: milliseconds((self.shared.clock)()) };
-        let kept = stored_of(&new, before.keys.as_deref().unwrap_or_default(), roster);
-        changed(vec![self.sealed(TICKET_KEYS, &kept)], vec![(TICKET_KEYS.into(), before.mark)])
+        let kept = stored_of(&new, before, roster);
+        changed(vec![self.sealed(TICKET_KEYS, &kept)], vec![(TICKET_KEYS.into(), mark)])
     }
 }
 

@@ -4,7 +4,7 @@
 use super::now;
 use crate::cluster::Cluster;
 use crate::enrolment::{Enrolment, KeptTicketKey};
-use crate::renewal::{KnownTicketKey, TicketKeyRenewal};
+use crate::renewal::{KnownTicketKey, TICKET_KEY_UNUSED_AFTER, TicketKeyRenewal};
 use crate::tasks::Tasks;
 use crate::tls::{TicketKey, TicketKeys};
 use std::time::{Duration, Instant};
@@ -73,7 +73,7 @@ impl OwnKeys {
 
 /// What seals tickets, and what else opens them. A new key of the cluster begins to seal when the other nodes have it.
 fn choose(kept: &[KeptTicketKey], age: Duration, own: &OwnKeys) -> (TicketKey, Vec<TicketKey>) {
-    let kept = if age < UNUSED_AFTER { kept } else { &[] };
+    let kept = if age < TICKET_KEY_UNUSED_AFTER { kept } else { &[] };
     let seals = if age >= SPREAD { kept.first() } else { kept.get(1) };
     let seals = seals.map_or(&own.newest, |kept| &kept.key).clone();
     let opens = kept.iter().map(|kept| &kept.key).chain([&own.newest]).chain(&own.before);
@@ -84,8 +84,6 @@ fn choose(kept: &[KeptTicketKey], age: Duration, own: &OwnKeys) -> (TicketKey, V
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Whoever follows the leader has applied an entry of the log long before.
 const SPREAD: Duration = Duration::from_secs(5);
-/// Twice the time after which there is a new one: for so long nobody could make it.
-const UNUSED_AFTER: Duration = Duration::from_secs(48 * 3_600);
 /// With the one before it is longer than a ticket lives.
 const OWN_LIFE: Duration = Duration::from_secs(6 * 3_600);
 
@@ -117,8 +115,8 @@ mod tests {
         let moment = Duration::from_millis(1);
         check(&[9, 8], SPREAD - moment, 8, &[9, 8, 2, 1]);
         check(&[9, 8], SPREAD, 9, &[9, 8, 2, 1]);
-        check(&[9, 8], UNUSED_AFTER - moment, 9, &[9, 8, 2, 1]);
-        check(&[9, 8], UNUSED_AFTER, 2, &[2, 1]);
+        check(&[9, 8], TICKET_KEY_UNUSED_AFTER - moment, 9, &[9, 8, 2, 1]);
+        check(&[9, 8], TICKET_KEY_UNUSED_AFTER, 2, &[2, 1]);
         // The first of a cluster, and the first after a removal.
         check(&[9], SPREAD - moment, 2, &[9, 2, 1]);
         check(&[9], SPREAD, 9, &[9, 2, 1]);

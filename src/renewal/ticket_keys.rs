@@ -83,19 +83,25 @@ impl TicketKeyRenewal {
             Ok(keys) => keys.first().map_or(Newest::None, Newest::Key),
             Err(_) => Newest::Unreadable,
         };
-        let age = known.insert(KnownTicketKey::note(*known, newest.key(), now)).age();
+        let known = *known.insert(KnownTicketKey::note(*known, newest.key(), now));
         let (standing, (own, name)) = (self.cluster.standing(), self.cluster.node());
         let rank = rank(roster, standing.leader, None, own);
-        if !standing.quorum || !is_due(newest, age, rank) {
+        // While a node that was removed still gets what is written it would know the next key, too.
+        if !standing.quorum || !is_due(newest, known, rank) || self.cluster.has_parting() {
             return;
         }
-        let change = self.enrolment.make_ticket_key(&kept, roster);
+        // One that nobody uses any more is not taken up again.
+        let before = kept.keys.as_deref().unwrap_or_default();
+        let before = if known.age() < TICKET_KEY_UNUSED_AFTER { before } else { &[] };
+        let change = self.enrolment.make_ticket_key(before, kept.mark, roster);
         // Until all nodes know such changes each has keys of its own.
         if change.version() > roster.version {
             return;
         }
         match self.cluster.write(name, change, None, now).await {
-            Ok(written) => tracing::debug!(outcome = ?written.outcome, "a key for session tickets was made"),
+            Ok(written) => {
+                tracing::debug!(outcome = ?written.outcome, "a key for session tickets was proposed")
+            }
             Err(error) => {
                 tracing::debug!(error = with_causes(&error), "no key for session tickets was made");
             }
@@ -122,16 +128,23 @@ impl<'a> Newest<'a> {
 }
 
 /// Whether this node makes the next one now. What it alone cannot read is none of its business, but the leader's.
-fn is_due(newest: Newest<'_>, age: Duration, rank: u32) -> bool {
+fn is_due(newest: Newest<'_>, known: KnownTicketKey, rank: u32) -> bool {
     let due = match newest {
+        // A clock that is wrong at each start must not take the keys of all others away.
+        Newest::Key(_) if rank > 0 && known.since.elapsed() < BELIEVED_AFTER => return false,
         Newest::Key(_) => KEY_LIFE,
         Newest::None => Duration::ZERO,
         Newest::Unreadable if rank == 0 => Duration::ZERO,
         Newest::Unreadable => return false,
     };
     let turn = Duration::from_millis(TURN_MS.unsigned_abs());
-    age >= due + turn.saturating_mul(rank)
+    known.age() >= due + turn.saturating_mul(rank)
 }
+
+/// Twice the time after which there is a new one: for so long nobody could make it, and it seals no ticket any more.
+pub const TICKET_KEY_UNUSED_AFTER: Duration = Duration::from_secs(48 * 3_600);
+/// Whoever leads has made the next key long before.
+const BELIEVED_AFTER: Duration = Duration::from_secs(60);
 
 /// Whoever gets hold of a key has the tickets of a day.
 const KEY_LIFE: Duration = Duration::from_secs(24 * 3_600);
@@ -142,6 +155,7 @@ mod tests {
     use crate::tls::TicketKey;
 
     const DAY: Duration = KEY_LIFE;
+    const MINUTE: Duration = Duration::from_secs(60);
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
     fn made(before_now: Duration) -> KeptTicketKey {
@@ -149,23 +163,39 @@ mod tests {
         KeptTicketKey { key: TicketKey::random(), made_at }
     }
 
+    /// Known for so long, and so old.
+    fn known(since: Duration, age: Duration) -> KnownTicketKey {
+        let since_then = Instant::now().checked_sub(since).unwrap();
+        KnownTicketKey { name: None, since: since_then, age: age.saturating_sub(since) }
+    }
+
     #[test]
     fn one_node_makes_the_next_key_when_a_day_is_over() {
         let key = made(Duration::ZERO);
-        let (millisecond, turn) = (Duration::from_millis(1), Duration::from_millis(500));
+        let (second, turn) = (Duration::from_secs(1), Duration::from_millis(500));
         for (newest, due) in [(Newest::Key(&key), DAY), (Newest::None, Duration::ZERO)] {
             for rank in 0..4 {
                 let turn = due + turn * rank;
-                assert!(is_due(newest, turn, rank), "{newest:?} {rank}");
-                assert!(turn.is_zero() || !is_due(newest, turn - millisecond, rank), "{newest:?} {rank}");
+                let seen = BELIEVED_AFTER.min(turn);
+                assert!(is_due(newest, known(seen, turn), rank), "{newest:?} {rank}");
+                let early = turn.saturating_sub(second);
+                assert!(early.is_zero() || !is_due(newest, known(seen, early), rank), "{newest:?} {rank}");
             }
         }
     }
 
     #[test]
+    fn a_clock_that_is_wrong_at_the_start_makes_no_key_in_the_leaders_place() {
+        let key = made(Duration::ZERO);
+        assert!(!is_due(Newest::Key(&key), known(Duration::ZERO, DAY * 9), 1));
+        assert!(is_due(Newest::Key(&key), known(BELIEVED_AFTER, DAY * 9), 1));
+        assert!(is_due(Newest::Key(&key), known(Duration::ZERO, DAY * 9), 0));
+    }
+
+    #[test]
     fn what_one_node_cannot_read_is_replaced_by_the_leader() {
-        assert!(is_due(Newest::Unreadable, Duration::ZERO, 0));
-        assert!(!is_due(Newest::Unreadable, DAY * 9, 1));
+        assert!(is_due(Newest::Unreadable, known(Duration::ZERO, Duration::ZERO), 0));
+        assert!(!is_due(Newest::Unreadable, known(BELIEVED_AFTER, DAY * 9), 1));
     }
 
     #[test]
@@ -177,10 +207,10 @@ mod tests {
         assert!(same.age() < DAY, "the clock was set");
         // Made by a clock that is nine days behind.
         let other = KnownTicketKey::note(Some(known), Some(&second), NOW);
-        assert!(other.age() < DAY);
+        assert!(other.age() < MINUTE);
         let none = KnownTicketKey::note(Some(known), None, NOW);
-        assert!(none.age() < DAY);
+        assert!(none.age() < MINUTE);
         let ahead = KnownTicketKey::note(None, Some(&first), Timestamp(0));
-        assert!(ahead.age() < DAY);
+        assert!(ahead.age() < MINUTE);
     }
 }

@@ -67,7 +67,7 @@ pub(super) struct Tickets {
 impl Tickets {
     /// For a certificate (DER).
     pub(super) fn new(keys: TicketKeys, leaf: &[u8]) -> Self {
-        let mut context = String::from("front-ticket ");
+        let mut context = format!("front-ticket {SESSION_FORM} ");
         for byte in Sha256::digest(leaf) {
             let _ = write!(context, "{byte:02x}");
         }
@@ -126,6 +126,8 @@ impl ProducesTickets for Tickets {
     }
 }
 
+/// What is inside a ticket is rustls's own affair, and has no version: another one must not read it in another way.
+const SESSION_FORM: &str = "rustls-0.23.46";
 /// As long as Windows keeps a session.
 const TICKET_LIFE_SECONDS: u32 = 10 * 3_600;
 /// Clocks of nodes are apart by ten minutes at most, or more than this goes wrong.
@@ -167,6 +169,13 @@ mod tests {
         assert!(!ticket.windows(7).any(|part| part == b"session"));
         assert_ne!(one.encrypt(b"session").unwrap()[16..], ticket[16..]);
         assert_eq!(one.lifetime(), TICKET_LIFE_SECONDS);
+    }
+
+    #[test]
+    fn the_form_of_a_session_is_that_of_the_rustls_that_is_built_in() {
+        let (name, version) = SESSION_FORM.split_once('-').unwrap();
+        let locked = format!("name = \"{name}\"\nversion = \"{version}\"\n");
+        assert!(include_str!("../../Cargo.lock").contains(&locked), "write the version of Cargo.lock");
     }
 
     #[test]
