@@ -3,6 +3,7 @@
 mod accounts;
 mod certificates;
 mod config;
+mod joining;
 mod program;
 mod said;
 
@@ -128,22 +129,17 @@ impl Cluster {
     /// Makes a host a node, and starts it.
     #[track_caller]
     pub fn enlist(&mut self, number: usize) {
-        let host = self.host_of(number);
-        let (config, program) = (host.node.config.clone(), host.program.clone());
-        self.hosts.push(host);
-        let place = Place::Node(number);
+        self.prepare(number);
         if number == 1 {
+            let host = self.host(number);
             let context = self.folder.join("administrator");
-            let mut init = rmsc_at(&self.network, place, &program);
-            init.args(["init", "--config"]).arg(&config).arg("--context-dir").arg(context);
+            let mut init = rmsc_at(&self.network, Place::Node(number), &host.program);
+            init.args(["init", "--config"]).arg(&host.node.config).arg("--context-dir").arg(context);
             run(&mut init).check_code(0);
         } else {
-            let token = self.rmsc(&["token", "create", "-o", "json"]);
-            let token = token.check_code(0).field("token").as_str().expect("a text").to_owned();
-            let through = self.any_running_but(number).node.peer.to_string();
-            let mut join = rmsc_at(&self.network, place, &program);
-            join.args(["join", &through, "--token", &token, "--config"]).arg(&config);
-            run(&mut join).check_code(0);
+            let token = self.token().expect("there is a leader");
+            let through = self.any_running_but(number).number;
+            run(&mut self.join(number, through, &token)).check_code(0);
         }
         self.start(number);
         if number == 1 {

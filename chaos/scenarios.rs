@@ -28,6 +28,7 @@ mod f26_files;
 mod f27_drain;
 mod f27_rolling_restart;
 mod f27_rolling_upgrade;
+mod f28_join_killed;
 mod f28_membership;
 mod f30_all_killed_damaged;
 mod f30_double;
@@ -93,6 +94,7 @@ pub const ALL: &[Scenario] = &[
     f27_drain::SCENARIO,
     f27_rolling_restart::SCENARIO,
     f27_rolling_upgrade::SCENARIO,
+    f28_join_killed::SCENARIO,
     f28_membership::SCENARIO,
     f30_all_killed_damaged::SCENARIO,
     f30_double::SCENARIO,

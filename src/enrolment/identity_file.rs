@@ -233,7 +233,15 @@ pub(super) fn save_joining(data_dir: &Path, seal_key: &Key, joining: &Joining) -
 }
 
 pub(super) fn remove_joining(data_dir: &Path) -> Result<(), IdentityError> {
-    let path = data_dir.join(JOINING);
+    drop_file(data_dir, data_dir.join(JOINING))
+}
+
+/// The host is that node no more.
+pub(super) fn remove(data_dir: &Path) -> Result<(), IdentityError> {
+    drop_file(data_dir, identity_path(data_dir))
+}
+
+fn drop_file(data_dir: &Path, path: PathBuf) -> Result<(), IdentityError> {
     match fs::remove_file(&path).and_then(|()| sync_folder(data_dir)) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(IdentityError::Io { path, source }),
         Ok(()) | Err(_) => Ok(()),

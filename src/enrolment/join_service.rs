@@ -9,7 +9,10 @@ use crate::proto::peer::v1 as wire;
 use crate::proto::peer::v1::join_response::Result as Answer;
 use crate::proto::peer::v1::join_server::{Join, JoinServer};
 use crate::proto::peer::v1::not_welcome::Why;
-use crate::state::{Change, KeyHash, NewNode, NodeKind, Outcome, Rejection, RosterChange, Token, TokenId};
+use crate::state::{
+    Change, KeyHash, NewNode, Node, NodeKind, Outcome, Rejection, Roster, RosterChange, Timestamp, Token,
+    TokenFate, TokenId,
+};
 use crate::tls::Request as CertificateRequest;
 use prost::Message;
 use std::net::IpAddr;
@@ -130,15 +133,9 @@ impl JoinService {
         }
         let now = (self.enrolment.shared.clock)();
         let (name, witness) = (node.name.clone(), node.kind == NodeKind::Witness);
-        let change = Change::Roster(RosterChange::Admit { token: id, node });
-        let by = format!("{} (token {id})", token.created_by);
-        // The state knows a host that asks again by its key and its disk, so this needs no client id.
-        let written = self.enrolment.shared.cluster.write(&by, change, None, milliseconds(now)).await;
-        let outcome = written.map_err(|error| not_now(&with_causes(&error)))?.outcome;
-        let node_id = match outcome {
-            Outcome::Admitted { node_id } => node_id,
-            Outcome::Rejected(rejection) => return Err(rejected(&rejection)),
-            other => return Err(not_now(&format!("an unexpected outcome: {other:?}"))),
+        let node_id = match self.let_in_before(&token, &node, milliseconds(now)).await? {
+            Some(node_id) => node_id,
+            None => self.propose(id, &token, node, milliseconds(now)).await?,
         };
         let certificate = self.enrolment.certify(node_id, request.subject(), now);
         let certificate = certificate.map_err(|error| not_now(&with_causes(&error)))?;
@@ -157,6 +154,43 @@ impl JoinService {
             group: introduction.group.to_be_bytes().to_vec(),
         })
     }
+}
+
+impl JoinService {
+    async fn propose(&self, id: TokenId, token: &Token, node: NewNode, now: Timestamp) -> Result<u64, No> {
+        let change = Change::Roster(RosterChange::Admit { token: id, node });
+        let by = format!("{} (token {id})", token.created_by);
+        // The state knows a host that asks again by its key and its disk, so this needs no client id.
+        let written = self.enrolment.shared.cluster.write(&by, change, None, now).await;
+        match written.map_err(|error| not_now(&with_causes(&error)))?.outcome {
+            Outcome::Admitted { node_id } => Ok(node_id),
+            Outcome::Rejected(rejection) => Err(rejected(&rejection)),
+            other => Err(not_now(&format!("an unexpected outcome: {other:?}"))),
+        }
+    }
+
+    /// A host that was let in with another token, did not hear so, and comes with this one: it is that node, and the
+    /// token stays good.
+    async fn let_in_before(&self, token: &Token, node: &NewNode, now: Timestamp) -> Result<Option<u64>, No> {
+        let good = token.fate == TokenFate::Open && token.replaces.is_none() && now < token.expires_at;
+        if !good || known(&self.enrolment.roster(), node).is_none() {
+            return Ok(None);
+        }
+        // It may have been removed meanwhile.
+        let read = self.enrolment.shared.cluster.read_barrier().await;
+        read.map_err(|error| not_now(&with_causes(&error)))?;
+        Ok(known(&self.enrolment.roster(), node))
+    }
+}
+
+/// The node that is this host: the same key on the same disk.
+fn known(roster: &Roster, new: &NewNode) -> Option<u64> {
+    let same = |node: &Node| {
+        (node.key, node.incarnation, node.kind) == (new.key, new.incarnation, new.kind)
+            && node.name == new.name
+            && node.leaving.is_none()
+    };
+    roster.nodes.iter().find(|(_, node)| same(node)).map(|(id, _)| *id)
 }
 
 #[tonic::async_trait]
