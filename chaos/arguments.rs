@@ -1,7 +1,8 @@
 //! What `chaos/run` was asked for.
 
 use crate::network::NODES_MAX;
-use crate::scenarios;
+use crate::programs::HOW_TO_MAKE_ONE;
+use crate::scenarios::{self, Part};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ pub struct Arguments {
     pub scenario: Option<String>,
     pub nodes: Option<usize>,
     pub junit: Option<PathBuf>,
+    /// A program of an earlier build.
+    pub older: Option<PathBuf>,
     pub list: bool,
     pub self_test: bool,
     /// The process that made the namespaces; this one is inside.
@@ -35,11 +38,24 @@ impl Arguments {
                 "--scenario" => arguments.scenario = Some(known(value()?)?),
                 "--nodes" => arguments.nodes = Some(nodes(&value()?)?),
                 "--junit" => arguments.junit = Some(value()?.into()),
+                "--older" => arguments.older = Some(file(&word, &value()?)?),
                 "--inside" => arguments.inside = Some(number(&word, &value()?)?),
                 _ => return Err(format!("{word:?} is not known; {USAGE}")),
             }
         }
+        arguments.check_older()?;
         Ok(arguments)
+    }
+
+    fn check_older(&self) -> Result<(), String> {
+        let named = scenarios::ALL.iter().find(|scenario| Some(scenario.name) == self.scenario.as_deref());
+        match named {
+            Some(scenario) if scenario.part == Part::WithOlder && self.older.is_none() => Err(format!(
+                "{} needs --older FILE, a program of an earlier build. {HOW_TO_MAKE_ONE}",
+                scenario.name
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The same, for the process inside.
@@ -52,6 +68,7 @@ impl Arguments {
         add("--scenario", self.scenario.clone());
         add("--nodes", self.nodes.map(|nodes| nodes.to_string()));
         add("--junit", self.junit.as_ref().map(|path| path.display().to_string()));
+        add("--older", self.older.as_ref().map(|path| path.display().to_string()));
         words
     }
 }
@@ -65,6 +82,10 @@ fn nodes(value: &str) -> Result<usize, String> {
     if (1..=NODES_MAX).contains(&count) { Ok(count) } else { Err("--nodes is 2, 3 or 5".into()) }
 }
 
+fn file(word: &str, value: &str) -> Result<PathBuf, String> {
+    std::fs::canonicalize(value).map_err(|error| format!("{word} {value}: {error}. {HOW_TO_MAKE_ONE}"))
+}
+
 fn known(name: String) -> Result<String, String> {
     if scenarios::ALL.iter().any(|scenario| scenario.name == name || scenario.row.eq_ignore_ascii_case(&name))
     {
@@ -73,5 +94,4 @@ fn known(name: String) -> Result<String, String> {
     Err(format!("no scenario is {name:?}; --list shows them"))
 }
 
-const USAGE: &str =
-    "there are --seed N, --minutes M, --scenario NAME, --nodes 2|3|5, --junit FILE, --list, --self-test";
+const USAGE: &str = "there are --seed N, --minutes M, --scenario NAME, --nodes 2|3|5, --junit FILE, --older FILE, --list, --self-test";

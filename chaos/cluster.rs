@@ -3,12 +3,15 @@
 mod accounts;
 mod certificates;
 mod config;
+mod joining;
+mod program;
 mod said;
 
 pub use accounts::{ALWAYS, CHANGING, STRANGER};
 
 use crate::faults::clock;
 use crate::network::{Network, Place};
+use crate::programs;
 use crate::support::files;
 use crate::support::http::{self, Answer, Request, Trust};
 use crate::support::lab::{Account, Node};
@@ -55,6 +58,8 @@ pub struct Settings {
     pub clocks: Clocks,
     /// Whether there are callers with tickets of a domain.
     pub tickets: bool,
+    /// The program that all nodes begin with, if that is not the one of this build.
+    pub older: Option<PathBuf>,
 }
 
 /// Where the certificates come from that callers see.
@@ -79,6 +84,8 @@ pub struct Host {
     pub number: usize,
     pub node: Node,
     /// For its next start.
+    pub program: PathBuf,
+    /// For its next start.
     pub environment: Vec<(OsString, OsString)>,
     /// The program that runs it, with its arguments; none: itself.
     pub wrapper: Vec<String>,
@@ -90,7 +97,7 @@ impl Cluster {
     #[track_caller]
     pub fn found(network: &Network, folder: &Path, settings: Settings) -> Self {
         fs::create_dir_all(folder).expect("the temporary folder can be written");
-        let mut service = rmsc_at(network, Place::Service);
+        let mut service = rmsc_at(network, Place::Service, &programs::newer());
         let address = |port| Place::Service.address(port).to_string();
         service.args(["simulate", "cloud", "--listen", &address(18_080), "--control", &address(18_081)]);
         let fronts =
@@ -122,22 +129,17 @@ impl Cluster {
     /// Makes a host a node, and starts it.
     #[track_caller]
     pub fn enlist(&mut self, number: usize) {
-        let host = self.host_of(number);
-        let config = host.node.config.clone();
-        self.hosts.push(host);
-        let place = Place::Node(number);
+        self.prepare(number);
         if number == 1 {
+            let host = self.host(number);
             let context = self.folder.join("administrator");
-            let mut init = rmsc_at(&self.network, place);
-            init.args(["init", "--config"]).arg(&config).arg("--context-dir").arg(context);
+            let mut init = rmsc_at(&self.network, Place::Node(number), &host.program);
+            init.args(["init", "--config"]).arg(&host.node.config).arg("--context-dir").arg(context);
             run(&mut init).check_code(0);
         } else {
-            let token = self.rmsc(&["token", "create", "-o", "json"]);
-            let token = token.check_code(0).field("token").as_str().expect("a text").to_owned();
-            let through = self.any_running_but(number).node.peer.to_string();
-            let mut join = rmsc_at(&self.network, place);
-            join.args(["join", &through, "--token", &token, "--config"]).arg(&config);
-            run(&mut join).check_code(0);
+            let token = self.token().expect("there is a leader");
+            let through = self.any_running_but(number).number;
+            run(&mut self.join(number, through, &token)).check_code(0);
         }
         self.start(number);
         if number == 1 {
@@ -196,17 +198,18 @@ impl Cluster {
             Clocks::Own => clock::environment(self.clock_file(number)),
             Clocks::Shared => Vec::new(),
         };
-        Host { number, node, environment, wrapper: Vec::new(), process: None }
+        let program = self.settings.older.clone().unwrap_or_else(programs::newer);
+        Host { number, node, program, environment, wrapper: Vec::new(), process: None }
     }
 
     /// Starts a node that does not run.
     #[track_caller]
     pub fn start(&mut self, number: usize) {
         let mut command = match self.host(number).wrapper.split_first() {
-            None => rmsc_at(&self.network, Place::Node(number)),
+            None => rmsc_at(&self.network, Place::Node(number), &self.host(number).program),
             Some((program, arguments)) => {
                 let mut command = self.network.at(Place::Node(number), Path::new(program));
-                command.args(arguments).arg(rmsc().get_program());
+                command.args(arguments).arg(&self.host(number).program);
                 command
             }
         };
@@ -366,10 +369,9 @@ impl Drop for Cluster {
     }
 }
 
-fn rmsc_at(network: &Network, place: Place) -> Command {
-    let plain = rmsc();
-    let mut command = network.at(place, Path::new(plain.get_program()));
-    for (name, _) in plain.get_envs() {
+fn rmsc_at(network: &Network, place: Place, program: &Path) -> Command {
+    let mut command = network.at(place, program);
+    for (name, _) in rmsc().get_envs() {
         command.env_remove(name);
     }
     command

@@ -10,6 +10,7 @@ mod cluster;
 mod faults;
 mod invariants;
 mod network;
+mod programs;
 mod pulse;
 mod record;
 mod report;
@@ -21,6 +22,7 @@ mod support;
 mod tickets;
 
 use arguments::Arguments;
+use cluster::Settings;
 use network::{Network, Place, REMEDY};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
@@ -56,10 +58,15 @@ fn list() -> ExitCode {
             Part::Always => "always",
             Part::Drawn => "",
             Part::Named(_) => "named",
+            Part::WithOlder => "older",
         };
         say(&format!("{:4} {:22} {:6} {}", scenario.row, scenario.name, part, scenario.says));
-        if let Part::Named(why) = scenario.part {
-            say(&format!("{:34} in no slice yet: {why}", ""));
+        match scenario.part {
+            Part::Named(why) => say(&format!("{:34} in no slice yet: {why}", "")),
+            Part::WithOlder => {
+                say(&format!("{:34} only with --older FILE, a program of an earlier build", ""))
+            }
+            Part::Always | Part::Drawn => {}
         }
     }
     ExitCode::SUCCESS
@@ -91,6 +98,14 @@ impl Drop for Made {
 }
 
 fn outside(arguments: &Arguments) -> ExitCode {
+    match arguments.older.as_deref().map(programs::check_older) {
+        Some(Ok(both)) => say(&both),
+        Some(Err(why)) => {
+            say(&format!("error: {why}"));
+            return ExitCode::from(2);
+        }
+        None => {}
+    }
     let made = match Network::make() {
         Ok(network) => Made(network),
         Err(why) => {
@@ -163,11 +178,13 @@ fn play_all(arguments: &Arguments, network: &Network) -> Vec<Played> {
     for (number, scenario) in chosen(arguments, &mut rng).into_iter().enumerate() {
         let nodes = arguments.nodes.unwrap_or_else(|| sized(scenario, &mut rng));
         let over = arguments.minutes.is_some_and(|minutes| begun.elapsed() + ROOM > minutes);
-        if over && scenario.part != Part::Always {
+        if over && !is_always(scenario, arguments) {
             continue;
         }
         let folder = network.folder().join(format!("{number}"));
-        let played = play_until_decided(scenario, network, &folder, (nodes, arguments.seed));
+        let older = arguments.older.clone().filter(|_| scenario.part == Part::WithOlder);
+        let settings = Settings { older, ..(scenario.settings)(nodes) };
+        let played = play_until_decided(scenario, network, &folder, (settings, arguments.seed));
         say(&played.text());
         if !played.is_good() {
             keep(&folder, scenario.name, arguments.seed);
@@ -182,16 +199,34 @@ fn play_all(arguments: &Arguments, network: &Network) -> Vec<Played> {
 fn chosen(arguments: &Arguments, rng: &mut SmallRng) -> Vec<&'static Scenario> {
     if let Some(name) = &arguments.scenario {
         let named = |scenario: &&Scenario| scenario.name == name || scenario.row.eq_ignore_ascii_case(name);
-        return scenarios::ALL.iter().filter(named).collect();
+        return scenarios::ALL
+            .iter()
+            .filter(named)
+            .filter(|scenario| can_play(scenario, arguments))
+            .collect();
     }
     // Not each can be played with any number of nodes.
     let fitting = |scenario: &&Scenario| arguments.nodes.is_none_or(|nodes| scenario.nodes.contains(&nodes));
     let (mut always, mut others): (Vec<_>, Vec<_>) =
-        scenarios::ALL.iter().filter(fitting).partition(|scenario| scenario.part == Part::Always);
+        scenarios::ALL.iter().filter(fitting).partition(|scenario| is_always(scenario, arguments));
     others.retain(|scenario| scenario.part == Part::Drawn);
     others.shuffle(rng);
     always.append(&mut others);
     always
+}
+
+/// Who has made a program of an earlier build wants to see it played.
+fn is_always(scenario: &Scenario, arguments: &Arguments) -> bool {
+    scenario.part == Part::Always || scenario.part == Part::WithOlder && arguments.older.is_some()
+}
+
+/// Asked for by the row of the matrix, it is left out if there is nothing to play it with.
+fn can_play(scenario: &Scenario, arguments: &Arguments) -> bool {
+    let can = scenario.part != Part::WithOlder || arguments.older.is_some();
+    if !can {
+        say(&format!("{} is left out: it needs --older FILE, a program of an earlier build", scenario.name));
+    }
+    can
 }
 
 /// Mostly three nodes.
@@ -207,11 +242,11 @@ fn play_until_decided(
     scenario: &'static Scenario,
     network: &Network,
     folder: &std::path::Path,
-    run: (usize, u64),
+    run: (Settings, u64),
 ) -> Played {
     let mut before = Vec::new();
     loop {
-        let mut played = play(scenario, network, folder, run);
+        let mut played = play(scenario, network, folder, run.clone());
         match played.undecided.take() {
             Some(why) if before.len() < AGAIN_MAX => {
                 say(&format!("{}\nplayed again: {why}", played.text()));
@@ -227,15 +262,16 @@ fn play(
     scenario: &'static Scenario,
     network: &Network,
     folder: &std::path::Path,
-    run: (usize, u64),
+    run: (Settings, u64),
 ) -> Played {
-    let (nodes, seed) = run;
+    let (settings, seed) = run;
+    let nodes = settings.nodes;
     say(&format!("---- {} {} with {nodes} nodes: {}", scenario.row, scenario.name, scenario.says));
     let begun = Instant::now();
     let mut hasher = DefaultHasher::new();
     (seed, scenario.name).hash(&mut hasher);
     let record = catch_unwind(AssertUnwindSafe(|| {
-        let mut stage = Stage::set(network, folder, (scenario.settings)(nodes), hasher.finish());
+        let mut stage = Stage::set(network, folder, settings, hasher.finish());
         (scenario.play)(&mut stage);
         stage.end()
     }));

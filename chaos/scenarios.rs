@@ -27,6 +27,8 @@ mod f25_memory;
 mod f26_files;
 mod f27_drain;
 mod f27_rolling_restart;
+mod f27_rolling_upgrade;
+mod f28_join_killed;
 mod f28_membership;
 mod f30_all_killed_damaged;
 mod f30_double;
@@ -59,6 +61,8 @@ pub enum Part {
     Drawn,
     /// By its name alone, because of what does not hold yet.
     Named(&'static str),
+    /// In every slice, if there is a program of an earlier build to play it with.
+    WithOlder,
 }
 
 pub const ALL: &[Scenario] = &[
@@ -89,6 +93,8 @@ pub const ALL: &[Scenario] = &[
     f26_files::SCENARIO,
     f27_drain::SCENARIO,
     f27_rolling_restart::SCENARIO,
+    f27_rolling_upgrade::SCENARIO,
+    f28_join_killed::SCENARIO,
     f28_membership::SCENARIO,
     f30_all_killed_damaged::SCENARIO,
     f30_double::SCENARIO,
@@ -122,5 +128,6 @@ fn usual(nodes: usize) -> Settings {
         certificates: Certificates::OfFiles,
         clocks: Clocks::Shared,
         tickets: false,
+        older: None,
     }
 }

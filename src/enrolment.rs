@@ -33,7 +33,7 @@ pub use found::{Founding, InitError, init};
 pub use front_certificate::{
     Front, FrontError, FrontMarks, KeptCertificate, KeptRequest, RemovedCertificate,
 };
-pub use identity_file::{Card, Identity, IdentityError, card, load};
+pub use identity_file::{Card, Identity, IdentityError, card, forget_joining, load};
 pub use join::{JoinError, Joined, join};
 pub use join_service::{Guest, JoinService};
 pub use leave::{LeaveError, put_aside};

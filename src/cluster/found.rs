@@ -35,6 +35,22 @@ impl Cluster {
         Ok(())
     }
 
+    /// Takes back what [`Cluster::claim`] did for a node that was never started.
+    ///
+    /// # Errors
+    /// [`OpenError::Folder`] when it cannot be read.
+    pub fn renounce(data_dir: &Path) -> Result<(), OpenError> {
+        Ok(version::renounce(data_dir, &data_dir.join(LOG))?)
+    }
+
+    /// Whether the node whose data folder this is was ever started.
+    ///
+    /// # Errors
+    /// [`OpenError::Folder`] when it cannot be read.
+    pub fn was_started(data_dir: &Path) -> Result<bool, OpenError> {
+        Ok(version::is_used(data_dir, &data_dir.join(LOG))?)
+    }
+
     /// Whether the data folder still has what this node was given and has written.
     ///
     /// # Errors

@@ -232,8 +232,20 @@ pub(super) fn save_joining(data_dir: &Path, seal_key: &Key, joining: &Joining) -
     write(&data_dir.join(JOINING), &file.encode_to_vec())
 }
 
-pub(super) fn remove_joining(data_dir: &Path) -> Result<(), IdentityError> {
-    let path = data_dir.join(JOINING);
+/// Deletes what was kept before asking to join: the host is a node.
+///
+/// # Errors
+/// The data folder cannot be written.
+pub fn forget_joining(data_dir: &Path) -> Result<(), IdentityError> {
+    drop_file(data_dir, data_dir.join(JOINING))
+}
+
+/// The host is that node no more.
+pub(super) fn remove(data_dir: &Path) -> Result<(), IdentityError> {
+    drop_file(data_dir, identity_path(data_dir))
+}
+
+fn drop_file(data_dir: &Path, path: PathBuf) -> Result<(), IdentityError> {
     match fs::remove_file(&path).and_then(|()| sync_folder(data_dir)) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(IdentityError::Io { path, source }),
         Ok(()) | Err(_) => Ok(()),

@@ -135,18 +135,39 @@ fn hint(source: &io::Error) -> &'static str {
 /// # Errors
 /// [`JoinError`].
 pub async fn join(host: &Host, address: &str, token: &TokenText) -> Result<Joined, JoinError> {
-    if let Some(card) = identity_file::card(&host.data_dir)?
-        && let Some(already) = stays(host, &card, token)?
+    let before = match identity_file::card(&host.data_dir)? {
+        Some(card) => stays(host, &card, token)?,
+        None => None,
+    };
+    // One that was never started may have been removed without hearing so: it asks again.
+    if let Some(identity) = &before
+        && Cluster::was_started(&host.data_dir)?
     {
-        return Ok(already);
+        return Ok(already(identity, token));
     }
     let found = seal::find_or_make(&host.seal)?;
-    let joining = begin(host, &found.key)?;
+    let joining = match &before {
+        Some(Identity { incarnation, node_key, .. }) => {
+            Joining { incarnation: *incarnation, node_key: node_key.clone() }
+        }
+        None => begin(host, &found.key)?,
+    };
     let welcome = ask(host, address, token, &joining).await?;
     let identity = accept(address, token, &joining, welcome)?;
+    if let Some(before) = before {
+        // It may have been started meanwhile, as what it was.
+        if before.node_id == identity.node_id || Cluster::was_started(&host.data_dir)? {
+            return Ok(already(&before, token));
+        }
+        // It can be broken off from here on as a first join can.
+        identity_file::save_joining(&host.data_dir, &found.key, &joining)?;
+        identity_file::remove(&host.data_dir)?;
+    }
+    // An attempt that was broken off may have claimed it for a node that was removed since.
+    Cluster::renounce(&host.data_dir)?;
     Cluster::claim(&host.data_dir, &identity.cluster_id, identity.node_id, identity.incarnation)?;
     identity_file::save(&host.data_dir, &found.key, &identity)?;
-    identity_file::remove_joining(&host.data_dir)?;
+    identity_file::forget_joining(&host.data_dir)?;
     Ok(Joined {
         cluster_id: identity.cluster_id,
         node_id: identity.node_id,
@@ -157,8 +178,19 @@ pub async fn join(host: &Host, address: &str, token: &TokenText) -> Result<Joine
     })
 }
 
-/// What a host that was a node before is now. One whose data are gone may join anew.
-fn stays(host: &Host, card: &Card, token: &TokenText) -> Result<Option<Joined>, JoinError> {
+fn already(identity: &Identity, token: &TokenText) -> Joined {
+    Joined {
+        cluster_id: identity.cluster_id.clone(),
+        node_id: identity.node_id,
+        pin: token.pin,
+        witness: identity.witness,
+        already: true,
+        plain_seal_file: None,
+    }
+}
+
+/// Who a host is that was a node before. One whose data are gone may join anew.
+fn stays(host: &Host, card: &Card, token: &TokenText) -> Result<Option<Identity>, JoinError> {
     let pin = authority_pin(&card.authority);
     if !Cluster::has_data(&host.data_dir, &card.cluster_id, card.node_id)? {
         leave::put_aside(&host.data_dir, card.node_id)?;
@@ -169,14 +201,9 @@ fn stays(host: &Host, card: &Card, token: &TokenText) -> Result<Option<Joined>, 
         return Err(JoinError::OtherCluster { node_id, cluster_id });
     }
     let identity = identity_file::load(&host.data_dir, &seal::find(&host.seal)?.key)?;
-    Ok(Some(Joined {
-        cluster_id: identity.cluster_id,
-        node_id: identity.node_id,
-        pin: token.pin,
-        witness: identity.witness,
-        already: true,
-        plain_seal_file: None,
-    }))
+    // Of a join that was broken off at its very end.
+    identity_file::forget_joining(&host.data_dir)?;
+    Ok(Some(identity))
 }
 
 fn begin(host: &Host, seal_key: &Key) -> Result<Joining, JoinError> {

@@ -10,8 +10,8 @@ use crate::proto::peer::v1::join_response::Result as Answer;
 use crate::proto::peer::v1::join_server::{Join, JoinServer};
 use crate::proto::peer::v1::not_welcome::Why;
 use crate::state::{
-    Change, KeyHash, NewNode, Node, NodeKind, Outcome, Rejection, Roster, RosterChange, Token, TokenFate,
-    TokenId,
+    Change, KeyHash, NewNode, Node, NodeKind, Outcome, Rejection, Roster, RosterChange, Timestamp, Token,
+    TokenFate, TokenId,
 };
 use crate::tls::Request as CertificateRequest;
 use prost::Message;
@@ -131,19 +131,10 @@ impl JoinService {
             );
             return Err(No { why: Why::Rejected, reason });
         }
-        self.check_address(&token, &node).await?;
         let now = (self.enrolment.shared.clock)();
         let (name, witness) = (node.name.clone(), node.kind == NodeKind::Witness);
-        let change = Change::Roster(RosterChange::Admit { token: id, node });
-        let by = format!("{} (token {id})", token.created_by);
-        // The state knows a host that asks again by its key and its disk, so this needs no client id.
-        let written = self.enrolment.shared.cluster.write(&by, change, None, milliseconds(now)).await;
-        let outcome = written.map_err(|error| not_now(&with_causes(&error)))?.outcome;
-        let node_id = match outcome {
-            Outcome::Admitted { node_id } => node_id,
-            Outcome::Rejected(rejection) => return Err(rejected(&rejection)),
-            other => return Err(not_now(&format!("an unexpected outcome: {other:?}"))),
-        };
+        let node_id = self.node_id(id, &token, node, milliseconds(now)).await?;
+        self.check_vote(node_id)?;
         let certificate = self.enrolment.certify(node_id, request.subject(), now);
         let certificate = certificate.map_err(|error| not_now(&with_causes(&error)))?;
         Event::NodeJoined { node_id, name: &name, token: &id }.log();
@@ -160,6 +151,74 @@ impl JoinService {
             as_of: introduction.as_of,
             group: introduction.group.to_be_bytes().to_vec(),
         })
+    }
+}
+
+impl JoinService {
+    async fn node_id(&self, id: TokenId, token: &Token, node: NewNode, now: Timestamp) -> Result<u64, No> {
+        if known(&self.enrolment.roster(), &node).is_some()
+            && let Some(node_id) = self.let_in_before(id, &node, now).await?
+        {
+            return Ok(node_id);
+        }
+        self.check_address(token, &node).await?;
+        match self.propose(id, token, node.clone(), now).await? {
+            Ok(node_id) => Ok(node_id),
+            Err(rejection) => {
+                let may_be_itself = matches!(rejection, Rejection::NameTaken { .. });
+                // Another join of this host was on its way.
+                let before = if may_be_itself { self.let_in_before(id, &node, now).await? } else { None };
+                before.ok_or_else(|| rejected(&rejection))
+            }
+        }
+    }
+
+    async fn propose(
+        &self,
+        id: TokenId,
+        token: &Token,
+        node: NewNode,
+        now: Timestamp,
+    ) -> Result<Result<u64, Rejection>, No> {
+        let change = Change::Roster(RosterChange::Admit { token: id, node });
+        let by = format!("{} (token {id})", token.created_by);
+        // The state knows a host that asks again by its key and its disk, so this needs no client id.
+        let written = self.enrolment.shared.cluster.write(&by, change, None, now).await;
+        match written.map_err(|error| not_now(&with_causes(&error)))?.outcome {
+            Outcome::Admitted { node_id } => Ok(Ok(node_id)),
+            Outcome::Rejected(rejection) => Ok(Err(rejection)),
+            other => Err(not_now(&format!("an unexpected outcome: {other:?}"))),
+        }
+    }
+
+    /// A host that was let in with another token, did not hear so, and comes with this one: it is that node, and the
+    /// token stays good.
+    async fn let_in_before(&self, id: TokenId, node: &NewNode, now: Timestamp) -> Result<Option<u64>, No> {
+        // It, and the token, may have been removed meanwhile.
+        let read = self.enrolment.shared.cluster.read_barrier().await;
+        read.map_err(|error| not_now(&with_causes(&error)))?;
+        let roster = self.enrolment.roster();
+        let stays = |node_id| roster.nodes.get(&node_id).is_some_and(|node| node.leaving.is_none());
+        let is_good = |token: &Token| {
+            token.fate == TokenFate::Open && now < token.expires_at && !token.replaces.is_some_and(stays)
+        };
+        Ok(roster.tokens.get(&id).filter(|token| is_good(token)).and_then(|_| known(&roster, node)))
+    }
+
+    /// Who has a vote has run, and what it promised is on its disk: a host that asks to join lost that, and must not vote
+    /// a second time as the same node.
+    fn check_vote(&self, node_id: u64) -> Result<(), No> {
+        let members = self.enrolment.shared.cluster.members();
+        let members = members.borrow();
+        let Some(member) = members.iter().find(|member| member.node_id == node_id && member.voter) else {
+            return Ok(());
+        };
+        let name = &member.name;
+        let reason = format!(
+            "this host was {name} (node {node_id}), which has a vote, and has lost its data: put a new node in its place \
+             with what `rmsc node replace {name}` prints"
+        );
+        Err(No { why: Why::Rejected, reason })
     }
 
     /// Two nodes at one address: the others would never reach the new one. The state has no such rule, since nodes may
@@ -190,6 +249,15 @@ fn address_taken(roster: &Roster, token: &Token, node: &NewNode) -> Option<Strin
         node.peer_address,
         name = other.name
     ))
+}
+
+/// The node that is this host: the same key on the same disk.
+fn known(roster: &Roster, new: &NewNode) -> Option<u64> {
+    let same = |node: &Node| {
+        (node.key, node.incarnation, node.kind) == (new.key, new.incarnation, new.kind)
+            && node.leaving.is_none()
+    };
+    roster.nodes.iter().find(|(_, node)| same(node)).map(|(id, _)| *id)
 }
 
 #[tonic::async_trait]

@@ -47,8 +47,9 @@ pub fn put_aside(data_dir: &Path, node_id: u64) -> Result<PathBuf, LeaveError> {
     }
 }
 
-/// What a node keeps in its data folder, besides its identity, with what was set aside of it.
-const KEPT: [&str; 5] = ["log", "tree", "snapshots", "format", "kept"];
+/// What a node keeps in its data folder, besides its identity, with what was set aside of it. What it joined with must
+/// not be used again: it would come back under its old id, and have forgotten what it promised.
+const KEPT: [&str; 6] = ["log", "tree", "snapshots", "format", "kept", "joining"];
 
 #[cfg(test)]
 mod tests {
@@ -58,12 +59,12 @@ mod tests {
     #[test]
     fn what_a_node_kept_is_put_aside_and_nothing_else() {
         let folder = Folder::new();
-        for name in ["log", "log.guard", "tree.damaged-1", "format", "identity", "accounts.toml"] {
+        for name in ["log", "log.guard", "tree.damaged-1", "format", "joining", "identity", "accounts.toml"] {
             fs::write(folder.0.join(name), name).unwrap();
         }
         let aside = put_aside(&folder.0, 5).unwrap();
         assert_eq!(put_aside(&folder.0, 5).unwrap(), aside);
-        for name in ["log", "log.guard", "tree.damaged-1", "format"] {
+        for name in ["log", "log.guard", "tree.damaged-1", "format", "joining"] {
             assert!(aside.join(name).exists() && !folder.0.join(name).exists(), "{name}");
         }
         assert!(folder.0.join("accounts.toml").exists());

@@ -44,6 +44,8 @@ impl Own {
         }
         let identity = enrolment::load(&data_dir, &found.key)?;
         check_kind(identity.witness, runs_as)?;
+        // Before it promises anything: with it a host without its log would be this node again.
+        enrolment::forget_joining(&data_dir)?;
         let membership = enrolment::membership(&identity, data_dir.join("identity"))?;
         let key = KeyHash(MemberKey::of_der(identity.node_key.expose())?.hash());
         let plain_seal_key = found.plain_file.is_some() && config.secrets.kind != seal::Kind::File;

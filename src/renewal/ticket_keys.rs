@@ -100,7 +100,7 @@ impl TicketKeyRenewal {
         }
         match self.cluster.write(name, change, None, now).await {
             Ok(written) => {
-                tracing::debug!(outcome = ?written.outcome, "a key for session tickets was proposed")
+                tracing::debug!(outcome = ?written.outcome, "a key for session tickets was proposed");
             }
             Err(error) => {
                 tracing::debug!(error = with_causes(&error), "no key for session tickets was made");

@@ -130,10 +130,18 @@ fn make(path: &Path) -> io::Result<()> {
     let bytes = Key::random().bytes();
     let hex: String = bytes.expose().iter().map(|byte| format!("{byte:02x}")).collect();
     let hex = Secret::new(hex);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(hex.expose().as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
+    // Beside it, so that a file that is there holds a whole key; another process may be at it too.
+    let unfinished = path.with_extension(format!("{}.tmp", std::process::id()));
+    let written = (|| {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        file.write_all(hex.expose().as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::hard_link(&unfinished, path)
+    })();
+    let removed = fs::remove_file(&unfinished);
+    written.and(removed)?;
     fs::File::open(folder)?.sync_all()
 }
 

@@ -173,6 +173,30 @@ pub fn make(folder: &Path, log: &Path, owner: &str, incarnation: u128) -> Result
     }
 }
 
+/// Takes a claim back that nobody has used, since its log was never made; any other stays.
+///
+/// # Errors
+/// [`VersionError`]: it cannot be understood, or not be removed.
+pub fn renounce(folder: &Path, log: &Path) -> Result<(), VersionError> {
+    if is_used(folder, log)? {
+        return Ok(());
+    }
+    let path = folder.join(FILE);
+    match std::fs::remove_file(&path).and_then(|()| super::sync_folder(folder)) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(VersionError::Io { path, source }),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Whether a log is there, or was.
+///
+/// # Errors
+/// [`VersionError`]: what is there cannot be understood.
+pub fn is_used(folder: &Path, log: &Path) -> Result<bool, VersionError> {
+    let there = Log::exists(log).map_err(|source| VersionError::Io { path: log.into(), source })?;
+    Ok(there || owner(folder)?.is_some_and(|claim| claim.log_made))
+}
+
 fn check(folder: &Path, path: &Path, text: &str, owner: &str) -> Result<Claim, VersionError> {
     let damaged = || VersionError::Damaged { path: path.into(), text: text.chars().take(200).collect() };
     let mut lines = text.lines();
@@ -225,6 +249,21 @@ mod tests {
         for refused in [claim(&data, &log, "lab node 2"), make(&data, &log, "lab node 1", 8)] {
             assert!(matches!(refused, Err(VersionError::OtherOwner { .. })), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn a_claim_that_was_never_used_can_be_taken_back() {
+        let folder = Folder::new();
+        let data = folder.path().join("data");
+        let log = data.join("log");
+        renounce(&data, &log).unwrap();
+        make(&data, &log, "lab node 1", 7).unwrap();
+        renounce(&data, &log).unwrap();
+        make(&data, &log, "lab node 2", 7).unwrap().note_log().unwrap();
+        renounce(&data, &log).unwrap();
+        assert!(is_used(&data, &log).unwrap());
+        let refused = make(&data, &log, "lab node 3", 7);
+        assert!(matches!(refused, Err(VersionError::OtherOwner { .. })), "{refused:?}");
     }
 
     #[test]

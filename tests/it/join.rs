@@ -4,6 +4,7 @@ use crate::support::cluster::{NewDir, TestCluster};
 use crate::support::disk::may_mount;
 use crate::support::host::{Host, token};
 use crate::support::http::Request;
+use crate::support::lab::Node;
 use crate::support::log::{await_event, field};
 use crate::support::program::{rmsc, run};
 use crate::support::soap::ACQUIRE_LICENSE;
@@ -12,12 +13,21 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 #[track_caller]
 fn await_rotation(cluster: &TestCluster, names: &[&str]) {
     let ready: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     cluster.await_rotation_of(&cluster.others(&[]), &ready);
+}
+
+#[track_caller]
+fn await_voters(cluster: &TestCluster, count: usize) {
+    wait::until_true("all nodes vote", PATIENCE, || {
+        let status = cluster.rmsc(&["status", "-o", "json"]).field("nodes");
+        let vote = |nodes: &Vec<_>| nodes.iter().all(|it: &serde_json::Value| it["voter"] == true);
+        status.as_array().is_some_and(|nodes| nodes.len() == count && vote(nodes))
+    });
 }
 
 #[test]
@@ -30,10 +40,7 @@ fn a_host_that_joins_relays_and_votes() {
     assert!(joined.stderr.contains("seal key lies in the plain file"), "{joined:?}");
     host.start();
     await_rotation(&cluster, &["node-1", "node-2", "node-3"]);
-    wait::until_true("the new node votes", PATIENCE, || {
-        let status = cluster.rmsc(&["status", "-o", "json"]).field("nodes");
-        status.as_array().is_some_and(|nodes| nodes.len() == 3 && nodes.iter().all(|it| it["voter"] == true))
-    });
+    await_voters(&cluster, 3);
     cluster.call(&host.node, &cluster.exchange(), &Request::soap(&ACQUIRE_LICENSE)).check(200, &[]);
     let event = await_event(&cluster.any_node(), 1010, |event| event["name"] == "node-3");
     assert_eq!(event["node_id"], host.node_id());
@@ -110,6 +117,104 @@ fn a_host_with_the_peer_address_of_another_node_is_not_let_in_until_it_has_its_o
     ran.check_code(4).check_says(&[&format!("the peer address {} is that of node-1", node.peer), "[listen]"]);
     host.edit(&taken, &own);
     host.join(&node, &text).check_code(0);
+}
+
+/// `rmsc join`, killed when it comes to a system call for a file.
+#[track_caller]
+fn killed_join(host: &Host, through: &Node, token: &str, moment: (&str, &str)) {
+    let (call, file) = moment;
+    let join = host.command(&["join", &through.peer.to_string(), "--token", token]);
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+    strace.args(["-e", &format!("inject={call}:signal=KILL:when=1")]);
+    if !file.is_empty() {
+        strace.arg("-P").arg(host.node.data_dir.join(file));
+    }
+    let ran = run(strace.arg(join.get_program()).args(join.get_args()));
+    assert_eq!(ran.code, None, "{call} of {file:?}: {ran:?}");
+}
+
+#[test]
+fn a_join_that_is_killed_at_any_moment_is_taken_up_with_a_new_token() {
+    let cluster = TestCluster::start(1);
+    let node = cluster.any_node();
+    let moments = [
+        ("write", ""),
+        ("write", "joining.tmp"),
+        ("write", "format.tmp"),
+        ("write", "identity.tmp"),
+        ("unlink", "joining"),
+    ];
+    for (number, moment) in moments.into_iter().enumerate() {
+        let name = format!("node-{}", number + 2);
+        let host = Host::new(&cluster, &name);
+        killed_join(&host, &node, &token(&cluster, &[]), moment);
+        let text = token(&cluster, &[]);
+        host.join(&node, &text).check_code(0);
+        assert!(!host.node.data_dir.join("joining").exists(), "{moment:?}");
+        // It is the node that was let in before.
+        let list = cluster.rmsc(&["node", "list", "-o", "json"]).field("nodes");
+        let named: Vec<_> = list.as_array().unwrap().iter().filter(|node| node["name"] == *name).collect();
+        assert_eq!(named.len(), 1, "{moment:?}: {list}");
+        assert_eq!(named[0]["id"], host.node_id(), "{moment:?}: {list}");
+    }
+}
+
+#[test]
+fn a_host_that_was_removed_before_its_first_start_joins_with_a_new_token() {
+    let cluster = TestCluster::start(1);
+    let node = cluster.any_node();
+    for (name, moment) in [("node-2", Some(("write", "identity.tmp"))), ("node-3", None)] {
+        let host = Host::new(&cluster, name);
+        let first = token(&cluster, &[]);
+        match moment {
+            Some(moment) => killed_join(&host, &node, &first, moment),
+            None => drop(host.join(&node, &first).check_code(0)),
+        }
+        let id = || {
+            let list = cluster.rmsc(&["node", "list", "-o", "json"]).field("nodes");
+            let found = list.as_array().unwrap().iter().find(|node| node["name"] == name).cloned();
+            found.map(|node| node["id"].clone())
+        };
+        let before = id().unwrap();
+        let removed = cluster.rmsc(&["node", "remove", name, "--yes"]);
+        assert!(matches!(removed.code, Some(0 | 3)), "{removed:?}");
+        host.join(&node, &first).check_code(4).check_says(&["was used by node", "each lets in one node"]);
+        host.join(&node, &token(&cluster, &[])).check_code(0);
+        assert_ne!(id(), Some(before));
+        assert_eq!(id().unwrap(), host.node_id());
+    }
+}
+
+#[test]
+fn a_node_that_lost_its_data_does_not_come_back_as_what_it_was() {
+    let cluster = TestCluster::start(2);
+    let node = cluster.any_node();
+    let mut host = Host::new(&cluster, "node-3");
+    let first = token(&cluster, &[]);
+    killed_join(&host, &node, &first, ("unlink", "joining"));
+    let joining = host.node.data_dir.join("joining");
+    let copy = fs::read(&joining).unwrap();
+    host.start();
+    await_rotation(&cluster, &["node-1", "node-2", "node-3"]);
+    await_voters(&cluster, 3);
+    host.kill();
+    assert!(!joining.exists(), "a node that was started needs it no more");
+    // All of it is lost but what it joined with, out of a copy; what it has promised is not there.
+    for name in ["identity", "format", "log", "log.guard", "tree", "snapshots"] {
+        let path = host.node.data_dir.join(name);
+        let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+    }
+    fs::write(&joining, copy).unwrap();
+    for text in [&first, &token(&cluster, &[])] {
+        host.join(&node, text)
+            .check_code(4)
+            .check_says(&["which has a vote, and has lost its data", "rmsc node replace"]);
+    }
+    fs::remove_file(&joining).unwrap();
+    host.join(&node, &first).check_code(4).check_says(&["was used by node"]);
+    host.join(&node, &token(&cluster, &[])).check_code(4).check_says(&["has the name \"node-3\" already"]);
+    host.join(&node, &token(&cluster, &["--replaces", "node-3"])).check_code(0);
 }
 
 #[test]
@@ -216,7 +321,7 @@ fn a_data_folder_on_another_host_opens_nothing() {
         fs::copy(host.node.data_dir.join(file), thief.node.data_dir.join(file)).unwrap();
     }
     fs::write(thief.path().join("seal.key"), "ab".repeat(32)).unwrap();
-    run(std::process::Command::new("chmod").arg("600").arg(thief.path().join("seal.key"))).check_code(0);
+    run(Command::new("chmod").arg("600").arg(thief.path().join("seal.key"))).check_code(0);
     thief.start();
     assert_eq!(thief.await_end(), Some(2));
     let said = fs::read_to_string(&thief.node.log).unwrap();

@@ -92,8 +92,8 @@ fn what_a_join_keeps_is_read_back_until_it_is_removed() {
     save_joining(&folder.0, &key, &joining).unwrap();
     let read = load_joining(&folder.0, &key).unwrap().unwrap();
     assert_eq!((read.incarnation, read.node_key.expose().as_slice()), (3, b"canary".as_slice()));
-    remove_joining(&folder.0).unwrap();
-    remove_joining(&folder.0).unwrap();
+    forget_joining(&folder.0).unwrap();
+    forget_joining(&folder.0).unwrap();
     assert!(load_joining(&folder.0, &key).unwrap().is_none());
 }
 
