@@ -262,12 +262,7 @@ impl Cluster {
     /// Whether a node that was removed is still in the group, so that it gets what is written.
     #[must_use]
     pub fn has_parting(&self) -> bool {
-        let metrics = self.shared.raft.metrics();
-        let members: Vec<u64> =
-            metrics.borrow_watched().membership_config.nodes().map(|(node_id, _)| *node_id).collect();
-        let state = self.state();
-        let state = state.borrow();
-        members.iter().any(|node_id| !state.roster.nodes.contains_key(node_id))
+        members::has_parting(&self.shared.raft, &self.state().borrow().roster)
     }
 
     /// Changes the state, from any node: acknowledged means committed by a quorum, and applied at

@@ -46,6 +46,13 @@ pub(super) fn is_close(metrics: &RaftMetrics<TypeConfig>, node_id: u64) -> bool 
     answers(metrics, node_id) && matching.is_some_and(|index| index >= needed)
 }
 
+/// Whether the group has somebody whom the roster has no more.
+pub(super) fn has_parting(raft: &Raft, roster: &Roster) -> bool {
+    let metrics = raft.server_metrics();
+    let metrics = metrics.borrow_watched();
+    metrics.membership_config.nodes().any(|(node_id, _)| !roster.nodes.contains_key(node_id))
+}
+
 pub(super) fn follow(
     raft: &Raft,
     published: &Published,

@@ -176,10 +176,10 @@ mod tests {
         for (newest, due) in [(Newest::Key(&key), DAY), (Newest::None, Duration::ZERO)] {
             for rank in 0..4 {
                 let turn = due + turn * rank;
-                let seen = BELIEVED_AFTER.min(turn);
-                assert!(is_due(newest, known(seen, turn), rank), "{newest:?} {rank}");
+                let is_due_at = |age: Duration| is_due(newest, known(BELIEVED_AFTER.min(age), age), rank);
+                assert!(is_due_at(turn), "{newest:?} {rank}");
                 let early = turn.saturating_sub(second);
-                assert!(early.is_zero() || !is_due(newest, known(seen, early), rank), "{newest:?} {rank}");
+                assert!(early.is_zero() || !is_due_at(early), "{newest:?} {rank}");
             }
         }
     }

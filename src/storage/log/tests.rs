@@ -230,7 +230,7 @@ fn a_second_opener_is_refused() {
     let folder = Folder::new();
     let _log = open(&folder);
     let again = Log::open(&place(&folder), Made::Before).map(|_| ());
-    assert!(matches!(again, Err(OpenError::Io { .. })), "{again:?}");
+    assert!(matches!(again, Err(OpenError::InUse { .. })), "{again:?}");
 }
 
 #[test]
