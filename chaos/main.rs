@@ -64,7 +64,7 @@ fn list() -> ExitCode {
         match scenario.part {
             Part::Named(why) => say(&format!("{:34} in no slice yet: {why}", "")),
             Part::WithOlder => {
-                say(&format!("{:34} only with --older FILE, a program of an earlier build", ""))
+                say(&format!("{:34} only with --older FILE, a program of an earlier build", ""));
             }
             Part::Always | Part::Drawn => {}
         }
@@ -184,7 +184,7 @@ fn play_all(arguments: &Arguments, network: &Network) -> Vec<Played> {
         let folder = network.folder().join(format!("{number}"));
         let older = arguments.older.clone().filter(|_| scenario.part == Part::WithOlder);
         let settings = Settings { older, ..(scenario.settings)(nodes) };
-        let played = play_until_decided(scenario, network, &folder, (settings, arguments.seed));
+        let played = play_until_decided(scenario, network, &folder, &(settings, arguments.seed));
         say(&played.text());
         if !played.is_good() {
             keep(&folder, scenario.name, arguments.seed);
@@ -242,7 +242,7 @@ fn play_until_decided(
     scenario: &'static Scenario,
     network: &Network,
     folder: &std::path::Path,
-    run: (Settings, u64),
+    run: &(Settings, u64),
 ) -> Played {
     let mut before = Vec::new();
     loop {
