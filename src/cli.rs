@@ -189,19 +189,22 @@ async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
 /// Prints an error for a person, with its causes.
 #[expect(clippy::print_stderr, reason = "this is where errors are printed")]
 fn complain(error: &anyhow::Error) {
-    match error.downcast_ref::<tonic::Status>() {
-        // Nobody said so: the connection ended.
-        Some(status) if status.message() == "transport error" => eprintln!(
-            "Error: the connection ended before there was an answer{}; check that the address is a node's admin address \
-             (endpoints in the context, or --endpoint)",
-            std::error::Error::source(status)
-                .map(|cause| format!(" ({})", with_causes(cause)))
-                .unwrap_or_default()
+    let status = error.downcast_ref::<tonic::Status>();
+    // What a node says has no cause here: the connection ended.
+    let cut = status.filter(|status| status.message() != TIMED_OUT).and_then(std::error::Error::source);
+    match (status, cut) {
+        (Some(_), Some(cause)) => eprintln!(
+            "Error: the connection ended before there was an answer ({}); check that the address is a node's admin \
+             address (endpoints in the context, or --endpoint)",
+            with_causes(cause)
         ),
-        Some(status) => eprintln!("Error: {}", status.message()),
-        None => eprintln!("Error: {error:#}"),
+        (Some(status), None) => eprintln!("Error: {}", status.message()),
+        (None, _) => eprintln!("Error: {error:#}"),
     }
 }
+
+/// As tonic words it.
+const TIMED_OUT: &str = "Timeout expired";
 
 /// The exit code that an error means.
 #[must_use]
