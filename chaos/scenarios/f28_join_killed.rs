@@ -6,7 +6,7 @@ use crate::stage::Stage;
 use crate::support::program::run;
 use crate::support::wait;
 use rand::RngExt;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 pub const SCENARIO: Scenario = Scenario {
@@ -46,26 +46,26 @@ fn play(stage: &mut Stage) {
     stage.settled(Duration::from_secs(4));
 }
 
-/// Key, disk number, asked, let in, claimed, identity: in a tenth of a second or so.
-fn kill_join(stage: &mut Stage, token: &str) {
+/// Key, disk number, asked, let in, claimed, identity: in a tenth of a second or so. It has come to any of them.
+fn begin_join(stage: &mut Stage, token: &str) -> Child {
     let through = stage.others(&[NEW]);
     let through = stage.pick(&through);
     let mut joining = stage.cluster.join(NEW, through, token);
     let joining = joining.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let mut joining = joining.expect("the program was built with the tests");
+    let joining = joining.expect("the program was built with the tests");
     drawn(stage, 200);
+    joining
+}
+
+fn kill_join(stage: &mut Stage, token: &str) {
+    let mut joining = begin_join(stage, token);
     let _ = joining.kill();
     let _ = joining.wait();
 }
 
 /// Whoever is asked, it is the leader who lets the host in.
 fn kill_leader(stage: &mut Stage, leader: usize, token: &str) {
-    let through = stage.others(&[NEW]);
-    let through = stage.pick(&through);
-    let mut joining = stage.cluster.join(NEW, through, token);
-    let joining = joining.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let mut joining = joining.expect("the program was built with the tests");
-    drawn(stage, 200);
+    let mut joining = begin_join(stage, token);
     stage.cluster.kill(leader);
     let _ = joining.wait();
 }
